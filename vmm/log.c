@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: ISC
+/* Diagnostics on stderr. The level is the only mutable global of the library. */
+#include "log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static enum log_level log_level = LOG_WARN;
+
+void log_set_level(enum log_level level)
+{
+	log_level = level;
+}
+
+enum log_level log_get_level(void)
+{
+	return log_level;
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+	static const char prefix[] = "belljar: ";
+	char line[1024];
+	size_t n = sizeof(prefix) - 1;
+	va_list args;
+	int r;
+
+	if (level > log_level)
+		return;
+	memcpy(line, prefix, n);
+	va_start(args, format);
+	r = vsnprintf(line + n, sizeof(line) - n - 1, format, args);
+	va_end(args);
+	if (r < 0)
+		return;
+	n = strlen(line);
+	line[n++] = '\n';
+	if (write(STDERR_FILENO, line, n) < 0)
+		return; /* nobody left to tell */
+}
