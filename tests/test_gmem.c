@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: ISC
+/* The door to guest memory: bounds at both ends, wrapping, strings that do not end. */
+#include "gmem.h"
+
+#include <errno.h>
+
+#include "unit.h"
+
+enum { SIZE = 0x4000 };
+#define GPA 0x100000000ull
+
+static const struct range {
+	uint64_t gpa;
+	size_t len;
+	bool inside;
+} ranges[] = {
+	{ GPA, 0, true },
+	{ GPA, 1, true },
+	{ GPA, SIZE, true },
+	{ GPA, SIZE + 1, false },
+	{ GPA + 1, SIZE, false },
+	{ GPA + SIZE, 0, true },
+	{ GPA + SIZE, 1, false },
+	{ GPA + SIZE + 1, 0, false },
+	{ GPA - 1, 0, false },
+	{ GPA - 1, 2, false },
+	{ 0, 1, false },
+	{ UINT64_MAX, 1, false },
+	{ UINT64_MAX, 0, false },
+	{ GPA + 8, SIZE_MAX, false },
+	{ GPA + 8, SIZE_MAX - 8, false },
+	{ GPA + SIZE - 1, SIZE_MAX, false },
+	{ UINT64_MAX - 1, SIZE_MAX, false },
+};
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+static void spans_only_what_lies_inside(void)
+{
+	struct gmem m = { 0 };
+
+	CU_ASSERT_EQUAL(gmem_init(&m, GPA, SIZE), 0);
+	for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
+		CU_ASSERT_EQUAL(gmem_span(&m, ranges[i].gpa, ranges[i].len) != NULL, ranges[i].inside);
+	gmem_finish(&m);
+}
+
+static void copies_nothing_when_a_byte_is_outside(void)
+{
+	struct gmem m = { 0 };
+	char buf[16] = "unchanged";
+
+	CU_ASSERT_EQUAL(gmem_init(&m, GPA, SIZE), 0);
+	CU_ASSERT_EQUAL(gmem_fill(&m, GPA, 'x', SIZE), 0);
+	CU_ASSERT_EQUAL(gmem_read(&m, GPA + SIZE - 4, buf, 5), -EFAULT);
+	CU_ASSERT_STRING_EQUAL(buf, "unchanged");
+	CU_ASSERT_EQUAL(gmem_write(&m, GPA + SIZE - 4, buf, 5), -EFAULT);
+	CU_ASSERT_EQUAL(gmem_read(&m, GPA + SIZE - 4, buf, 4), 0);
+	CU_ASSERT_EQUAL(memcmp(buf, "xxxxanged", 9), 0);
+	CU_ASSERT_EQUAL(gmem_fill(&m, GPA - 1, 0, 2), -EFAULT);
+	gmem_finish(&m);
+}
+
+static void ram_starts_zeroed(void)
+{
+	struct gmem m = { 0 };
+	uint8_t page[4096];
+	unsigned sum = 0;
+
+	CU_ASSERT_EQUAL(gmem_init(&m, 0, SIZE), 0);
+	for (uint64_t at = 0; at < SIZE; at += sizeof(page)) {
+		CU_ASSERT_EQUAL(gmem_read(&m, at, page, sizeof(page)), 0);
+		for (size_t i = 0; i < sizeof(page); i++)
+			sum += page[i];
+	}
+	CU_ASSERT_EQUAL(sum, 0);
+	gmem_finish(&m);
+}
+
+static void strings_end_or_are_refused(void)
+{
+	struct gmem m = { 0 };
+	char buf[8];
+
+	CU_ASSERT_EQUAL(gmem_init(&m, GPA, SIZE), 0);
+	CU_ASSERT_EQUAL(gmem_fill(&m, GPA, 'a', SIZE), 0);
+	CU_ASSERT_EQUAL(gmem_read_string(&m, GPA, buf, sizeof(buf)), -ENAMETOOLONG);
+	CU_ASSERT_EQUAL(gmem_read_string(&m, GPA + SIZE - 3, buf, sizeof(buf)), -EFAULT);
+	CU_ASSERT_EQUAL(gmem_read_string(&m, GPA + SIZE - 8, buf, sizeof(buf)), -ENAMETOOLONG);
+	CU_ASSERT_EQUAL(gmem_read_string(&m, GPA + SIZE, buf, sizeof(buf)), -EFAULT);
+	CU_ASSERT_EQUAL(gmem_read_string(&m, 0, buf, sizeof(buf)), -EFAULT);
+	CU_ASSERT_EQUAL(gmem_read_string(&m, UINT64_MAX, buf, sizeof(buf)), -EFAULT);
+	CU_ASSERT_EQUAL(gmem_fill(&m, GPA + 7, 0, 1), 0);
+	CU_ASSERT_EQUAL(gmem_read_string(&m, GPA, buf, sizeof(buf)), 7);
+	CU_ASSERT_STRING_EQUAL(buf, "aaaaaaa");
+	CU_ASSERT_EQUAL(gmem_fill(&m, GPA + SIZE - 1, 0, 1), 0);
+	CU_ASSERT_EQUAL(gmem_read_string(&m, GPA + SIZE - 1, buf, sizeof(buf)), 0);
+	gmem_finish(&m);
+}
+
+static void refuses_sizes_that_are_not_pages_or_wrap(void)
+{
+	struct gmem m = { 0 };
+
+	CU_ASSERT_EQUAL(gmem_init(&m, 0, 0), -EINVAL);
+	CU_ASSERT_EQUAL(gmem_init(&m, 0, 100), -EINVAL);
+	CU_ASSERT_EQUAL(gmem_init(&m, 1, 4096), -EINVAL);
+	CU_ASSERT_EQUAL(gmem_init(&m, 0ull - 4096, 8192), -EINVAL);
+	CU_ASSERT_EQUAL(gmem_init(&m, 0, 1ull << 62), -ENOMEM);
+	gmem_finish(&m);
+	gmem_finish(NULL);
+}
+
+static const struct unit_case cases[] = {
+	{ "spans_only_what_lies_inside", spans_only_what_lies_inside },
+	{ "copies_nothing_when_a_byte_is_outside", copies_nothing_when_a_byte_is_outside },
+	{ "ram_starts_zeroed", ram_starts_zeroed },
+	{ "strings_end_or_are_refused", strings_end_or_are_refused },
+	{ "refuses_sizes_that_are_not_pages_or_wrap", refuses_sizes_that_are_not_pages_or_wrap },
+};
+
+UNIT_MAIN("gmem", cases)

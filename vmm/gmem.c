@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: ISC
+/* Guest memory. Knows no guest, no call, no backend. */
+#include "gmem.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { PAGE = 4096 };
+
+int gmem_init(struct gmem *m, uint64_t gpa, size_t size)
+{
+	void *base;
+
+	if (!size || size % PAGE || gpa % PAGE || gpa + size < gpa)
+		return -EINVAL;
+	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		-1, 0);
+	if (base == MAP_FAILED)
+		return -ENOMEM;
+	*m = (struct gmem){ .base = base, .gpa = gpa, .size = size };
+	return 0;
+}
+
+void gmem_finish(struct gmem *m)
+{
+	if (m && m->base)
+		munmap(m->base, m->size);
+	if (m)
+		*m = (struct gmem){ 0 };
+}
+
+void *gmem_span(const struct gmem *m, uint64_t gpa, size_t len)
+{
+	uint64_t off = gpa - m->gpa; /* wraps to a huge value below RAM */
+
+	if (gpa < m->gpa || off > m->size || len > m->size - off)
+		return NULL;
+	return m->base + off;
+}
+
+int gmem_read(const struct gmem *m, uint64_t gpa, void *buf, size_t len)
+{
+	const void *p = gmem_span(m, gpa, len);
+
+	if (!p)
+		return -EFAULT;
+	memcpy(buf, p, len);
+	return 0;
+}
+
+int gmem_write(const struct gmem *m, uint64_t gpa, const void *buf, size_t len)
+{
+	void *p = gmem_span(m, gpa, len);
+
+	if (!p)
+		return -EFAULT;
+	memcpy(p, buf, len);
+	return 0;
+}
+
+int gmem_fill(const struct gmem *m, uint64_t gpa, uint8_t byte, size_t len)
+{
+	void *p = gmem_span(m, gpa, len);
+
+	if (!p)
+		return -EFAULT;
+	memset(p, byte, len);
+	return 0;
+}
+
+ssize_t gmem_read_string(const struct gmem *m, uint64_t gpa, char *buf, size_t size)
+{
+	uint64_t off = gpa - m->gpa;
+	size_t room, n;
+
+	if (gpa < m->gpa || off >= m->size)
+		return -EFAULT;
+	room = m->size - off < size ? m->size - off : size;
+	/* Copy first, measure the copy: the guest may change the bytes in between. */
+	memcpy(buf, m->base + off, room);
+	n = strnlen(buf, room);
+	if (n < room)
+		return (ssize_t)n;
+	return room < size ? -EFAULT : -ENAMETOOLONG;
+}
