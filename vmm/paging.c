@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: ISC
+/* Guest-virtual to guest-physical. Pure: reads page tables, changes nothing. */
+#include "paging.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "cpu.h"
+#include "gmem.h"
+
+enum {
+	PTE_P = 1 << 0,
+	PTE_W = 1 << 1,
+	PTE_U = 1 << 2,
+	PTE_PS = 1 << 7,
+	PF_PRESENT = 1 << 0,
+	PF_RESERVED = 1 << 3,
+	LEVELS = 4,
+};
+#define PTE_ADDR 0x000ffffffffff000ull
+#define PTE_NX   (1ull << 63)
+
+static bool canonical(uint64_t gva)
+{
+	return (uint64_t)((int64_t)(gva << 16) >> 16) == gva;
+}
+
+static int fault(uint32_t *error, unsigned access, unsigned why)
+{
+	if (error)
+		*error = access | why;
+	return -EFAULT;
+}
+
+static int grant(const struct paging *p, struct paging_page *page, unsigned access, uint32_t *error)
+{
+	/* A supervisor write ignores read-only pages unless CR0.WP: SDM 3A 4.6.1. */
+	bool may_write = page->writable || (!(access & PAGING_USER) && !(p->cr0 & CPU_CR0_WP));
+
+	page->writable = may_write;
+	if ((access & PAGING_USER) && !page->user)
+		return fault(error, access, PF_PRESENT);
+	if ((access & PAGING_WRITE) && !may_write)
+		return fault(error, access, PF_PRESENT);
+	if ((access & PAGING_FETCH) && !page->executable)
+		return fault(error, access, PF_PRESENT);
+	return 0;
+}
+
+int paging_walk(const struct gmem *m, const struct paging *p, uint64_t gva, unsigned access,
+	struct paging_page *page, uint32_t *error)
+{
+	bool nxe = p->efer & CPU_EFER_NXE;
+	uint64_t table = p->cr3 & PTE_ADDR, entry;
+
+	if (!nxe)
+		access &= ~(unsigned)PAGING_FETCH; /* the error code's I bit exists only with NXE */
+	*page = (struct paging_page){ .writable = true, .user = true, .executable = true };
+	if (!(p->cr0 & CPU_CR0_PG)) {
+		page->gva = page->gpa = gva & ~0xfffull;
+		page->size = 4096;
+		return 0;
+	}
+	if (!canonical(gva))
+		return fault(error, access, 0);
+	for (int level = LEVELS - 1; level >= 0; level--) {
+		unsigned shift = 12 + 9 * (unsigned)level;
+
+		if (gmem_read(m, table + 8 * (gva >> shift & 511), &entry, sizeof(entry)))
+			return fault(error, access, 0);
+		if (!(entry & PTE_P))
+			return fault(error, access, 0);
+		if ((entry & PTE_NX) && !nxe)
+			return fault(error, access, PF_PRESENT | PF_RESERVED);
+		page->writable &= !!(entry & PTE_W);
+		page->user &= !!(entry & PTE_U);
+		page->executable &= !(entry & PTE_NX);
+		if (level == LEVELS - 1 && (entry & PTE_PS))
+			return fault(error, access, PF_PRESENT | PF_RESERVED);
+		if (level && !(entry & PTE_PS)) {
+			table = entry & PTE_ADDR;
+			continue;
+		}
+		page->size = 1ull << shift;
+		page->gva = gva & ~(page->size - 1);
+		page->gpa = entry & PTE_ADDR & ~(page->size - 1);
+		return grant(p, page, access, error);
+	}
+	return fault(error, access, 0); /* not reached: level 0 always ends the walk */
+}
+
+int paging_translate(const struct gmem *m, const struct paging *p, uint64_t gva, uint64_t *gpa)
+{
+	struct paging_page page;
+	int r;
+
+	r = paging_walk(m, p, gva, PAGING_READ, &page, NULL);
+	if (!r)
+		*gpa = page.gpa + (gva - page.gva);
+	return r;
+}
+
+uint64_t paging_read(const struct gmem *m, const struct paging *p, uint64_t gva, void *buf, uint64_t len)
+{
+	uint64_t done = 0;
+
+	while (done < len) {
+		uint64_t at = gva + done, gpa, n = 4096 - at % 4096;
+
+		if (n > len - done)
+			n = len - done;
+		if (paging_translate(m, p, at, &gpa) || gmem_read(m, gpa, (uint8_t *)buf + done, n))
+			break;
+		done += n;
+	}
+	return done;
+}
