@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: ISC
+/*
+ * The start of a file map: every mapping checked and opened, the last time that a host path is
+ * looked up by name. Makes the parents that mappings need and the host does not have.
+ */
+#include "filemap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "beneath.h"
+#include "cleanup.h"
+#include "err.h"
+#include "fileio.h"
+
+/* File systems that speak for the kernel: a guest that writes there steers the host. */
+static const struct {
+	long magic;
+	const char *name;
+} refused_fs[] = {
+	{ PROC_SUPER_MAGIC, "proc" },
+	{ SYSFS_MAGIC, "sysfs" },
+	{ DEVPTS_SUPER_MAGIC, "devpts" },
+	{ CGROUP_SUPER_MAGIC, "cgroup" },
+	{ CGROUP2_SUPER_MAGIC, "cgroup2" },
+	{ DEBUGFS_MAGIC, "debugfs" },
+	{ TRACEFS_MAGIC, "tracefs" },
+	{ SECURITYFS_MAGIC, "securityfs" },
+	{ BPF_FS_MAGIC, "bpf" },
+	{ SELINUX_MAGIC, "selinuxfs" },
+	{ SMACK_MAGIC, "smackfs" },
+	{ EFIVARFS_MAGIC, "efivarfs" },
+	{ PSTOREFS_MAGIC, "pstore" },
+	{ BINFMTFS_MAGIC, "binfmt_misc" },
+	{ 0x7655821, "resctrl" },
+	{ NSFS_MAGIC, "nsfs" },
+	{ 0x62656570, "configfs" },
+	{ 0x65735543, "fusectl" },
+	{ 0x19800202, "mqueue" },
+};
+
+static int refuse(struct err *err, int r, const struct fileio_mount *mount, const char *why)
+{
+	return err_set(err, r, "mount %s:%s: %s", mount->host, mount->guest, why);
+}
+
+static int check_fs(int fd, const struct fileio_mount *mount, struct err *err)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs))
+		return refuse(err, -errno, mount, strerror(errno));
+	for (size_t i = 0; i < sizeof(refused_fs) / sizeof(refused_fs[0]); i++)
+		if (fs.f_type == refused_fs[i].magic)
+			return err_set(err, -EPERM,
+				"mount %s:%s: lies on %s, which steers the host; map a copy",
+				mount->host, mount->guest, refused_fs[i].name);
+	return 0;
+}
+
+/* A mapped file known by name: in a directory of the host, which text names, as what follows. */
+static int open_named(struct filemap_node *node, const struct fileio_mount *mount, const char *text,
+	struct err *err)
+{
+	const char *slash = strrchr(text, '/');
+	const char *name = slash ? slash + 1 : text;
+	autofree char *dir = slash ? strndup(text, (size_t)(name - text)) : strdup(".");
+	autoclose int fd = -1;
+	struct stat st;
+	int r;
+
+	if (!dir)
+		return -ENOMEM;
+	if (!name[0] || !strcmp(name, ".") || !strcmp(name, "..") ||
+		strlen(name) > FILEMAP_NAME_MAX)
+		return refuse(err, -ENOENT, mount, "no such directory; make it first");
+	fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(err, -errno, "mount %s:%s: %s: %s; make the directory first",
+			mount->host, mount->guest, dir, strerror(errno));
+	r = check_fs(fd, mount, err);
+	if (r)
+		return r;
+	if (!fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) && !S_ISREG(st.st_mode))
+		return refuse(err, -ELOOP, mount, "a link to nowhere; name the file itself");
+	node->host_name = strdup(name);
+	if (!node->host_name)
+		return -ENOMEM;
+	node->kind = FILEMAP_NAME;
+	node->fd = take_fd(&fd);
+	return 0;
+}
+
+static int open_missing(
+	struct filemap_node *node, const struct fileio_mount *mount, struct err *err)
+{
+	if (!mount->writable)
+		return refuse(err, -ENOENT, mount,
+			"no such file or directory; make it, or let the guest: map it rw");
+	return open_named(node, mount, mount->host, err);
+}
+
+static int open_pinned(struct filemap_node *node, const struct fileio_mount *mount,
+	const char *path, const struct stat *expect, struct err *err)
+{
+	int flags = O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	autoclose int fd = open(path, flags | (mount->writable ? O_RDWR : O_RDONLY));
+	struct stat st;
+
+	if (fd < 0)
+		return err_set(err, -errno, "mount %s:%s: %s; %s", mount->host, mount->guest,
+			strerror(errno),
+			mount->writable ? "map it ro or change its mode" : "change its mode");
+	if (fstat(fd, &st) || st.st_dev != expect->st_dev || st.st_ino != expect->st_ino)
+		return refuse(err, -ESTALE, mount, "replaced while it was opened; start again");
+	node->kind = FILEMAP_PINNED;
+	node->fd = take_fd(&fd);
+	return 0;
+}
+
+static int open_source(struct filemap_node *node, const struct fileio_mount *mount, struct err *err)
+{
+	autofree char *path = realpath(mount->host, NULL);
+	autoclose int fd = -1;
+	struct stat st;
+	int r;
+
+	node->writable = mount->writable;
+	node->may_unlink = mount->may_unlink;
+	if (!path && errno == ENOENT)
+		return open_missing(node, mount, err);
+	fd = path ? open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
+	if (fd < 0 || fstat(fd, &st))
+		return refuse(err, -errno, mount, strerror(errno));
+	r = check_fs(fd, mount, err);
+	if (r)
+		return r;
+	node->ino = st.st_ino;
+	if (S_ISREG(st.st_mode))
+		return mount->may_unlink ? open_named(node, mount, path, err)
+					 : open_pinned(node, mount, path, &st, err);
+	if (!S_ISDIR(st.st_mode))
+		return refuse(err, -EINVAL, mount,
+			"a fifo, socket or device; map a directory or a regular file");
+	node->kind = FILEMAP_DIR;
+	node->fd = take_fd(&fd);
+	return 0;
+}
+
+static int directory_node(struct filemap_node *node, int fd, struct err *err)
+{
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		return err_set(err, fd < 0 ? fd : -errno,
+			"file map: %s; look at the scratch directory",
+			strerror(fd < 0 ? -fd : errno));
+	node->kind = FILEMAP_DIR;
+	node->fd = fd;
+	node->ino = st.st_ino;
+	return 0;
+}
+
+/* A directory in the scratch tree outside what the guest sees as its root. */
+static int private_node(struct filemap *map, struct filemap_node *node, const char *name,
+	const char *scratch_parent, struct err *err)
+{
+	int r;
+
+	if (map->scratch.dir < 0) {
+		r = scratch_init(&map->scratch, scratch_parent, err);
+		if (r)
+			return r;
+	}
+	return directory_node(node, scratch_subdir(map->scratch.dir, name), err);
+}
+
+/*
+ * A directory that is there for the mappings beneath it: in scratch a real one, in a mapping the
+ * host's if it has one, else an empty one that only reads.
+ */
+static int open_parent(struct filemap *map, int i, const char *scratch_parent, struct err *err)
+{
+	const struct filemap_branch *branch = &map->tree.nodes[i];
+	const struct filemap_node *parent = &map->nodes[branch->parent];
+	struct filemap_node *node = &map->nodes[i];
+	char name[32];
+	int fd;
+
+	node->writable = parent->writable;
+	node->scratch = parent->scratch;
+	if (parent->scratch)
+		return directory_node(node, scratch_subdir(parent->fd, branch->name), err);
+	fd = beneath_open(parent->fd, branch->name, O_PATH | O_DIRECTORY, 0);
+	if (fd >= 0)
+		return directory_node(node, fd, err);
+	node->writable = false;
+	snprintf(name, sizeof(name), "parent-%d", i);
+	return private_node(map, node, name, scratch_parent, err);
+}
+
+static void note_shadow(struct filemap *map, int i)
+{
+	const struct filemap_branch *branch = &map->tree.nodes[i];
+	struct filemap_node *node = &map->nodes[i], *parent = &map->nodes[branch->parent];
+	struct stat st;
+
+	if (parent->scratch || beneath_stat(parent->fd, branch->name, false, &st))
+		return;
+	node->has_shadow = true;
+	node->shadow_dev = st.st_dev;
+	node->shadow_ino = st.st_ino;
+	parent->n_shadows++;
+}
+
+static int open_root(struct filemap *map, const struct fileio_mount *mount,
+	const char *scratch_parent, struct err *err)
+{
+	struct filemap_node *root = &map->nodes[FILEMAP_ROOT];
+	int r = mount ? open_source(root, mount, err)
+		      : private_node(map, root, "root", scratch_parent, err);
+
+	if (r)
+		return r;
+	if (root->kind != FILEMAP_DIR)
+		return refuse(err, -ENOTDIR, mount, "the root must be a directory");
+	root->scratch = !mount;
+	root->writable |= !mount;
+	return 0;
+}
+
+/* Parents have lower numbers than their children, so they are open already. */
+static int open_node(struct filemap *map, int i, const struct fileio_mount *const *by_node,
+	const char *scratch_parent, struct err *err)
+{
+	const struct filemap_branch *nodes = map->tree.nodes;
+	int mapped = i;
+
+	if (i == FILEMAP_ROOT)
+		return open_root(map, by_node[i], scratch_parent, err);
+	if (map->nodes[nodes[i].parent].kind != FILEMAP_DIR) {
+		while (!by_node[mapped]) /* a parent: it is there for some mapping */
+			mapped = nodes[mapped].first_child;
+		return refuse(err, -ENOTDIR, by_node[mapped],
+			"lies beneath a mapped file; choose another guest path");
+	}
+	note_shadow(map, i);
+	return by_node[i] ? open_source(&map->nodes[i], by_node[i], err)
+			  : open_parent(map, i, scratch_parent, err);
+}
+
+static int add_mount(struct filemap *map, const struct fileio_mount *mount, struct err *err)
+{
+	int node = filemap_tree_add_path(&map->tree, mount->guest);
+
+	if (node == -EINVAL)
+		return refuse(err, node, mount,
+			mount->guest[0] == '/' ? "the guest path has a `..`; write it without"
+					       : "the guest path must begin with /");
+	if (node == -ENAMETOOLONG)
+		return refuse(
+			err, node, mount, "a name in the guest path is longer than 255 bytes");
+	if (node >= 0 && mount->may_unlink && !mount->writable)
+		return refuse(err, -EINVAL, mount, "unlink needs rw; say rw,unlink");
+	return node;
+}
+
+/* Mounts by node: every guest path once. */
+static int place_mounts(struct filemap *map, const struct fileio_mount *mounts, size_t n_mounts,
+	const struct fileio_mount ***by_node, struct err *err)
+{
+	autofree int *nodes = calloc(n_mounts + 1, sizeof(*nodes));
+	size_t n;
+
+	if (!nodes)
+		return -ENOMEM;
+	for (size_t i = 0; i < n_mounts; i++) {
+		nodes[i] = add_mount(map, &mounts[i], err);
+		if (nodes[i] < 0)
+			return nodes[i];
+	}
+	n = (size_t)map->tree.n_nodes;
+	map->nodes = calloc(n, sizeof(*map->nodes));
+	*by_node = calloc(n, sizeof(**by_node));
+	if (!map->nodes || !*by_node)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		map->nodes[i].fd = -1;
+	for (size_t i = 0; i < n_mounts; i++) {
+		if ((*by_node)[nodes[i]])
+			return err_set(err, -EEXIST,
+				"mount %s:%s: %s is mapped there; choose another guest path",
+				mounts[i].host, mounts[i].guest, (*by_node)[nodes[i]]->host);
+		(*by_node)[nodes[i]] = &mounts[i];
+	}
+	return 0;
+}
+
+/* Fixed now, and by its real name, so that a path from it needs no walk of its own. */
+static int set_cwd(struct filemap *map, const char *cwd, struct err *err)
+{
+	struct filemap_place place;
+	struct filemap_name name;
+	const char *at = cwd;
+	bool directory;
+	int r;
+
+	if (cwd[0] != '/' || strlen(cwd) >= PATH_MAX - 2)
+		return err_set(err, -EINVAL, "cwd %s: must begin with / and be a path", cwd);
+	while (filemap_path_next(&at, &name)) {
+		if (filemap_name_is_dotdot(name))
+			return err_set(err, -EINVAL, "cwd %s: has a `..`; write it without", cwd);
+	}
+	r = filemap_resolve(map, cwd, 0, &place);
+	if (!r && place.kind == FILEMAP_NAME && !place.exists)
+		r = -ENOENT;
+	directory =
+		!r && (place.kind == FILEMAP_DIR || (place.kind == FILEMAP_NAME && place.exists &&
+							    S_ISDIR(place.st.st_mode)));
+	filemap_leave(map, &place, false);
+	if (!directory)
+		return err_set(err, r ? r : -ENOTDIR,
+			"cwd %s: no such directory in the guest's tree; map one there", cwd);
+	if (asprintf(&map->cwd, "%s/", strcmp(cwd, "/") ? cwd : "") < 0) {
+		map->cwd = NULL;
+		return -ENOMEM;
+	}
+	map->cwd_len = strlen(map->cwd);
+	return 0;
+}
+
+int filemap_init(struct filemap *map, const struct fileio_mount *mounts, size_t n_mounts,
+	const char *scratch_parent, const char *cwd, struct err *err)
+{
+	autofree const struct fileio_mount **by_node = NULL;
+	int r;
+
+	memset(map, 0, sizeof(*map));
+	map->scratch.dir = -1;
+	r = beneath_probe();
+	if (r)
+		return err_set(err, r,
+			"openat2: %s; needs Linux 5.6 and a container that lets it through",
+			strerror(-r));
+	r = filemap_tree_init(&map->tree);
+	if (!r)
+		r = place_mounts(map, mounts, n_mounts, &by_node, err);
+	for (int i = 0; !r && i < map->tree.n_nodes; i++)
+		r = open_node(map, i, by_node, scratch_parent, err);
+	if (!r)
+		r = set_cwd(map, cwd ? cwd : "/", err);
+	if (r)
+		filemap_finish(map);
+	return r;
+}
+
+void filemap_finish(struct filemap *map)
+{
+	if (!map->tree.nodes)
+		return;
+	for (int i = 0; map->nodes && i < map->tree.n_nodes; i++) {
+		if (map->nodes[i].fd >= 0)
+			close(map->nodes[i].fd);
+		free(map->nodes[i].host_name);
+	}
+	free(map->nodes);
+	free(map->cwd);
+	filemap_tree_finish(&map->tree);
+	scratch_finish(&map->scratch);
+	map->nodes = NULL;
+	map->cwd = NULL;
+}
