@@ -1,0 +1,582 @@
+// SPDX-License-Identifier: ISC
+/*
+ * A guest's files: what each operation means, over the file map and the descriptor table. Rights are
+ * decided here, before the host is asked; host errno that no guest expects end here.
+ */
+#include "fileio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "dirlist.h"
+#include "err.h"
+#include "filemap.h"
+#include "guestfd.h"
+#include "log.h"
+
+enum {
+	FLAG_LARGEFILE = 0100000, /* the kernel's; glibc's is 0 here */
+	FLAGS_KNOWN = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK |
+		      O_SYNC | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | FLAG_LARGEFILE | O_NOATIME,
+	FLAGS_PASSED = O_ACCMODE | O_TRUNC | O_APPEND | O_SYNC,
+	MODE_PASSED = 0777 & ~022, /* no set-id, no sticky, umask 022 */
+	IO_MAX = 0x7ffff000,       /* as Linux's MAX_RW_COUNT */
+	OPEN_TRIES = 64,           /* while the host changes what we look at */
+};
+
+struct fileio {
+	struct filemap map;
+	struct guestfd_table fds;
+	struct dirlist list;
+	const volatile sig_atomic_t *stop;
+};
+
+/* What may reach a guest. EAGAIN and EINTR may not: they mean nothing to it. */
+static const int guest_errno[] = { EPERM, ENOENT, EIO, ENXIO, EBADF, ENOMEM, EACCES, EFAULT, EBUSY,
+	EEXIST, EXDEV, ENODEV, ENOTDIR, EISDIR, EINVAL, ENFILE, EMFILE, ETXTBSY, EFBIG, ENOSPC,
+	ESPIPE, EROFS, EMLINK, EPIPE, ENAMETOOLONG, ENOTEMPTY, ELOOP, EOVERFLOW, EOPNOTSUPP, ESTALE,
+	EDQUOT };
+
+static int64_t guest_result(int64_t r)
+{
+	if (r >= 0)
+		return r;
+	for (size_t i = 0; i < sizeof(guest_errno) / sizeof(guest_errno[0]); i++)
+		if (r == -guest_errno[i])
+			return r;
+	log_info("files: host error %s becomes EIO", strerrorname_np((int)-r));
+	return -EIO;
+}
+
+int fileio_init(struct fileio **out, const struct fileio_config *config, struct err *err)
+{
+	struct fileio *f = calloc(1, sizeof(*f));
+	int r = -ENOMEM;
+
+	if (err)
+		err->text[0] = 0;
+	if (f)
+		r = filemap_init(&f->map, config->mounts, config->n_mounts, config->scratch_parent,
+			config->cwd, err);
+	if (r) {
+		free(f);
+		if (err && !err->text[0])
+			err_set(err, r, "files: %s", strerror(-r));
+		return r;
+	}
+	guestfd_init(&f->fds, config->console_in, config->console_out);
+	f->stop = config->stop;
+	*out = f;
+	return 0;
+}
+
+void fileio_destroy(struct fileio *f)
+{
+	if (!f)
+		return;
+	guestfd_finish(&f->fds);
+	filemap_finish(&f->map);
+	free(f);
+}
+
+static int add_option(struct fileio_mount *mount, const char *option, size_t len, bool *ro)
+{
+	static const char *const names[] = { "ro", "rw", "unlink" };
+	bool *const sets[] = { ro, &mount->writable, &mount->may_unlink };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strlen(names[i]) == len && !memcmp(names[i], option, len)) {
+			*sets[i] = true;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int parse_options(
+	struct fileio_mount *mount, const char *text, const char *options, struct err *err)
+{
+	bool ro = false;
+
+	for (const char *at = options; *at;) {
+		size_t len = strcspn(at, ",");
+
+		if (add_option(mount, at, len, &ro))
+			return err_set(err, -EINVAL,
+				"mount %s: unknown option %.*s; say ro, rw or unlink", text,
+				(int)len, at);
+		at += len;
+		at += *at == ',';
+	}
+	if (ro && mount->writable)
+		return err_set(err, -EINVAL, "mount %s: both ro and rw; say one", text);
+	if (mount->may_unlink && !mount->writable)
+		return err_set(err, -EINVAL, "mount %s: unlink needs rw; say rw,unlink", text);
+	return 0;
+}
+
+int fileio_parse_mount(const char *text, struct fileio_mount *mount, struct err *err)
+{
+	autofree char *host = strdup(text);
+	char *guest = host ? strrchr(host, ':') : NULL;
+	const char *options = "";
+	int r;
+
+	*mount = (struct fileio_mount){ 0 };
+	if (!host)
+		return err_set(err, -ENOMEM, "mount %s: no memory", text);
+	/* The guest's side is absolute, options are not. */
+	if (guest && guest[1] != '/' && memchr(host, ':', (size_t)(guest - host))) {
+		*guest = 0;
+		options = guest + 1;
+		guest = strrchr(host, ':');
+	}
+	if (!guest || guest == host || guest[1] != '/')
+		return err_set(err, -EINVAL,
+			"mount %s: not HOST:GUEST[:OPTS] with GUEST beginning with /", text);
+	*guest++ = 0;
+	r = parse_options(mount, text, options, err);
+	if (r)
+		return r;
+	mount->guest = strdup(guest);
+	if (!mount->guest)
+		return err_set(err, -ENOMEM, "mount %s: no memory", text);
+	mount->host = host;
+	host = NULL;
+	return 0;
+}
+
+/* Flags alone; the path has not been looked at. */
+static int check_flags(int flags)
+{
+	if ((flags & O_TMPFILE) == O_TMPFILE)
+		return -EOPNOTSUPP;
+	if (flags & ~FLAGS_KNOWN || (flags & O_ACCMODE) == O_ACCMODE)
+		return -EINVAL;
+	if (flags & O_CREAT && flags & O_DIRECTORY)
+		return -EINVAL;
+	return 0;
+}
+
+static bool means_to_write(int flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+}
+
+static int rwf_of(int flags)
+{
+	int rwf = flags & O_APPEND ? RWF_APPEND : 0;
+
+	if ((flags & O_SYNC) == O_SYNC)
+		return rwf | RWF_SYNC;
+	return flags & O_DSYNC ? rwf | RWF_DSYNC : rwf;
+}
+
+static struct guestfd file_of(int host, bool owned, int flags)
+{
+	return (struct guestfd){ .kind = GUESTFD_FILE,
+		.readable = (flags & O_ACCMODE) != O_WRONLY,
+		.writable = (flags & O_ACCMODE) != O_RDONLY,
+		.owned = owned,
+		.host = host,
+		.rwf = rwf_of(flags),
+		.node = FILEMAP_NONE };
+}
+
+static int open_directory(const struct filemap_place *place, int flags, struct guestfd *out)
+{
+	int fd;
+
+	if (flags & O_CREAT)
+		return flags & O_EXCL ? -EEXIST : -EISDIR;
+	if (means_to_write(flags))
+		return -EISDIR;
+	fd = filemap_open(place, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return fd == -ELOOP || fd == -ENOTDIR ? -EAGAIN : fd;
+	*out = (struct guestfd){ .kind = GUESTFD_DIR,
+		.readable = true,
+		.owned = true,
+		.host = fd,
+		.node = place->kind == FILEMAP_DIR ? place->node : FILEMAP_NONE };
+	return 0;
+}
+
+static int open_pinned(const struct filemap_place *place, int flags, struct guestfd *out)
+{
+	if (flags & O_CREAT && flags & O_EXCL)
+		return -EEXIST;
+	if (place->slash || flags & O_DIRECTORY)
+		return -ENOTDIR;
+	if (means_to_write(flags) && !place->writable)
+		return -EROFS;
+	if (flags & O_TRUNC && ftruncate(place->dir, 0))
+		return -errno;
+	*out = file_of(place->dir, false, flags);
+	return 0;
+}
+
+static int create_file(
+	const struct filemap_place *place, int flags, mode_t mode, struct guestfd *out)
+{
+	int fd;
+
+	if (!place->writable)
+		return -EROFS;
+	fd = filemap_open(place, (flags & FLAGS_PASSED) | O_CREAT | O_EXCL, mode & MODE_PASSED);
+	if (fd == -EEXIST && !(flags & O_EXCL))
+		return -EAGAIN;
+	if (fd < 0)
+		return fd;
+	*out = file_of(fd, true, flags);
+	return 0;
+}
+
+static int open_existing(const struct filemap_place *place, int flags, struct guestfd *out)
+{
+	struct stat st;
+	int fd;
+
+	if (S_ISLNK(place->st.st_mode))
+		return flags & O_DIRECTORY ? -ENOTDIR : -ELOOP;
+	if (S_ISDIR(place->st.st_mode))
+		return open_directory(place, flags, out);
+	if (place->slash || flags & O_DIRECTORY)
+		return -ENOTDIR;
+	if (!S_ISREG(place->st.st_mode))
+		return -ENXIO;
+	if (means_to_write(flags) && !place->writable)
+		return -EROFS;
+	fd = filemap_open(place, (flags & FLAGS_PASSED) | O_NONBLOCK, 0);
+	if (fd == -ELOOP || (fd == -ENOENT && flags & O_CREAT))
+		return -EAGAIN;
+	if (fd < 0)
+		return fd;
+	/* The host may have put something else there since we looked; O_NONBLOCK bore with it. */
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return -EAGAIN;
+	}
+	*out = file_of(fd, true, flags);
+	return 0;
+}
+
+/* -EAGAIN: the host has changed what was looked at; look again. */
+static int open_place(
+	const struct filemap_place *place, int flags, mode_t mode, struct guestfd *out)
+{
+	if (place->kind == FILEMAP_DIR)
+		return open_directory(place, flags, out);
+	if (place->kind == FILEMAP_PINNED)
+		return open_pinned(place, flags, out);
+	if (!place->exists)
+		return flags & O_CREAT ? create_file(place, flags, mode, out) : -ENOENT;
+	if (flags & O_CREAT && flags & O_EXCL)
+		return -EEXIST;
+	return open_existing(place, flags, out);
+}
+
+static unsigned int open_want(int flags)
+{
+	bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+
+	return (follow ? FILEMAP_FOLLOW : 0u) | (flags & O_CREAT ? FILEMAP_CREATE : 0u);
+}
+
+int fileio_open(struct fileio *f, const char *path, int flags, mode_t mode)
+{
+	struct filemap_place place;
+	struct guestfd what;
+	int r = check_flags(flags);
+	int fd = guestfd_next(&f->fds);
+
+	if (!r && fd < 0)
+		r = fd;
+	if (r)
+		return r;
+	for (int tries = 0; tries < OPEN_TRIES; tries++) {
+		r = filemap_resolve(&f->map, path, open_want(flags), &place);
+		if (!r) {
+			r = open_place(&place, flags, mode, &what);
+			filemap_leave(&f->map, &place, r != 0);
+		}
+		if (r != -EAGAIN)
+			break;
+	}
+	if (r)
+		return (int)guest_result(r);
+	guestfd_set(&f->fds, fd, &what);
+	return fd;
+}
+
+int fileio_close(struct fileio *f, int fd)
+{
+	const struct guestfd *what = guestfd_get(&f->fds, fd);
+
+	if (what)
+		dirlist_forget(&f->list, what);
+	return guestfd_close(&f->fds, fd);
+}
+
+/* After a failed host call on a descriptor: 0 to try again, or -errno. */
+static int interrupted(const struct fileio *f, const struct guestfd *what, short events)
+{
+	struct pollfd wait = { .fd = what->host, .events = events };
+
+	/* Somebody may have made our console non-blocking: it is shared. */
+	if (errno == EAGAIN && what->kind == GUESTFD_CONSOLE && poll(&wait, 1, -1) >= 0)
+		return 0;
+	if (errno != EINTR)
+		return -errno;
+	return f->stop && *f->stop ? -EINTR : 0;
+}
+
+/* -EINTR is for our caller; anything else for the guest. */
+static ssize_t io_result(ssize_t r)
+{
+	return r == -EINTR ? r : guest_result(r);
+}
+
+ssize_t fileio_read(struct fileio *f, int fd, void *buf, size_t len)
+{
+	struct guestfd *what = guestfd_get(&f->fds, fd);
+	ssize_t n;
+	int r;
+
+	if (!what || !what->readable)
+		return -EBADF;
+	if (what->kind == GUESTFD_DIR)
+		return -EISDIR;
+	if (what->host < 0)
+		return 0;
+	if (len > IO_MAX)
+		len = IO_MAX;
+	do {
+		n = what->kind == GUESTFD_FILE ? pread(what->host, buf, len, what->offset)
+					       : read(what->host, buf, len);
+		r = n < 0 ? interrupted(f, what, POLLIN) : 1;
+	} while (!r);
+	if (n < 0)
+		return io_result(r);
+	what->offset += n;
+	return n;
+}
+
+static ssize_t write_some(struct guestfd *what, const void *buf, size_t len)
+{
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
+	ssize_t n;
+
+	if (what->kind == GUESTFD_CONSOLE)
+		return write(what->host, buf, len);
+	if (what->rwf & RWF_APPEND) {
+		n = pwritev2(what->host, &iov, 1, -1, what->rwf);
+		what->offset = n > 0 ? lseek(what->host, 0, SEEK_CUR) : what->offset;
+		return n;
+	}
+	n = pwritev2(what->host, &iov, 1, what->offset, what->rwf);
+	if (n > 0)
+		what->offset += n;
+	return n;
+}
+
+ssize_t fileio_write(struct fileio *f, int fd, const void *buf, size_t len)
+{
+	struct guestfd *what = guestfd_get(&f->fds, fd);
+	size_t done = 0;
+	ssize_t n;
+	int r = 0;
+
+	if (!what || !what->writable)
+		return -EBADF;
+	if (len > IO_MAX)
+		len = IO_MAX;
+	if (what->host < 0)
+		return (ssize_t)len;
+	while (done < len && !r) {
+		n = write_some(what, (const char *)buf + done, len - done);
+		if (n > 0)
+			done += (size_t)n;
+		else
+			r = n ? interrupted(f, what, POLLOUT) : -EIO;
+	}
+	return done ? (ssize_t)done : io_result(r);
+}
+
+static int64_t seek_directory(struct fileio *f, struct guestfd *dir, int64_t offset, int whence)
+{
+	if (whence == SEEK_CUR && __builtin_add_overflow(offset, dir->offset + dir->skip, &offset))
+		return -EINVAL;
+	if ((whence != SEEK_SET && whence != SEEK_CUR) || offset < 0)
+		return -EINVAL;
+	if (offset != dir->offset + dir->skip || !offset)
+		dirlist_seek(&f->list, dir, offset);
+	return offset;
+}
+
+int64_t fileio_lseek(struct fileio *f, int fd, int64_t offset, int whence)
+{
+	struct guestfd *what = guestfd_get(&f->fds, fd);
+
+	if (!what)
+		return -EBADF;
+	if (what->kind == GUESTFD_CONSOLE)
+		return -ESPIPE;
+	if (what->kind == GUESTFD_DIR)
+		return seek_directory(f, what, offset, whence);
+	if (whence == SEEK_CUR) {
+		if (__builtin_add_overflow(offset, what->offset, &offset))
+			return -EINVAL;
+		whence = SEEK_SET;
+	}
+	/* The position is ours; the host knows its limits and where data and holes are. */
+	offset = lseek(what->host, offset, whence);
+	if (offset < 0)
+		return guest_result(-errno);
+	what->offset = offset;
+	return offset;
+}
+
+ssize_t fileio_getdents(struct fileio *f, int fd, void *buf, size_t len)
+{
+	struct guestfd *what = guestfd_get(&f->fds, fd);
+
+	if (!what)
+		return -EBADF;
+	if (what->kind != GUESTFD_DIR)
+		return -ENOTDIR;
+	return guest_result(dirlist_read(&f->list, &f->map, what, buf, len));
+}
+
+static int stat_place(const struct filemap_place *place, struct stat *st)
+{
+	if (place->kind == FILEMAP_PINNED && place->slash)
+		return -ENOTDIR;
+	if (place->kind != FILEMAP_NAME)
+		return fstat(place->dir, st) ? -errno : 0;
+	if (!place->exists)
+		return -ENOENT;
+	if (place->slash && !S_ISDIR(place->st.st_mode))
+		return -ENOTDIR;
+	*st = place->st;
+	return 0;
+}
+
+int fileio_stat(struct fileio *f, const char *path, bool follow, struct stat *st)
+{
+	struct filemap_place place;
+	int r = filemap_resolve(&f->map, path, follow ? FILEMAP_FOLLOW : 0, &place);
+
+	if (!r) {
+		r = stat_place(&place, st);
+		filemap_leave(&f->map, &place, false);
+	}
+	return (int)guest_result(r);
+}
+
+int fileio_fstat(struct fileio *f, int fd, struct stat *st)
+{
+	const struct guestfd *what = guestfd_get(&f->fds, fd);
+
+	if (!what)
+		return -EBADF;
+	if (what->kind != GUESTFD_CONSOLE)
+		return (int)guest_result(fstat(what->host, st) ? -errno : 0);
+	/* A console is always the same, whatever the host has there. */
+	*st = (struct stat){ .st_ino = 1 + (ino_t)fd,
+		.st_nlink = 1,
+		.st_mode = S_IFCHR | 0620,
+		.st_rdev = makedev(5, 1),
+		.st_blksize = 1024 };
+	return 0;
+}
+
+static int make_directory(struct filemap_place *place, mode_t mode)
+{
+	int r;
+
+	if (place->kind != FILEMAP_NAME || place->dots)
+		return -EEXIST;
+	if (!place->writable) {
+		r = filemap_look(place);
+		if (r)
+			return r;
+		return place->exists ? -EEXIST : -EROFS;
+	}
+	if (place->node != FILEMAP_NONE) { /* what is mapped here, now or later, is a file */
+		r = filemap_look(place);
+		return r ? r : place->exists ? -EEXIST : -EACCES;
+	}
+	return mkdirat(place->dir, place->name, mode & MODE_PASSED) ? -errno : 0;
+}
+
+int fileio_mkdir(struct fileio *f, const char *path, mode_t mode)
+{
+	struct filemap_place place;
+	int r = filemap_resolve(&f->map, path, FILEMAP_PARENT | FILEMAP_MKDIR, &place);
+
+	if (!r) {
+		r = make_directory(&place, mode);
+		filemap_leave(&f->map, &place, r != 0);
+	}
+	return (int)guest_result(r);
+}
+
+/* The name belongs to the directory it lies in, not to what is mapped there. */
+static int unlink_mapped(const struct filemap *map, struct filemap_place *place)
+{
+	int r;
+
+	if (!filemap_parent_writable(map, place->node) && !map->nodes[place->node].may_unlink)
+		return -EROFS;
+	if (place->kind == FILEMAP_DIR)
+		return -EISDIR;
+	if (place->slash)
+		return -ENOTDIR;
+	if (place->kind == FILEMAP_PINNED)
+		return -EBUSY;
+	r = filemap_look(place);
+	if (r || !place->exists)
+		return r ? r : -ENOENT;
+	if (!map->nodes[place->node].may_unlink)
+		return -EBUSY;
+	return unlinkat(place->dir, place->name, 0) ? -errno : 0;
+}
+
+static int unlink_place(const struct filemap *map, struct filemap_place *place)
+{
+	int r;
+
+	if (place->dots)
+		return -EISDIR;
+	if (place->node != FILEMAP_NONE)
+		return unlink_mapped(map, place);
+	if (!place->writable)
+		return -EROFS;
+	if (place->slash) {
+		r = filemap_look(place);
+		if (r || !place->exists)
+			return r ? r : -ENOENT;
+		return S_ISDIR(place->st.st_mode) ? -EISDIR : -ENOTDIR;
+	}
+	return unlinkat(place->dir, place->name, 0) ? -errno : 0;
+}
+
+int fileio_unlink(struct fileio *f, const char *path)
+{
+	struct filemap_place place;
+	int r = filemap_resolve(&f->map, path, FILEMAP_PARENT, &place);
+
+	if (!r) {
+		r = unlink_place(&f->map, &place);
+		filemap_leave(&f->map, &place, r != 0);
+	}
+	return (int)guest_result(r);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A guest's files for any ABI: open, read, write, stat ... over the file map and a table of guest
+ * descriptors. Flags, modes, whence and errno are Linux's; every function returns >= 0 or -errno
+ * that the guest may see. Knows no ABI and no guest memory; allocates nothing after fileio_init.
+ */
+#ifndef FILEIO_H
+#define FILEIO_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+struct err;
+struct fileio;
+
+enum { FILEIO_PATH_MAX = 4096 }; /* with the NUL */
+
+struct fileio_mount {
+	const char *host;  /* a directory or a regular file */
+	const char *guest; /* absolute, no `..` */
+	bool writable;
+	bool may_unlink; /* a mapped file itself may be unlinked and made again (Uhyve's way) */
+};
+
+struct fileio_config {
+	const struct fileio_mount *mounts;
+	size_t n_mounts;
+	const char *scratch_parent;  /* where the scratch tree is made; NULL: $TMPDIR or /tmp */
+	const char *cwd;             /* where relative guest paths start; NULL: "/" */
+	int console_in, console_out; /* host descriptors behind guest 0, and 1 and 2; -1: none */
+	/*
+	 * May be NULL. When a signal interrupts a host call and this is set, read and write return
+	 * -EINTR to the caller, which must stop the guest: no guest ever sees that errno.
+	 */
+	const volatile sig_atomic_t *stop;
+};
+
+/*
+ * Opens every mapping and makes the scratch tree: the last time a host path is looked up by name.
+ * 0, or -errno with err naming the mapping and what to do.
+ */
+int fileio_init(struct fileio **out, const struct fileio_config *config, struct err *err);
+/* Closes everything but the consoles, removes the scratch tree. Takes NULL. */
+void fileio_destroy(struct fileio *f);
+
+/*
+ * "HOST:GUEST[:OPTS]" taken apart at the last colons; OPTS joins ro (default), rw, unlink by commas.
+ * The strings are the caller's to free.
+ */
+int fileio_parse_mount(const char *text, struct fileio_mount *mount, struct err *err);
+
+/* The lowest free descriptor >= 3. */
+int fileio_open(struct fileio *f, const char *path, int flags, mode_t mode);
+/* Closing 0, 1 or 2 does nothing. */
+int fileio_close(struct fileio *f, int fd);
+ssize_t fileio_read(struct fileio *f, int fd, void *buf, size_t len);
+/* Writes all of it unless the host fails; then what was written, or -errno when nothing was. */
+ssize_t fileio_write(struct fileio *f, int fd, const void *buf, size_t len);
+int64_t fileio_lseek(struct fileio *f, int fd, int64_t offset, int whence);
+/*
+ * struct linux_dirent64 records: `.`, `..`, then the rest by name, bytewise; 0 at the end; -EINVAL
+ * when not one fits.
+ */
+ssize_t fileio_getdents(struct fileio *f, int fd, void *buf, size_t len);
+int fileio_stat(struct fileio *f, const char *path, bool follow, struct stat *st);
+int fileio_fstat(struct fileio *f, int fd, struct stat *st);
+int fileio_mkdir(struct fileio *f, const char *path, mode_t mode);
+int fileio_unlink(struct fileio *f, const char *path);
+
+#endif

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: ISC
+/* The guest's descriptors: a table and a bitmap of the numbers in use. */
+#include "guestfd.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+void guestfd_init(struct guestfd_table *table, int console_in, int console_out)
+{
+	memset(table, 0, sizeof(*table));
+	for (int fd = 0; fd < GUESTFD_FIRST; fd++)
+		guestfd_set(table, fd,
+			&(struct guestfd){ .kind = GUESTFD_CONSOLE,
+				.readable = fd == STDIN_FILENO,
+				.writable = fd != STDIN_FILENO,
+				.host = fd == STDIN_FILENO ? console_in : console_out,
+				.node = -1 });
+}
+
+void guestfd_finish(struct guestfd_table *table)
+{
+	for (int fd = GUESTFD_FIRST; fd < GUESTFD_MAX; fd++)
+		guestfd_close(table, fd);
+	memset(table, 0, sizeof(*table));
+}
+
+struct guestfd *guestfd_get(struct guestfd_table *table, int fd)
+{
+	if (fd < 0 || fd >= GUESTFD_MAX || table->slots[fd].kind == GUESTFD_FREE)
+		return NULL;
+	return &table->slots[fd];
+}
+
+int guestfd_next(const struct guestfd_table *table)
+{
+	for (int i = 0; i < GUESTFD_MAX / 64; i++)
+		if (~table->used[i])
+			return 64 * i + __builtin_ctzll(~table->used[i]);
+	return -EMFILE;
+}
+
+void guestfd_set(struct guestfd_table *table, int fd, const struct guestfd *what)
+{
+	assert(fd >= 0 && fd < GUESTFD_MAX && table->slots[fd].kind == GUESTFD_FREE);
+	assert(what->kind != GUESTFD_FREE);
+	table->slots[fd] = *what;
+	table->used[fd / 64] |= 1ull << fd % 64;
+}
+
+int guestfd_close(struct guestfd_table *table, int fd)
+{
+	struct guestfd *slot = guestfd_get(table, fd);
+
+	if (!slot)
+		return -EBADF;
+	if (fd < GUESTFD_FIRST)
+		return 0;
+	if (slot->owned)
+		close(slot->host);
+	slot->kind = GUESTFD_FREE;
+	table->used[fd / 64] &= ~(1ull << fd % 64);
+	return 0;
+}
