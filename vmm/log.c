@@ -35,7 +35,11 @@ void log_line(enum log_level level, const char *format, ...)
 	va_end(args);
 	if (r < 0)
 		return;
+	/* One line it stays, whatever a file's name holds. */
 	n = strlen(line);
+	for (size_t i = sizeof(prefix) - 1; i < n; i++)
+		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+			line[i] = '?';
 	line[n++] = '\n';
 	if (write(STDERR_FILENO, line, n) < 0)
 		return; /* nobody left to tell */
