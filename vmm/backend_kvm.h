@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What belongs to backend_kvm beyond the ops. For backend_assisted: the CPU lent to another one for
+ * a few instructions, and taken back, with as few ioctls as that takes. And its probe.
+ */
+#ifndef BACKEND_KVM_H
+#define BACKEND_KVM_H
+
+struct backend;
+struct backend_info;
+struct cpu_state;
+
+enum backend_kvm_part {
+	/* registers, segments, tables, control registers, x87 and SSE; the rest of state is left as it is */
+	BACKEND_KVM_CORE,
+	/* also MSRs, XCR0, the upper halves of ymm, and an exception to deliver */
+	BACKEND_KVM_ALL,
+};
+
+/* After run said VCPU_REFUSED. -ENOTSUP when what was refused is not an instruction KVM lacks. */
+int backend_kvm_lend(struct backend *b, enum backend_kvm_part part, struct cpu_state *state);
+/* The same part, as it is now. The TSC is never written: it ran on. */
+int backend_kvm_take_back(
+	struct backend *b, enum backend_kvm_part part, const struct cpu_state *state);
+
+/* ops->probe: small guests tell what this KVM does. Once a process; it is remembered. */
+void backend_kvm_probe(struct backend_info *info);
+/* Take watchpoints even where they are not expected to fire: to find out. */
+void backend_kvm_trust_watches(struct backend *b);
+
+#endif
