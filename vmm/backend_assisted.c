@@ -1,0 +1,597 @@
+// SPDX-License-Identifier: ISC
+/*
+ * kvm with the help of tcg, for a KVM that refuses ordinary instructions (SSE arithmetic, x87,
+ * int3). Knows what such instructions are, and neither KVM nor Unicorn.
+ *
+ * How this works: kvm runs the guest until it refuses an instruction. Its registers go to tcg,
+ * which shares the memory and runs a burst: that instruction and what follows, as such code comes
+ * in clusters and a change of CPU costs more than hundreds of instructions. A burst ends before
+ * whatever must be done by the CPU that has the devices, the clock and the MSRs, before a
+ * breakpoint, and after a while, so that interrupts, which wait in kvm, come in time. Then the
+ * registers go back. Instructions that need state only kvm has are interpreted here.
+ */
+#include "backend.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend_kvm.h"
+#include "err.h"
+#include "gmem.h"
+#include "paging.h"
+
+enum {
+	BURST = 2000, /* instructions; under 0.1 ms once translated */
+	BREAKS_MAX = 4,
+	XCR0_HELD = 7, /* x87, SSE and AVX: what cpu_state has room for */
+	XCR0_RUN = 3,  /* x87 and SSE: what the two of us can execute */
+	XSAVE_BV = 512,
+	XSAVE_YMMH = 576,
+	XSAVE_SIZE = 832,
+};
+
+struct assisted {
+	struct backend base;
+	struct backend *kvm, *tcg;
+	bool step;
+	size_t n_breaks;
+	uint64_t breaks[BREAKS_MAX];
+	struct cpu_state state; /* on its way between the two */
+};
+
+static struct assisted *to_assisted(struct backend *b)
+{
+	return (struct assisted *)b;
+}
+
+static struct backend *kvm_of(struct backend *b)
+{
+	return to_assisted(b)->kvm;
+}
+
+/* ---- looking at instructions: SDM 2A 2.1, appendix A ---- */
+
+struct insn {
+	const uint8_t *bytes;
+	size_t len;          /* bytes that can be looked at */
+	size_t at;           /* of the opcode, behind prefixes */
+	uint8_t rex, rep;    /* rep: f2, f3 or 0 */
+	bool fs, gs, narrow; /* prefixes 64, 65, 67 */
+	bool two;            /* 0f xx */
+	uint8_t opcode, modrm;
+};
+
+static uint8_t byte_at(const struct insn *i, size_t at)
+{
+	return at < i->len ? i->bytes[at] : 0;
+}
+
+static struct insn insn_decode(const uint8_t *bytes, size_t len)
+{
+	struct insn i = { .bytes = bytes, .len = len };
+
+	for (; i.at < len; i.at++) {
+		uint8_t b = bytes[i.at];
+
+		if (b == 0xf2 || b == 0xf3)
+			i.rep = b;
+		else if (b == 0x64 || b == 0x65)
+			i.fs = b == 0x64, i.gs = b == 0x65;
+		else if (b == 0x67)
+			i.narrow = true;
+		else if (b != 0x66 && b != 0xf0 && b != 0x2e && b != 0x36 && b != 0x3e && b != 0x26)
+			break;
+	}
+	if ((byte_at(&i, i.at) & 0xf0) == 0x40)
+		i.rex = byte_at(&i, i.at++);
+	i.two = byte_at(&i, i.at) == 0x0f;
+	i.at += i.two;
+	i.opcode = byte_at(&i, i.at);
+	i.modrm = byte_at(&i, i.at + 1);
+	return i;
+}
+
+/* clang-format off */
+/* Opcodes that only the CPU with devices, clock and MSRs may run. */
+static const bool leave_one[256] = {
+	[0x62] = true, [0xc4] = true, [0xc5] = true, /* EVEX, VEX */
+	[0x6c ... 0x6f] = true, [0xe4 ... 0xe7] = true, [0xec ... 0xef] = true, /* ins, outs, in, out */
+	[0xcf] = true, [0xf1] = true, [0xf4] = true, /* iret, int1, hlt */
+};
+static const bool leave_two[256] = {
+	[0x00] = true, [0x01] = true, /* groups 6 and 7: system tables, swapgs, rdtscp, xgetbv */
+	[0x05] = true, [0x07] = true, [0x34] = true, [0x35] = true, /* syscall and the like */
+	[0x08] = true, [0x09] = true, /* invd, wbinvd */
+	[0x20 ... 0x23] = true, /* mov to and from control and debug registers */
+	[0x30 ... 0x33] = true, [0xa2] = true, [0xaa] = true, /* MSRs, rdtsc, rdpmc; cpuid; rsm */
+	[0x38] = true, [0x3a] = true, /* but see below */
+};
+/* clang-format on */
+
+/* 0f 38 and 0f 3a: of these tcg knows SSSE3. */
+static bool is_ssse3(const struct insn *i)
+{
+	uint8_t third = byte_at(i, i->at + 1);
+
+	if (i->opcode == 0x3a)
+		return third == 0x0f;
+	return third <= 0x0b || (third >= 0x1c && third <= 0x1e);
+}
+
+/* 0f ae: fxsave, fxrstor, ldmxcsr, stmxcsr, fences, clflush; 0f c7: cmpxchg8b/16b. */
+static bool is_plain_group(const struct insn *i)
+{
+	unsigned reg = i->modrm >> 3 & 7, mod = i->modrm >> 6;
+
+	if (i->opcode == 0xc7)
+		return reg == 1 && mod != 3;
+	if (i->rep)
+		return false;
+	return mod == 3 ? reg >= 5 : reg <= 3 || reg == 7;
+}
+
+static bool must_leave(const struct insn *i)
+{
+	if (!i->two)
+		return leave_one[i->opcode];
+	if (i->opcode == 0xae || i->opcode == 0xc7)
+		return !is_plain_group(i);
+	if (i->opcode == 0x38 || i->opcode == 0x3a)
+		return !is_ssse3(i);
+	return leave_two[i->opcode];
+}
+
+/* ---- instructions interpreted here ---- */
+
+/* The linear address of the memory operand: SDM 2A 2.1.5, 2.2.1. */
+static uint64_t operand_gva(const struct insn *i, const struct cpu_state *s, uint64_t *end)
+{
+	unsigned mod = i->modrm >> 6, rm = i->modrm & 7, base = rm;
+	size_t at = i->at + 2;
+	uint64_t gva = 0;
+	int32_t disp = 0;
+
+	if (rm == 4) {
+		uint8_t sib = byte_at(i, at++);
+		unsigned index = (sib >> 3 & 7) | (i->rex & 2u) << 2;
+
+		base = sib & 7;
+		if (index != CPU_RSP)
+			gva = s->regs.gpr[index] << (sib >> 6);
+	}
+	if (mod == 1) {
+		disp = (int8_t)byte_at(i, at++);
+	} else if (mod == 2 || (mod == 0 && base == 5)) {
+		for (unsigned n = 0; n < 4; n++)
+			disp |= (int32_t)((uint32_t)byte_at(i, at++) << 8 * n);
+	}
+	*end = s->regs.rip + at;
+	if (mod == 0 && rm == 5)
+		gva = *end;
+	else if (mod != 0 || base != 5)
+		gva += s->regs.gpr[base | (i->rex & 1u) << 3];
+	gva += (uint64_t)(int64_t)disp;
+	if (i->narrow)
+		gva = (uint32_t)gva;
+	return gva + (i->fs ? s->seg[CPU_FS].base : i->gs ? s->seg[CPU_GS].base : 0);
+}
+
+/* kvm delivers it when it goes on. */
+static int raise(struct cpu_state *s, enum cpu_vector vector, bool has_error, uint32_t error)
+{
+	s->event = (struct cpu_event){
+		.pending = true, .vector = (uint8_t)vector, .has_error = has_error, .error = error
+	};
+	return 0;
+}
+
+/* A copy in or out, page by page. -EFAULT: the guest gets a #PF, and nothing was copied. */
+static int copy_guest(
+	struct assisted *a, struct cpu_state *s, uint64_t gva, uint8_t *buf, size_t len, bool write)
+{
+	const struct paging p = { .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
+	unsigned access = (write ? PAGING_WRITE : PAGING_READ) |
+			  ((s->seg[CPU_CS].selector & 3) == 3 ? PAGING_USER : 0u);
+	struct paging_page page;
+	uint32_t error;
+
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t done = 0, n; done < len; done += n) {
+			uint64_t at = gva + done, gpa;
+
+			n = 4096 - at % 4096 < len - done ? 4096 - at % 4096 : len - done;
+			if (paging_walk(a->base.config.mem, &p, at, access, &page, &error)) {
+				s->cr2 = at;
+				raise(s, CPU_VEC_PF, true, error);
+				return -EFAULT;
+			}
+			gpa = page.gpa + (at - page.gva);
+			if (!gmem_span(a->base.config.mem, gpa, n))
+				return -ENOTSUP;
+			if (pass && write)
+				gmem_write(a->base.config.mem, gpa, buf + done, n);
+			else if (pass)
+				gmem_read(a->base.config.mem, gpa, buf + done, n);
+		}
+	}
+	return 0;
+}
+
+static void set_edx_eax(struct cpu_state *s, uint64_t value)
+{
+	s->regs.gpr[CPU_RAX] = (uint32_t)value;
+	s->regs.gpr[CPU_RDX] = value >> 32;
+}
+
+static uint64_t get_edx_eax(const struct cpu_state *s)
+{
+	return s->regs.gpr[CPU_RDX] << 32 | (uint32_t)s->regs.gpr[CPU_RAX];
+}
+
+static int do_rdtscp(struct assisted *a, const struct insn *i, struct cpu_state *s)
+{
+	(void)a;
+	set_edx_eax(s, s->tsc);
+	s->regs.gpr[CPU_RCX] = 0; /* TSC_AUX: the number of the CPU */
+	s->regs.rip += i->at + 2;
+	return 0;
+}
+
+/* Without AVX, whatever CPUID says: so that the guest does not use what neither of us executes. */
+static int do_xgetbv(struct assisted *a, const struct insn *i, struct cpu_state *s)
+{
+	(void)a;
+	if (!(s->cr4 & CPU_CR4_OSXSAVE))
+		return raise(s, CPU_VEC_UD, false, 0);
+	if ((uint32_t)s->regs.gpr[CPU_RCX] > 1)
+		return raise(s, CPU_VEC_GP, true, 0);
+	set_edx_eax(s, s->xcr0 & XCR0_RUN);
+	s->regs.rip += i->at + 2;
+	return 0;
+}
+
+static int check_xsave(const struct cpu_state *s, struct cpu_state *to, uint64_t gva)
+{
+	if (!(s->cr4 & CPU_CR4_OSXSAVE))
+		raise(to, CPU_VEC_UD, false, 0);
+	else if (s->cr0 & CPU_CR0_TS)
+		raise(to, CPU_VEC_NM, false, 0);
+	else if (gva % 64)
+		raise(to, CPU_VEC_GP, true, 0);
+	else
+		return s->xcr0 & ~(uint64_t)XCR0_HELD ? -ENOTSUP : 0;
+	return -EFAULT;
+}
+
+/* SDM 1 13.7 to 13.10. Compacted or not, the first three components lie at the same places. */
+static int do_xsave(struct assisted *a, const struct insn *i, struct cpu_state *s)
+{
+	bool compact = i->opcode == 0xc7;
+	uint64_t end, gva = operand_gva(i, s, &end), want = get_edx_eax(s) & s->xcr0, bv;
+	uint8_t area[XSAVE_SIZE];
+	int r = check_xsave(s, s, gva);
+
+	if (!r)
+		r = copy_guest(a, s, gva, area, sizeof(area), false);
+	if (r)
+		return r == -EFAULT ? 0 : r;
+	memcpy(&bv, area + XSAVE_BV, sizeof(bv));
+	bv = compact ? want : (bv & ~want) | want;
+	memcpy(area + XSAVE_BV, &bv, sizeof(bv));
+	bv = want | 1ull << 63;
+	if (compact) {
+		memset(area + XSAVE_BV + 8, 0, 56);
+		memcpy(area + XSAVE_BV + 8, &bv, sizeof(bv));
+	}
+	if (want & 1) {
+		memcpy(area, s->fx, 24);
+		memcpy(area + 32, s->fx + 32, 128);
+	}
+	if (want & 6)
+		memcpy(area + 24, s->fx + 24, 8);
+	if (want & 2)
+		memcpy(area + 160, s->fx + 160, 256);
+	if (want & 4)
+		memcpy(area + XSAVE_YMMH, s->ymmh, sizeof(s->ymmh));
+	r = copy_guest(a, s, gva, area, want & 4 ? XSAVE_SIZE : XSAVE_YMMH, true);
+	if (!r)
+		s->regs.rip = end;
+	return r == -EFAULT ? 0 : r;
+}
+
+static int do_xrstor(struct assisted *a, const struct insn *i, struct cpu_state *s)
+{
+	uint64_t end, gva = operand_gva(i, s, &end), want = get_edx_eax(s) & s->xcr0, bv;
+	uint8_t area[XSAVE_SIZE];
+	struct cpu_state initial;
+	uint32_t mxcsr;
+	int r = check_xsave(s, s, gva);
+
+	if (!r)
+		r = copy_guest(a, s, gva, area, want & 4 ? XSAVE_SIZE : XSAVE_YMMH, false);
+	if (r)
+		return r == -EFAULT ? 0 : r;
+	memcpy(&bv, area + XSAVE_BV, sizeof(bv));
+	memcpy(&mxcsr, area + 24, sizeof(mxcsr));
+	if ((bv & ~s->xcr0) || mxcsr >> 16)
+		return raise(s, CPU_VEC_GP, true, 0);
+	cpu_state_long_mode(&initial);
+	if (want & 1) {
+		memcpy(s->fx, bv & 1 ? area : initial.fx, 24);
+		memcpy(s->fx + 32, bv & 1 ? area + 32 : initial.fx + 32, 128);
+	}
+	if (want & 6)
+		memcpy(s->fx + 24, &mxcsr, sizeof(mxcsr));
+	if (want & 2)
+		memcpy(s->fx + 160, bv & 2 ? area + 160 : initial.fx + 160, 256);
+	if (want & 4)
+		memcpy(s->ymmh, bv & 4 ? area + XSAVE_YMMH : initial.ymmh[0], sizeof(s->ymmh));
+	s->regs.rip = end;
+	return 0;
+}
+
+/* 0, state then being what is to go on with; -ENOTSUP: not for here after all. */
+typedef int do_fn(struct assisted *a, const struct insn *i, struct cpu_state *s);
+
+/* clang-format off */
+static const struct own_row {
+	uint8_t opcode, mask, modrm; /* the modrm byte, masked */
+	bool memory;                 /* only with a memory operand */
+	do_fn *run;
+} own_rows[] = {
+	{ 0x01, 0xff, 0xf9, false, do_rdtscp },
+	{ 0x01, 0xff, 0xd0, false, do_xgetbv },
+	{ 0xae, 0x38, 0x20, true, do_xsave },
+	{ 0xae, 0x38, 0x28, true, do_xrstor },
+	{ 0xae, 0x38, 0x30, true, do_xsave }, /* xsaveopt may save all */
+	{ 0xc7, 0x38, 0x20, true, do_xsave }, /* xsavec */
+};
+/* clang-format on */
+
+static do_fn *find_own(const struct insn *i)
+{
+	for (size_t n = 0; i->two && !i->rep && n < sizeof(own_rows) / sizeof(own_rows[0]); n++) {
+		const struct own_row *row = &own_rows[n];
+
+		if (row->opcode == i->opcode && (i->modrm & row->mask) == row->modrm &&
+			(!row->memory || i->modrm >> 6 != 3))
+			return row->run;
+	}
+	return NULL;
+}
+
+/* ---- bursts ---- */
+
+static bool is_break(const struct assisted *a, uint64_t rip)
+{
+	for (size_t i = 0; i < a->n_breaks; i++) {
+		if (a->breaks[i] == rip)
+			return true;
+	}
+	return false;
+}
+
+static bool leave(void *ctx, uint64_t rip, const uint8_t *bytes, size_t len)
+{
+	struct insn i = insn_decode(bytes, len);
+
+	return must_leave(&i) || is_break(ctx, rip);
+}
+
+/* A burst on a tcg that only steps. */
+static int burst_by_steps(struct assisted *a, struct vcpu_exit *exit, uint64_t max)
+{
+	const struct cpu_state *s = &a->state;
+	const struct paging p = { .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
+	uint8_t bytes[15];
+	size_t n;
+	int r = backend_set_debug(a->tcg, &(struct vcpu_debug){ .step = true });
+
+	backend_code_changed(a->tcg, a->base.config.mem->gpa, a->base.config.mem->size);
+	for (uint64_t done = 0; !r && done < max; done++) {
+		n = done ? paging_read(a->base.config.mem, &p, exit->rip, bytes, sizeof(bytes)) : 0;
+		if (n && leave(a, exit->rip, bytes, n))
+			return 0;
+		r = backend_run(a->tcg, exit);
+		if (!r && (exit->kind != VCPU_DEBUG || exit->why != VCPU_STEP))
+			return 0;
+	}
+	return r;
+}
+
+static int burst(struct assisted *a, struct vcpu_exit *exit, bool all)
+{
+	enum backend_kvm_part part = all ? BACKEND_KVM_ALL : BACKEND_KVM_CORE;
+	uint64_t max = a->step ? 1 : BURST, start = a->state.regs.rip;
+	struct cpu_state back;
+	int r = backend_load(a->tcg, &a->state);
+
+	if (!r)
+		r = a->tcg->ops->burst ? a->tcg->ops->burst(a->tcg, exit, max, leave, a)
+				       : burst_by_steps(a, exit, max);
+	if (!r && exit->kind == VCPU_REFUSED && exit->rip == start)
+		return -ENOTSUP;
+	if (!r)
+		r = backend_save(a->tcg, &back);
+	if (r)
+		return r;
+	/* What tcg does not have stays as it was. */
+	back.tsc = a->state.tsc;
+	back.apic_base = a->state.apic_base;
+	back.xcr0 = a->state.xcr0;
+	memcpy(back.ymmh, a->state.ymmh, sizeof(back.ymmh));
+	return backend_kvm_take_back(a->kvm, part, &back);
+}
+
+/* Past the instruction that kvm refused: 0, or -ENOTSUP, or another -errno. */
+static int help(struct assisted *a, struct vcpu_exit *exit)
+{
+	struct insn i = insn_decode(exit->insn, exit->insn_len);
+	do_fn *own = find_own(&i);
+	bool all = own || must_leave(&i);
+	int r;
+
+	if (!exit->insn_len || (!i.two && (i.opcode == 0x62 || (i.opcode & 0xfe) == 0xc4)))
+		return -ENOTSUP;
+	a->state.event = (struct cpu_event){ 0 };
+	r = backend_kvm_lend(a->kvm, all ? BACKEND_KVM_ALL : BACKEND_KVM_CORE, &a->state);
+	if (r)
+		return r;
+	if (!own)
+		return burst(a, exit, all);
+	r = own(a, &i, &a->state);
+	if (!r)
+		r = backend_kvm_take_back(a->kvm, BACKEND_KVM_ALL, &a->state);
+	exit->kind = VCPU_DEBUG;
+	return r;
+}
+
+static int assisted_run(struct backend *b, struct vcpu_exit *exit)
+{
+	struct assisted *a = to_assisted(b);
+	struct vcpu_exit refused;
+	struct cpu_regs regs;
+	bool at_break;
+	int r;
+
+	for (;;) {
+		r = a->kvm->ops->run(a->kvm, exit);
+		if (r || exit->kind != VCPU_REFUSED)
+			return r;
+		refused = *exit;
+		r = help(a, exit);
+		if (r == -ENOTSUP) {
+			*exit = refused;
+			if (refused.insn_len)
+				exit->text = "kvm refuses the instruction and tcg does not know it";
+			return 0;
+		}
+		if (r || exit->kind == VCPU_SHUTDOWN)
+			return r;
+		backend_get_regs(a->kvm, &regs);
+		at_break = is_break(a, regs.rip) && !a->state.event.pending;
+		if (!a->step && !at_break)
+			continue;
+		*exit = (struct vcpu_exit){
+			.kind = VCPU_DEBUG,
+			.why = a->step ? VCPU_STEP : VCPU_BREAKPOINT,
+			.rip = regs.rip,
+			.addr = regs.rip,
+		};
+		return 0;
+	}
+}
+
+/* ---- the rest is kvm's ---- */
+
+static void assisted_destroy(struct backend *b)
+{
+	struct assisted *a = to_assisted(b);
+
+	if (!a)
+		return;
+	backend_destroy(a->kvm);
+	backend_destroy(a->tcg);
+	free(a);
+}
+
+static int assisted_create(
+	struct backend **out, const struct backend_config *config, struct err *err)
+{
+	struct backend_config for_kvm = *config;
+	const struct backend_config for_tcg = { .mem = config->mem };
+	struct assisted *a = calloc(1, sizeof(*a));
+	int r;
+
+	if (!a)
+		return err_set(err, -ENOMEM, "kvm: out of memory");
+	a->base = (struct backend){ .ops = &backend_assisted, .config = *config };
+	for_kvm.want_paging =
+		true; /* segments and control registers come with each exit: no ioctl */
+	r = backend_kvm.create(&a->kvm, &for_kvm, err);
+	if (!r)
+		r = backend_tcg.create(&a->tcg, &for_tcg, err);
+	if (r) {
+		assisted_destroy(&a->base);
+		return r;
+	}
+	*out = &a->base;
+	return 0;
+}
+
+static int assisted_get_regs(struct backend *b, struct cpu_regs *regs)
+{
+	return backend_get_regs(kvm_of(b), regs);
+}
+
+static int assisted_set_regs(struct backend *b, const struct cpu_regs *regs)
+{
+	return backend_set_regs(kvm_of(b), regs);
+}
+
+static int assisted_save(struct backend *b, struct cpu_state *state)
+{
+	return backend_save(kvm_of(b), state);
+}
+
+static int assisted_load(struct backend *b, const struct cpu_state *state)
+{
+	return backend_load(kvm_of(b), state);
+}
+
+static int assisted_paging(struct backend *b, struct paging *p)
+{
+	return backend_paging(kvm_of(b), p);
+}
+
+static int assisted_set_debug(struct backend *b, const struct vcpu_debug *d)
+{
+	struct assisted *a = to_assisted(b);
+	int r = backend_set_debug(a->kvm, d);
+
+	if (r)
+		return r;
+	a->step = d->step;
+	a->n_breaks = d->n_breaks; /* kvm took no more than there are debug registers */
+	if (d->n_breaks)
+		memcpy(a->breaks, d->breaks, d->n_breaks * sizeof(a->breaks[0]));
+	return 0;
+}
+
+static void assisted_kick(struct backend *b)
+{
+	backend_kick(kvm_of(b));
+}
+
+static uint32_t assisted_tsc_khz(struct backend *b)
+{
+	return backend_tsc_khz(kvm_of(b));
+}
+
+static void assisted_code_changed(struct backend *b, uint64_t gpa, size_t len)
+{
+	backend_code_changed(to_assisted(b)->tcg, gpa, len);
+}
+
+static void assisted_probe(struct backend_info *info)
+{
+	backend_kvm.probe(info);
+}
+
+const struct backend_ops backend_assisted = {
+	.name = "kvm",
+	.probe = assisted_probe,
+	.create = assisted_create,
+	.destroy = assisted_destroy,
+	.run = assisted_run,
+	.get_regs = assisted_get_regs,
+	.set_regs = assisted_set_regs,
+	.save = assisted_save,
+	.load = assisted_load,
+	.paging = assisted_paging,
+	.set_debug = assisted_set_debug,
+	.kick = assisted_kick,
+	.tsc_khz = assisted_tsc_khz,
+	.code_changed = assisted_code_changed,
+};
