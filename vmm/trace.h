@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What a watcher is told about a hypercall, in order: ENTER, any READs and WRITEs of guest memory,
+ * LEAVE; at the very end one STOP. Pointers in an event live only as long as emit runs.
+ */
+#ifndef TRACE_H
+#define TRACE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct hcall;
+struct vm_stop;
+
+enum trace_kind {
+	TRACE_ENTER, /* call, with its block copied in */
+	TRACE_READ,  /* guest -> host: len bytes from addr */
+	TRACE_WRITE, /* host -> guest: len bytes to addr */
+	TRACE_LEAVE, /* call, with its result */
+	TRACE_STOP,  /* stop: why the machine stopped */
+	TRACE_KIND_COUNT,
+};
+
+struct trace_event {
+	enum trace_kind kind;
+	const struct hcall *call; /* NULL in STOP */
+	uint64_t addr;            /* as the guest gave it */
+	const void *data;
+	size_t len;
+	const struct vm_stop *stop;
+};
+
+/* Embedded first in whatever watches. emit allocates nothing: it runs on the guest's path. */
+struct trace_sink {
+	void (*emit)(struct trace_sink *sink, const struct trace_event *event);
+	struct trace_sink *next; /* the machine tells every sink of the chain */
+};
+
+#endif

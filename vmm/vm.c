@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: ISC
+/* The machine, put together from its parts, and the loop. Knows no port, no ABI, no backend. */
+#include "vm.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+#include "log.h"
+#include "trace.h"
+
+static void fill_ports(struct vm *vm)
+{
+	const struct guest_abi *abi = vm->abi;
+
+	for (size_t i = 0; i < abi->n_legacy_ports; i++)
+		for (unsigned port = abi->legacy_ports[i].first; port <= abi->legacy_ports[i].last; port++)
+			vm->row_of_port[port] = VM_PORT_LEGACY;
+	for (size_t i = 0; i < abi->n_rows; i++)
+		vm->row_of_port[abi->rows[i].port] = (uint8_t)(i + 1);
+}
+
+static int create(struct vm *vm, const struct vm_config *config, struct err *err)
+{
+	struct cpu_state state;
+	int r;
+
+	r = elf_parse(config->image, config->image_size, &vm->image, err);
+	if (!r)
+		r = abi_find(&vm->image, config->mem_size, &vm->abi, &vm->abi_version, &vm->layout, err);
+	if (r)
+		return r;
+	fill_ports(vm);
+	r = gmem_init(&vm->mem, vm->layout.ram_gpa, config->mem_size);
+	if (r)
+		return err_set(err, r, "guest memory of %llu bytes: %s; give less with --mem",
+			(unsigned long long)config->mem_size, strerror(-r));
+	r = elf_place(&vm->image, &vm->mem, vm->layout.kernel_base, err);
+	if (r)
+		return r;
+	r = backend_open(config->backend,
+		&(struct backend_config){
+			.mem = &vm->mem,
+			.irqchip = vm->abi->irqchip,
+			.want_paging = vm->abi->wants_paging(vm->abi_version),
+			.port = hcall_port,
+			.ctx = vm,
+		},
+		&vm->cpu, &vm->cpu_info, err);
+	if (!r)
+		r = vm->abi->boot(vm, &state, err);
+	if (r)
+		return r;
+	r = backend_load(vm->cpu, &state);
+	return r ? err_set(err, r, "first CPU state: %s", strerror(-r)) : 0;
+}
+
+int vm_create(struct vm **out, const struct vm_config *config, struct err *err)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+	int r;
+
+	if (!vm)
+		return err_set(err, -ENOMEM, "out of memory");
+	vm->args = config->args;
+	vm->boot_time_ns = config->boot_time_ns;
+	vm->files = config->files;
+	vm->trace = config->sinks;
+	vm->respond = hcall_answer_row;
+	r = create(vm, config, err);
+	if (r) {
+		vm_destroy(vm);
+		return r;
+	}
+	*out = vm;
+	return 0;
+}
+
+static int create_script(struct vm *vm, const struct vm_script *script, struct err *err)
+{
+	int r = gmem_init(&vm->mem, script->ram_gpa, script->mem_size);
+
+	if (r)
+		return err_set(err, r, "guest memory: %s", strerror(-r));
+	fill_ports(vm);
+	return backend_script.create(&vm->cpu,
+		&(struct backend_config){
+			.mem = &vm->mem, .port = hcall_port, .ctx = vm, .next = script->next },
+		err);
+}
+
+int vm_create_script(struct vm **out, const struct vm_script *script, struct err *err)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+	int r;
+
+	if (!vm)
+		return err_set(err, -ENOMEM, "out of memory");
+	vm->abi = script->abi;
+	vm->abi_version = script->abi_version;
+	vm->args = script->args;
+	vm->files = script->files;
+	vm->trace = script->sinks;
+	vm->respond = hcall_answer_row;
+	r = create_script(vm, script, err);
+	if (r) {
+		vm_destroy(vm);
+		return r;
+	}
+	*out = vm;
+	return 0;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	if (!vm)
+		return;
+	backend_destroy(vm->cpu);
+	gmem_finish(&vm->mem);
+	free(vm);
+}
+
+void vm_stop_set(struct vm *vm, enum vm_stop_kind kind, const char *format, ...)
+{
+	va_list args;
+
+	vm->stop.kind = kind;
+	va_start(args, format);
+	vsnprintf(vm->stop.text, sizeof(vm->stop.text), format, args);
+	va_end(args);
+}
+
+void vm_stop_exit(struct vm *vm, int code)
+{
+	vm->stop = (struct vm_stop){ .kind = VM_EXITED, .code = code };
+}
+
+static void stop_refused(struct vm *vm, const struct vcpu_exit *exit)
+{
+	char bytes[3 * sizeof(exit->insn) + 1] = "";
+
+	for (size_t i = 0; i < exit->insn_len && i < sizeof(exit->insn); i++)
+		snprintf(bytes + 3 * i, 4, " %02x", exit->insn[i]);
+	vm_stop_set(vm, VM_CRASHED, "%s at RIP 0x%llx%s%s",
+		exit->text ? exit->text : "instruction refused", (unsigned long long)exit->rip,
+		bytes[0] ? "; bytes" : "", bytes);
+}
+
+/* What an exit that no call answered means for the machine. */
+static void stop_for(struct vm *vm, const struct vcpu_exit *exit)
+{
+	switch (exit->kind) {
+	case VCPU_PORT: /* hcall_port has said why */
+		return;
+	case VCPU_DEBUG:
+		return vm_stop_set(vm, VM_DEBUG, "debug stop");
+	case VCPU_KICKED:
+		return vm_stop_set(vm, VM_KICKED, "interrupted");
+	case VCPU_SHUTDOWN:
+		return vm_stop_set(vm, VM_CRASHED, "triple fault at RIP 0x%llx", (unsigned long long)exit->rip);
+	case VCPU_HALT:
+		return vm_stop_set(vm, VM_CRASHED, "halted at RIP 0x%llx with nothing that could wake it",
+			(unsigned long long)exit->rip);
+	case VCPU_REFUSED:
+		return stop_refused(vm, exit);
+	case VCPU_EXIT_COUNT:
+		break;
+	}
+	vm_stop_set(vm, VM_FAILED, "backend %s: exit %d is not one we know", vm->cpu->ops->name, exit->kind);
+}
+
+const struct vm_stop *vm_run(struct vm *vm)
+{
+	int r;
+
+	vm->stop = (struct vm_stop){ .kind = VM_RUNNING };
+	if (vm->kicked) {
+		vm_stop_set(vm, VM_KICKED, "interrupted");
+	} else {
+		r = backend_run(vm->cpu, &vm->exit);
+		if (r)
+			vm_stop_set(vm, VM_FAILED, "backend %s: %s", vm->cpu->ops->name, strerror(-r));
+		else if (vm->stop.kind == VM_RUNNING)
+			stop_for(vm, &vm->exit);
+	}
+	vm->kicked = 0;
+	vm->stop.exit = vm->exit;
+	for (struct trace_sink *s = vm->trace; s; s = s->next)
+		s->emit(s, &(struct trace_event){ .kind = TRACE_STOP, .stop = &vm->stop });
+	return &vm->stop;
+}
+
+void vm_kick(struct vm *vm)
+{
+	vm->kicked = 1;
+	backend_kick(vm->cpu);
+}
