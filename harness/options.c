@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: ISC
+/* Options of the verbs: getopt_long does the work, tables of rows say what there is. */
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend.h"
+#include "err.h"
+#include "log.h"
+
+enum { ROWS_MAX = 64, LONG_BASE = 256, HELP_COLUMN = 28 };
+
+extern char **environ;
+
+static size_t fill_tables(const struct option_row *rows, struct option *longs, char *shorts)
+{
+	size_t n = 0, at = 0;
+
+	shorts[at++] = '+'; /* stop at the first word that is no option: the rest is the guest's */
+	shorts[at++] = ':';
+	for (; rows[n].name; n++) {
+		longs[n] = (struct option){ rows[n].name, (int)rows[n].arg, NULL, LONG_BASE + (int)n };
+		if (!rows[n].letter)
+			continue;
+		shorts[at++] = rows[n].letter;
+		if (rows[n].arg == OPTION_ARG)
+			shorts[at++] = ':';
+	}
+	longs[n++] = (struct option){ "help", no_argument, NULL, 'h' };
+	shorts[at++] = 'h';
+	longs[n] = (struct option){ 0 };
+	shorts[at] = 0;
+	return n;
+}
+
+static const struct option_row *row_of(const struct option_row *rows, int c)
+{
+	if (c >= LONG_BASE)
+		return &rows[c - LONG_BASE];
+	while (rows->name && rows->letter != c)
+		rows++;
+	return rows;
+}
+
+int options_parse(const struct option_row *rows, void *ctx, int argc, char **argv, int *first, struct err *err)
+{
+	struct option longs[ROWS_MAX + 2];
+	char shorts[3 * ROWS_MAX + 4];
+	int c, r;
+
+	fill_tables(rows, longs, shorts);
+	opterr = 0;
+	optind = 0; /* 0 makes glibc start afresh */
+	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		if (c == 'h')
+			return 1;
+		if (c == ':')
+			return err_set(err, -EINVAL, "%s: needs a value", argv[optind - 1]);
+		if (c == '?' && optopt >= LONG_BASE)
+			return err_set(err, -EINVAL, "%s: takes no value", argv[optind - 1]);
+		if (c == '?' && optopt)
+			return err_set(err, -EINVAL, "-%c: no such option", optopt);
+		if (c == '?')
+			return err_set(err, -EINVAL, "%s: no such option", argv[optind - 1]);
+		r = row_of(rows, c)->set(ctx, optarg, err);
+		if (r)
+			return r;
+	}
+	*first = optind;
+	return 0;
+}
+
+static void print_row(const struct option_row *row)
+{
+	char left[80];
+	const char *help = row->help, *line;
+	int n;
+
+	n = snprintf(left, sizeof(left), "  %s%c%s--%s%s%s%s", row->letter ? "-" : "  ",
+		row->letter ? row->letter : ' ', row->letter ? ", " : " ", row->name,
+		row->arg == OPTION_MAYBE_ARG ? "[=" : row->arg ? " " : "", row->arg ? row->metavar : "",
+		row->arg == OPTION_MAYBE_ARG ? "]" : "");
+	printf("%-*s", HELP_COLUMN, left);
+	if (n >= HELP_COLUMN)
+		printf("\n%*s", HELP_COLUMN, "");
+	while ((line = strchr(help, '\n'))) {
+		printf("%.*s\n%*s", (int)(line - help), help, HELP_COLUMN, "");
+		help = line + 1;
+	}
+	printf("%s\n", help);
+}
+
+void options_print(const struct option_row *rows)
+{
+	for (; rows->name; rows++)
+		print_row(rows);
+	print_row(&(struct option_row){ .name = "help", .letter = 'h', .help = "show this help" });
+}
+
+int options_parse_size(const char *text, uint64_t *bytes, struct err *err)
+{
+	static const char suffixes[] = "KMG";
+	const char *suffix;
+	unsigned long long n;
+	unsigned shift = 0;
+	char *end;
+
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || errno)
+		return err_set(err, -EINVAL, "%s: not a size; give a number with K, M or G, such as 64M", text);
+	if (*end && (suffix = strchr(suffixes, *end))) {
+		shift = 10 * (unsigned)(suffix - suffixes + 1);
+		end++;
+	}
+	if (*end || n > UINT64_MAX >> shift)
+		return err_set(err, -EINVAL, "%s: not a size; give a number with K, M or G, such as 64M", text);
+	*bytes = (uint64_t)n << shift;
+	return 0;
+}
+
+int options_parse_ms(const char *text, uint64_t *ms, struct err *err)
+{
+	char *end;
+	double seconds = strtod(text, &end);
+
+	if (end == text || *end || !isfinite(seconds) || seconds <= 0 || seconds > 1e9)
+		return err_set(err, -EINVAL, "%s: not a time limit; give seconds, such as 10 or 0.5", text);
+	*ms = (uint64_t)ceil(seconds * 1000);
+	return 0;
+}
+
+static int strings_add(struct strings *s, const char *text, struct err *err)
+{
+	char **list = reallocarray(s->list, s->n + 1, sizeof(*list));
+
+	if (!list)
+		return err_set(err, -ENOMEM, "out of memory");
+	s->list = list;
+	s->list[s->n] = strdup(text);
+	if (!s->list[s->n])
+		return err_set(err, -ENOMEM, "out of memory");
+	s->n++;
+	return 0;
+}
+
+static void strings_finish(struct strings *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free(s->list[i]);
+	free(s->list);
+}
+
+static int set_backend(void *ctx, const char *value, struct err *err)
+{
+	if (strcmp(value, "auto") && !backend_find(value))
+		return err_set(err, -EINVAL, "--backend %s: no such backend; one of auto, kvm, tcg", value);
+	((struct vm_options *)ctx)->backend = value;
+	return 0;
+}
+
+static int set_mem(void *ctx, const char *value, struct err *err)
+{
+	const uint64_t granularity = 2 << 20, limit = 1ull << 36;
+	struct vm_options *o = ctx;
+	int r = options_parse_size(value, &o->mem_size, err);
+
+	if (r)
+		return r;
+	if (!o->mem_size || o->mem_size % granularity || o->mem_size > limit)
+		return err_set(err, -EINVAL, "--mem %s: must be a multiple of 2M, at least 2M and at most 64G",
+			value);
+	return 0;
+}
+
+static int add_mount(struct vm_options *o, const char *text, struct err *err)
+{
+	struct fileio_mount mount, *mounts;
+	int r = fileio_parse_mount(text, &mount, err);
+
+	if (r)
+		return r;
+	mounts = reallocarray(o->mounts, o->n_mounts + 1, sizeof(*mounts));
+	if (!mounts)
+		return err_set(err, -ENOMEM, "out of memory");
+	o->mounts = mounts;
+	o->mounts[o->n_mounts++] = mount;
+	return 0;
+}
+
+static int set_mount(void *ctx, const char *value, struct err *err)
+{
+	return add_mount(ctx, value, err);
+}
+
+static int set_file_mapping(void *ctx, const char *value, struct err *err)
+{
+	char text[2 * FILEIO_PATH_MAX];
+
+	if (snprintf(text, sizeof(text), "%s:rw,unlink", value) >= (int)sizeof(text))
+		return err_set(err, -EINVAL, "--file-mapping: longer than any path");
+	return add_mount(ctx, text, err);
+}
+
+static int set_cwd(void *ctx, const char *value, struct err *err)
+{
+	if (value[0] != '/')
+		return err_set(err, -EINVAL, "--cwd %s: must begin with /", value);
+	((struct vm_options *)ctx)->cwd = value;
+	return 0;
+}
+
+static int set_env(void *ctx, const char *value, struct err *err)
+{
+	struct vm_options *o = ctx;
+	int r = 0;
+
+	if (!strcmp(value, "host")) {
+		for (char **e = environ; !r && *e; e++)
+			r = strings_add(&o->env, *e, err);
+		return r;
+	}
+	if (!strchr(value, '=') || value[0] == '=')
+		return err_set(err, -EINVAL, "--env %s: give NAME=VALUE, or host for all of belljar's own", value);
+	return strings_add(&o->env, value, err);
+}
+
+static int set_kernel_arg(void *ctx, const char *value, struct err *err)
+{
+	return strings_add(&((struct vm_options *)ctx)->kernel_args, value, err);
+}
+
+static int set_strace(void *ctx, const char *value, struct err *err)
+{
+	struct vm_options *o = ctx;
+
+	(void)err;
+	o->strace = true;
+	o->strace_file = value;
+	return 0;
+}
+
+static int set_timeout(void *ctx, const char *value, struct err *err)
+{
+	return options_parse_ms(value, &((struct vm_options *)ctx)->timeout_ms, err);
+}
+
+static int set_verbose(void *ctx, const char *value, struct err *err)
+{
+	(void)ctx, (void)value, (void)err;
+	if (log_get_level() < LOG_DEBUG)
+		log_set_level(log_get_level() + 1);
+	return 0;
+}
+
+static int set_quiet(void *ctx, const char *value, struct err *err)
+{
+	(void)ctx, (void)value, (void)err;
+	log_set_level(LOG_ERROR);
+	return 0;
+}
+
+const struct option_row vm_option_rows[] = {
+	{ "backend", 'b', OPTION_ARG, "auto|kvm|tcg",
+		"which CPU; auto (the default) takes kvm where it\nworks, else tcg, the software CPU", set_backend },
+	{ "mem", 'm', OPTION_ARG, "SIZE", "guest RAM with K, M or G (default 64M)", set_mem },
+	{ "mount", 0, OPTION_ARG, "HOST:GUEST[:OPTS]",
+		"show the guest a host file or directory; OPTS:\nro (the default) or rw; repeatable", set_mount },
+	{ "file-mapping", 0, OPTION_ARG, "HOST:GUEST", "Uhyve's spelling: --mount HOST:GUEST:rw,unlink",
+		set_file_mapping },
+	{ "cwd", 0, OPTION_ARG, "DIR", "where relative guest paths start (default /)", set_cwd },
+	{ "env", 'e', OPTION_ARG, "K=V|host", "guest environment: an entry, or all of belljar's own", set_env },
+	{ "kernel-arg", 0, OPTION_ARG, "WORD", "a word for the guest's kernel, not its application", set_kernel_arg },
+	{ "strace", 0, OPTION_MAYBE_ARG, "FILE", "one line per hypercall, to stderr or FILE", set_strace },
+	{ "timeout", 0, OPTION_ARG, "SECONDS", "stop a guest that runs longer; exit 124", set_timeout },
+	{ "verbose", 'v', OPTION_NO_ARG, NULL, "say more on stderr; twice for more still", set_verbose },
+	{ "quiet", 'q', OPTION_NO_ARG, NULL, "errors only", set_quiet },
+	{ 0 },
+};
+
+void vm_options_init(struct vm_options *o)
+{
+	*o = (struct vm_options){ .backend = "auto", .mem_size = 64 << 20, .cwd = "/" };
+}
+
+void vm_options_finish(struct vm_options *o)
+{
+	for (size_t i = 0; i < o->n_mounts; i++) {
+		free((char *)(uintptr_t)o->mounts[i].host);
+		free((char *)(uintptr_t)o->mounts[i].guest);
+	}
+	free(o->mounts);
+	strings_finish(&o->env);
+	strings_finish(&o->kernel_args);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Options of the verbs: tables of rows that parse and explain themselves. The VM options are one
+ * table shared by every verb that runs a guest.
+ */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fileio.h"
+
+struct err;
+
+enum option_arg { OPTION_NO_ARG, OPTION_ARG, OPTION_MAYBE_ARG };
+
+struct option_row {
+	const char *name; /* without the dashes; NULL ends the table */
+	char letter;      /* short form, or 0 */
+	enum option_arg arg;
+	const char *metavar, *help; /* help may hold newlines */
+	/* value is NULL without an argument; ctx is what options_parse was given. 0 or -EINVAL with err. */
+	int (*set)(void *ctx, const char *value, struct err *err);
+};
+
+/*
+ * Consumes options up to the first other word or "--". 0 with *first the index of what follows;
+ * 1 when --help was given; -EINVAL with err.
+ */
+int options_parse(const struct option_row *rows, void *ctx, int argc, char **argv, int *first, struct err *err);
+/* The rows as a help text on stdout. */
+void options_print(const struct option_row *rows);
+
+/* Strings and numbers as options take them. "64M" -> bytes; whole seconds or "0.5" -> ms. */
+int options_parse_size(const char *text, uint64_t *bytes, struct err *err);
+int options_parse_ms(const char *text, uint64_t *ms, struct err *err);
+
+struct strings {
+	char **list;
+	size_t n;
+};
+
+struct vm_options {
+	const char *backend;
+	uint64_t mem_size;
+	struct fileio_mount *mounts;
+	size_t n_mounts;
+	const char *cwd;
+	struct strings env, kernel_args;
+	bool strace;
+	const char *strace_file; /* NULL: stderr */
+	uint64_t timeout_ms;     /* 0: none */
+};
+
+/* ctx is a struct vm_options. */
+extern const struct option_row vm_option_rows[];
+void vm_options_init(struct vm_options *o);
+void vm_options_finish(struct vm_options *o);
+
+#endif
