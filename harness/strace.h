@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: ISC */
+/* A trace sink that prints one line per hypercall, as strace writes them. Allocates nothing. */
+#ifndef STRACE_H
+#define STRACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "trace.h"
+
+enum { STRACE_DATA_MAX = 32 }; /* bytes of a buffer that are shown */
+
+struct strace {
+	struct trace_sink sink;
+	int fd;       /* borrowed */
+	bool in_call; /* between ENTER and LEAVE */
+	const struct hcall *call;
+	/* What passed through the call's buffers so far, for the line at its end. */
+	char path[4096];
+	size_t path_len;
+	bool has_path;
+	uint8_t data[128]; /* the first bytes; a whole struct uhyve_attr fits */
+	uint64_t data_len; /* of all pieces */
+	bool has_data;
+	unsigned n_dents; /* records that went by */
+};
+
+void strace_init(struct strace *s, int fd);
+
+#endif
