@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: ISC */
+/* The verbs, and the exit codes they share. A verb prints its own results and errors. */
+#ifndef CMD_H
+#define CMD_H
+
+#include "options.h"
+
+enum exit_code {
+	EXIT_OK = 0,
+	EXIT_USAGE = 2,
+	EXIT_DIVERGED = 3,
+	EXIT_TIME_LIMIT = 124,
+	EXIT_OURS = 125,    /* belljar could not do what was asked */
+	EXIT_CRASHED = 126, /* the guest crashed */
+};
+
+struct cmd {
+	const char *name, *synopsis, *summary;
+	const char *notes; /* printed after the options; may be NULL */
+	const struct option_row *options; /* may be NULL */
+	/* argv[0] is the verb. Returns the exit code. */
+	int (*run)(const struct cmd *cmd, int argc, char **argv);
+};
+
+extern const struct cmd cmd_run, cmd_inspect, cmd_doctor;
+
+/* For the verbs: the help on stdout; or the error, how to get help, and EXIT_USAGE. */
+int cmd_help(const struct cmd *cmd);
+int cmd_usage(const struct cmd *cmd, const struct err *err);
+
+#endif

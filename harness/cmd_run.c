@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: ISC
+/* belljar run: boot a guest, answer its hypercalls from the mapped files, exit with its code. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include "cleanup.h"
+#include "cmd.h"
+#include "elf_load.h"
+#include "err.h"
+#include "fileio.h"
+#include "log.h"
+#include "report.h"
+#include "strace.h"
+#include "vm.h"
+
+enum { KICK_AGAIN_US = 100000, GUEST_UMASK = 022 };
+
+/* What a signal handler may know: whom to stop, and why. */
+static struct vm *volatile running_vm;
+static volatile sig_atomic_t stop_signal;
+
+/* Again and again until it is over: a kick may fall between the last look and a read that blocks. */
+static void on_signal(int signum)
+{
+	static const struct itimerval again = { { 0, KICK_AGAIN_US }, { 0, KICK_AGAIN_US } };
+
+	if (!stop_signal)
+		stop_signal = signum;
+	setitimer(ITIMER_REAL, &again, NULL);
+	if (running_vm)
+		vm_kick(running_vm);
+}
+
+/* One run: everything it owns. */
+struct run {
+	struct vm_options options;
+	uint8_t *image;
+	size_t image_size;
+	struct fileio *files;
+	struct strace strace;
+	int strace_fd;
+	struct vm *vm;
+	char **mount_dirs;
+};
+
+static void run_finish(struct run *run)
+{
+	running_vm = NULL;
+	vm_destroy(run->vm);
+	fileio_destroy(run->files);
+	if (run->strace_fd >= 0)
+		close(run->strace_fd);
+	for (size_t i = 0; run->mount_dirs && i < run->options.n_mounts; i++)
+		free(run->mount_dirs[i]);
+	free(run->mount_dirs);
+	free(run->image);
+	vm_options_finish(&run->options);
+}
+
+/* For the device tree: mapped directories, and the directories that mapped files are in; never "/". */
+static int list_mount_dirs(struct run *run, struct vm_args *args, struct err *err)
+{
+	struct vm_options *o = &run->options;
+
+	run->mount_dirs = calloc(o->n_mounts + 1, sizeof(*run->mount_dirs));
+	if (!run->mount_dirs)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < o->n_mounts; i++) {
+		char *dir = strdup(o->mounts[i].guest);
+		struct stat st;
+		bool seen = false;
+
+		if (!dir)
+			return err_set(err, -ENOMEM, "out of memory");
+		if (!stat(o->mounts[i].host, &st) && !S_ISDIR(st.st_mode))
+			*strrchr(dir, '/') = 0;
+		for (size_t k = 0; k < args->n_mount_dirs; k++)
+			seen |= !strcmp(run->mount_dirs[k], dir);
+		if (seen || !dir[0] || !strcmp(dir, "/"))
+			free(dir);
+		else
+			run->mount_dirs[args->n_mount_dirs++] = dir;
+	}
+	args->mount_dirs = run->mount_dirs;
+	return 0;
+}
+
+static int open_strace(struct run *run, struct err *err)
+{
+	const char *file = run->options.strace_file;
+	int fd = STDERR_FILENO;
+
+	if (!run->options.strace)
+		return 0;
+	if (file) {
+		fd = run->strace_fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+		if (fd < 0)
+			return err_set(err, -errno, "--strace=%s: %m", file);
+	}
+	strace_init(&run->strace, fd);
+	return 0;
+}
+
+static int prepare(struct run *run, char **words, size_t n_words, struct err *err)
+{
+	struct vm_options *o = &run->options;
+	struct timespec now;
+	struct vm_config config = {
+		.backend = o->backend,
+		.mem_size = o->mem_size,
+		.args = { .image_path = words[0], .kernel = o->kernel_args.list, .n_kernel = o->kernel_args.n,
+			.app = words + 1, .n_app = n_words - 1, .env = o->env.list, .n_env = o->env.n },
+		.sinks = o->strace ? &run->strace.sink : NULL,
+	};
+	int r;
+
+	if (config.args.n_app && !strcmp(config.args.app[0], "--")) {
+		config.args.app++;
+		config.args.n_app--;
+	}
+	r = elf_read_file(words[0], &run->image, &run->image_size, err);
+	if (!r)
+		r = open_strace(run, err);
+	umask(GUEST_UMASK);
+	if (!r)
+		r = list_mount_dirs(run, &config.args, err);
+	if (!r)
+		r = fileio_init(&run->files,
+			&(struct fileio_config){
+				.mounts = o->mounts,
+				.n_mounts = o->n_mounts,
+				.cwd = o->cwd,
+				.console_in = STDIN_FILENO,
+				.console_out = STDOUT_FILENO,
+				.stop = &stop_signal,
+			},
+			err);
+	if (r)
+		return r;
+	clock_gettime(CLOCK_REALTIME, &now);
+	config.image = run->image;
+	config.image_size = run->image_size;
+	config.files = run->files;
+	config.boot_time_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	return vm_create(&run->vm, &config, err);
+}
+
+/* From here on signals stop the guest. A write past a limit of ours is an errno for it, not our end. */
+static void catch_signals(struct run *run)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGALRM };
+	struct sigaction action = { .sa_handler = on_signal }; /* no SA_RESTART: reads must end */
+	struct itimerval timer = { 0 };
+
+	running_vm = run->vm;
+	signal(SIGXFSZ, SIG_IGN);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaction(signals[i], &action, NULL);
+	if (!run->options.timeout_ms)
+		return;
+	timer.it_value.tv_sec = (time_t)(run->options.timeout_ms / 1000);
+	timer.it_value.tv_usec = (suseconds_t)(run->options.timeout_ms % 1000 * 1000);
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+static int exit_code(struct run *run, const struct vm_stop *stop)
+{
+	int signum = stop_signal;
+
+	if (stop->kind == VM_EXITED)
+		return stop->code & 0xff;
+	if (signum == SIGALRM) {
+		log_error("%s: still running after %llu.%03llu s; stopped", run->vm->args.image_path,
+			(unsigned long long)run->options.timeout_ms / 1000,
+			(unsigned long long)run->options.timeout_ms % 1000);
+		return EXIT_TIME_LIMIT;
+	}
+	if (signum) /* tidy up, then die of it, so that the parent sees why */
+		return -signum;
+	if (stop->kind == VM_CRASHED) {
+		report_crash(run->vm);
+		return EXIT_CRASHED;
+	}
+	log_error("%s: %s", run->vm->args.image_path, stop->text);
+	return EXIT_OURS;
+}
+
+static int run_guest(struct run *run, char **words, size_t n_words)
+{
+	struct err err = { "" };
+	const struct vm *vm;
+
+	if (prepare(run, words, n_words, &err)) {
+		log_error("%s: %s", words[0], err.text);
+		return EXIT_OURS;
+	}
+	vm = run->vm;
+	log_info("backend %s: %s%s%s", vm->cpu->ops->name, vm->cpu_info.kind, vm->cpu_info.why[0] ? "; " : "",
+		vm->cpu_info.why);
+	log_debug("RAM 0x%llx-0x%llx, image 0x%llx-0x%llx, ABI %s v%d", (unsigned long long)vm->mem.gpa,
+		(unsigned long long)(vm->mem.gpa + vm->mem.size),
+		(unsigned long long)(vm->layout.kernel_base + vm->image.start),
+		(unsigned long long)(vm->layout.kernel_base + vm->image.end), vm->abi->name, vm->abi_version);
+	catch_signals(run);
+	return exit_code(run, vm_run(run->vm));
+}
+
+static int cmd_run_main(const struct cmd *cmd, int argc, char **argv)
+{
+	struct run run = { .strace_fd = -1 };
+	struct err err = { "" };
+	int first, code, r;
+
+	vm_options_init(&run.options);
+	r = options_parse(cmd->options, &run.options, argc, argv, &first, &err);
+	if (!r && first == argc)
+		r = err_set(&err, -EINVAL, "no guest given");
+	if (r)
+		code = r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
+	else
+		code = run_guest(&run, argv + first, (size_t)(argc - first));
+	run_finish(&run);
+	if (code < 0) {
+		signal(-code, SIG_DFL);
+		raise(-code);
+	}
+	return code;
+}
+
+const struct cmd cmd_run = {
+	.name = "run",
+	.synopsis = "[OPTIONS] GUEST [--] [ARGS...]",
+	.summary = "Boot a guest, answer its hypercalls, exit with its code",
+	.options = vm_option_rows,
+	.notes = "GUEST is a Hermit/Uhyve image (`belljar inspect` says what an image is). Options come\n"
+		 "before it; what follows it are its own arguments. Its console is standard input and\n"
+		 "output; belljar itself speaks on standard error.\n\n"
+		 "Example:\n"
+		 "  belljar run --strace --mount ./data:/data --mount ./out:/out:rw guest.elf -- /data/x",
+	.run = cmd_run_main,
+};

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: ISC
+/* belljar: the table of contents. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "err.h"
+#include "log.h"
+
+static const struct cmd *const cmds[] = { &cmd_run, &cmd_inspect, &cmd_doctor };
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+int cmd_help(const struct cmd *cmd)
+{
+	printf("Usage: belljar %s %s\n\n%s.\n", cmd->name, cmd->synopsis, cmd->summary);
+	if (cmd->options) {
+		printf("\nOptions:\n");
+		options_print(cmd->options);
+	}
+	if (cmd->notes)
+		printf("\n%s\n", cmd->notes);
+	return EXIT_OK;
+}
+
+int cmd_usage(const struct cmd *cmd, const struct err *err)
+{
+	log_error("%s: %s; see belljar %s --help", cmd->name, err->text, cmd->name);
+	return EXIT_USAGE;
+}
+
+static int help(void)
+{
+	printf("Usage: belljar VERB [OPTIONS] ...\n\n"
+	       "A glass bell jar for unikernels: runs a guest on KVM or on a software CPU, answers\n"
+	       "its hypercalls from the files you map, and lets you watch.\n\nVerbs:\n");
+	for (size_t i = 0; i < ARRAY_LEN(cmds); i++)
+		printf("  %-10s%s\n", cmds[i]->name, cmds[i]->summary);
+	printf("\n  --help     this text; `belljar VERB --help` explains a verb\n"
+	       "  --version  the version\n\n"
+	       "Exit codes: the guest's own; 2 usage; 124 time limit; 125 belljar could not do what\n"
+	       "was asked; 126 the guest crashed.\n");
+	return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+	const char *verb = argc > 1 ? argv[1] : NULL;
+	int code = EXIT_USAGE;
+
+	if (!verb)
+		log_error("no verb given; see belljar --help");
+	else if (!strcmp(verb, "--help") || !strcmp(verb, "-h") || !strcmp(verb, "help"))
+		code = help();
+	else if (!strcmp(verb, "--version"))
+		code = printf("belljar %s\n", BELLJAR_VERSION) < 0 ? EXIT_OURS : EXIT_OK;
+	else {
+		for (size_t i = 0; i < ARRAY_LEN(cmds); i++)
+			if (!strcmp(verb, cmds[i]->name))
+				return cmds[i]->run(cmds[i], argc - 1, argv + 1);
+		log_error("%s: no such verb; see belljar --help", verb);
+	}
+	if (fflush(stdout)) {
+		log_error("standard output: %m");
+		return EXIT_OURS;
+	}
+	return code;
+}
