@@ -1,0 +1,1078 @@
+// SPDX-License-Identifier: ISC
+/* What is special about the software CPU: exact positions, exact counts, exact time, any mapping. */
+#include "backend.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "err.h"
+#include "gmem.h"
+#include "paging.h"
+#include "tcg_cpuid.h"
+#include "tcg_insn.h"
+#include "unit.h"
+
+enum {
+	RAM = 16 << 20,
+	PAGE = 4096,
+	PML4 = 0x1000,
+	PDPT = 0x2000,
+	PD = 0x3000,
+	PD_FAR = 0x4000, /* 1 GiB and up: pages of 4 KiB */
+	PT_FAR = 0x5000,
+	PD_APIC = 0x6000,
+	GDT = 0x7000,
+	IDT = 0x8000,
+	STUBS = 0x9000,
+	TSS = 0xa000,
+	PDPT_HIGH = 0xb000,
+	VECTORS = 128,
+	TIMER = 0x7b,
+	CODE = 0x100000,
+	DATA = 0x200000,
+	FRAMES = 0x400000, /* memory for FAR to show */
+	STACK = 0x300000,
+	STACK_IST = 0x310000,
+	STACK_RSP0 = 0x320000,
+	PORT = 0x1100,
+	FAULT_PORT = 0x1200,
+	FAR = 0x40000000,
+	PW = 3,
+	PWU = 7,
+	BIG = 0x83,
+	NO_ERROR = -1, /* for expect_fault */
+	FROM_USER = -2,
+};
+#define NX        (1ull << 63)
+#define HIGH      0xffff800000000000ull
+#define OUR_PLACE 0xff00000000ull /* where the software CPU keeps tables of its own */
+
+#define GUEST(name, text)                                                                          \
+	__asm__(".pushsection .rodata\n" #name "_start:\n" text "\n" #name "_end:\n.popsection");  \
+	extern const uint8_t name##_start[], name##_end[]
+#define LABEL(name, label) extern const uint8_t name##_##label[]
+#define AT(name, label)    (CODE + (uint64_t)(name##_##label - name##_start))
+#define BYTES(name)        name##_start, (size_t)(name##_end - name##_start)
+
+struct guest {
+	struct gmem mem;
+	struct backend *b;
+	struct vcpu_exit exit;
+	struct cpu_state state;
+	bool answer;
+	unsigned n_ports;
+	struct cpu_regs seen; /* in the last port callback */
+	uint64_t seen_icount;
+};
+
+static void write64(struct guest *g, uint64_t gpa, uint64_t value)
+{
+	CU_ASSERT_EQUAL(gmem_write(&g->mem, gpa, &value, sizeof(value)), 0);
+}
+
+static uint64_t read64(struct guest *g, uint64_t gpa)
+{
+	uint64_t value = 0;
+
+	CU_ASSERT_EQUAL(gmem_read(&g->mem, gpa, &value, sizeof(value)), 0);
+	return value;
+}
+
+static bool on_port(void *ctx, struct vcpu_exit *exit)
+{
+	struct guest *g = ctx;
+
+	g->n_ports++;
+	backend_get_regs(g->b, &g->seen);
+	g->seen_icount = backend_icount(g->b);
+	if (!g->answer || exit->port == FAULT_PORT)
+		return false;
+	if (exit->in)
+		exit->data = 0x1234567;
+	return true;
+}
+
+/* Every vector: mov $vector, %edi; mov $FAULT_PORT, %edx; out %eax, %dx; hlt */
+static void write_idt(struct guest *g)
+{
+	for (uint32_t v = 0; v < VECTORS; v++) {
+		uint8_t stub[] = { 0xbf, (uint8_t)v, 0, 0, 0, 0xba, FAULT_PORT & 0xff,
+			FAULT_PORT >> 8, 0, 0, 0xef, 0xf4 };
+		uint64_t at = STUBS + 16 * v;
+
+		gmem_write(&g->mem, at, stub, sizeof(stub));
+		write64(g, IDT + 16 * v, (at & 0xffff) | 8u << 16 | 0x8e00ull << 32);
+	}
+}
+
+/* A gate of its own for one vector. type: 0x8e interrupt, 0x8f trap, 0xee interrupt from CPL 3. */
+static void set_gate(struct guest *g, unsigned vector, uint64_t target, unsigned type, unsigned ist)
+{
+	write64(g, IDT + 16 * vector,
+		(target & 0xffff) | 8u << 16 | (uint64_t)ist << 32 | (uint64_t)type << 40 |
+			(target >> 16 & 0xffff) << 48);
+	write64(g, IDT + 16 * vector + 8, target >> 32);
+}
+
+static void set_page(struct guest *g, uint64_t n, uint64_t entry)
+{
+	write64(g, PT_FAR + 8 * n, entry);
+}
+
+static void write_tables(struct guest *g)
+{
+	write64(g, PML4, PDPT | PWU);
+	write64(g, PDPT, PD | PWU);
+	write64(g, PDPT + 8, PD_FAR | PWU);
+	write64(g, PDPT + 8 * 3, PD_APIC | PW);
+	write64(g, PML4 + 8 * 256, PDPT_HIGH | PW);
+	write64(g, PDPT_HIGH, PD | PW);
+	write64(g, PD_FAR, PT_FAR | PWU);
+	for (uint64_t i = 0; i < 512; i++) {
+		write64(g, PD + 8 * i, i << 21 | BIG | 4);
+		write64(g, PD_APIC + 8 * i, (3ull << 30) + (i << 21) + BIG);
+	}
+	write64(g, GDT + 8, 0x00af9b000000ffff);
+	write64(g, GDT + 16, 0x00cf93000000ffff);
+	write64(g, GDT + 24, 0x00cff3000000ffff); /* data for CPL 3 */
+	write64(g, GDT + 32, 0x00affb000000ffff); /* code for CPL 3 */
+	write64(g, TSS + 4, STACK_RSP0);
+	write64(g, TSS + 36, STACK_IST);
+	write_idt(g);
+}
+
+static void start_with(struct guest *g, const uint8_t *code, size_t len, bool irqchip)
+{
+	struct backend_config config = { .mem = &g->mem, .port = on_port, .ctx = g, .irqchip = irqchip };
+	struct err err = { "" };
+
+	*g = (struct guest){ .answer = true };
+	CU_ASSERT_EQUAL_FATAL(gmem_init(&g->mem, 0, RAM), 0);
+	if (backend_tcg.create(&g->b, &config, &err)) {
+		printf("     create: %s\n", err.text);
+		CU_FAIL_FATAL("create");
+	}
+	write_tables(g);
+	gmem_write(&g->mem, CODE, code, len);
+	cpu_state_long_mode(&g->state);
+	g->state.regs.rip = CODE;
+	g->state.regs.gpr[CPU_RSP] = STACK;
+	g->state.cr0 |= CPU_CR0_WP;
+	g->state.cr3 = PML4;
+	g->state.cr4 |= CPU_CR4_OSFXSR;
+	g->state.efer |= CPU_EFER_NXE;
+	g->state.gdt = (struct cpu_table){ .base = GDT, .limit = 39 };
+	g->state.idt = (struct cpu_table){ .base = IDT, .limit = VECTORS * 16 - 1 };
+	g->state.seg[CPU_TR] = (struct cpu_seg){ .base = TSS, .limit = 103, .selector = 0x28,
+		.attr = 11 | CPU_SEG_P };
+}
+
+static void start(struct guest *g, const uint8_t *code, size_t len)
+{
+	start_with(g, code, len, false);
+	CU_ASSERT_EQUAL(backend_load(g->b, &g->state), 0);
+}
+
+static void finish(struct guest *g)
+{
+	backend_destroy(g->b);
+	gmem_finish(&g->mem);
+}
+
+static bool run_to(struct guest *g, enum vcpu_exit_kind kind)
+{
+	int r = backend_run(g->b, &g->exit);
+
+	CU_ASSERT_EQUAL(r, 0);
+	CU_ASSERT_EQUAL(g->exit.kind, kind);
+	if (!r && g->exit.kind == kind)
+		return true;
+	printf("     exit %s, rip 0x%llx, rdi %llu %s\n", vcpu_exit_names[g->exit.kind],
+		(unsigned long long)g->exit.rip, (unsigned long long)g->exit.rdi,
+		g->exit.kind == VCPU_REFUSED ? g->exit.text : "");
+	return false;
+}
+
+static struct cpu_regs regs_of(struct guest *g)
+{
+	struct cpu_regs regs = { 0 };
+
+	CU_ASSERT_EQUAL(backend_get_regs(g->b, &regs), 0);
+	return regs;
+}
+
+static struct cpu_state state_of(struct guest *g)
+{
+	struct cpu_state s;
+
+	memset(&s, 0, sizeof(s));
+	CU_ASSERT_EQUAL(backend_save(g->b, &s), 0);
+	return s;
+}
+
+/* The guest ran into that exception: looks at the frame its stub was called with. */
+static void expect_fault(struct guest *g, unsigned vector, uint64_t rip, int64_t error)
+{
+	uint64_t rsp;
+
+	if (!run_to(g, VCPU_PORT))
+		return;
+	CU_ASSERT_EQUAL(g->exit.port, FAULT_PORT);
+	CU_ASSERT_EQUAL(g->exit.rdi, vector);
+	rsp = regs_of(g).gpr[CPU_RSP];
+	CU_ASSERT_EQUAL(rsp & 15, error >= 0 ? 0 : 8);
+	if (error >= 0) {
+		CU_ASSERT_EQUAL(read64(g, rsp), (uint64_t)error);
+		rsp += 8;
+	}
+	CU_ASSERT_EQUAL(read64(g, rsp), rip);
+	CU_ASSERT_EQUAL(read64(g, rsp + 8), error == FROM_USER ? 0x23 : 8);
+}
+
+/* ---- memory that is not where it seems ---- */
+
+GUEST(scattered, "mov $0x40000000, %ebx\n xor %ecx, %ecx\n"
+		 "1: mov (%rbx), %rax\n add %rax, %rsi\n mov %rcx, 8(%rbx)\n add $0x1000, %rbx\n"
+		 "inc %ecx\n cmp $512, %ecx\n jne 1b\n hlt");
+
+static void reads_and_writes_pages_in_any_order(void)
+{
+	struct guest g;
+	uint64_t sum = 0;
+
+	start(&g, BYTES(scattered));
+	for (uint64_t i = 0; i < 512; i++) {
+		uint64_t frame = FRAMES + PAGE * (i * 211 % 512);
+
+		set_page(&g, i, frame | PW);
+		write64(&g, frame, i * i);
+		sum += i * i;
+	}
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RSI], sum);
+	for (uint64_t i = 0; i < 512; i++)
+		CU_ASSERT_EQUAL(read64(&g, FRAMES + PAGE * (i * 211 % 512) + 8), i);
+	finish(&g);
+}
+
+GUEST(straddle, "mov $0x40000ffc, %ebx\n movabs $0x1122334455667788, %rax\n mov %rax, (%rbx)\n"
+		"mov (%rbx), %rcx\n movups (%rbx), %xmm0\n movups %xmm0, 0x200000\n hlt");
+
+static void accesses_across_two_pages_that_lie_apart(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(straddle));
+	set_page(&g, 0, (FRAMES + 8 * PAGE) | PW);
+	set_page(&g, 1, (FRAMES + 2 * PAGE) | PW);
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RCX], 0x1122334455667788);
+	CU_ASSERT_EQUAL(read64(&g, DATA), 0x1122334455667788);
+	CU_ASSERT_EQUAL(read64(&g, FRAMES + 8 * PAGE + 0xff8) >> 32, 0x55667788);
+	CU_ASSERT_EQUAL((uint32_t)read64(&g, FRAMES + 2 * PAGE), 0x11223344);
+	finish(&g);
+}
+
+GUEST(remap, "mov $0x40000000, %ebx\n mov (%rbx), %r8\n movq $0x402003, 0x5000\n invlpg (%rbx)\n"
+	     "mov (%rbx), %r9\n movq $0x403003, 0x5000\n mov %cr3, %rax\n mov %rax, %cr3\n"
+	     "mov (%rbx), %r10\n movq $7, 8(%rbx)\n movq $0x404001, 0x5000\n invlpg (%rbx)\n"
+	     "mov (%rbx), %r11\n remap_a: movq $7, 8(%rbx)\n hlt");
+LABEL(remap, a);
+
+static void follows_its_guests_changes_of_page_tables(void)
+{
+	struct guest g;
+	struct cpu_regs r;
+
+	start(&g, BYTES(remap));
+	set_page(&g, 0, 0x401003);
+	for (uint64_t i = 1; i < 5; i++)
+		write64(&g, FRAMES + PAGE * i, 100 + i);
+	expect_fault(&g, CPU_VEC_PF, AT(remap, a), 3);
+	r = regs_of(&g);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R8], 101);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R9], 102);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R10], 103);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R11], 104);
+	CU_ASSERT_EQUAL(read64(&g, FRAMES + 3 * PAGE + 8), 7);
+	CU_ASSERT_EQUAL(read64(&g, FRAMES + 4 * PAGE + 8), 0);
+	CU_ASSERT_EQUAL(state_of(&g).cr2, FAR + 8);
+	finish(&g);
+}
+
+GUEST(ours, "movabs $0xff00200000, %rbx\n mov (%rbx), %rax\n movq $5, 8(%rbx)\n"
+	    "movabs $0xfe00200000, %rbx\n add (%rbx), %rax\n movabs $0xffff800000200000, %rbx\n"
+	    "add (%rbx), %rax\n hlt");
+
+/* The same RAM at OUR_PLACE, at a neighbour of it, and in the upper half. */
+static void leaves_every_address_to_its_guest(void)
+{
+	const uint64_t pdpt = 0xc000;
+	struct guest g;
+
+	start(&g, BYTES(ours));
+	write64(&g, PML4 + 8 * (OUR_PLACE >> 39), pdpt | PW);
+	write64(&g, pdpt + 8 * (OUR_PLACE >> 30 & 511), PD | PW);
+	write64(&g, pdpt + 8 * ((OUR_PLACE - (1ull << 32)) >> 30 & 511), PD | PW);
+	write64(&g, DATA, 1000);
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], 3000);
+	CU_ASSERT_EQUAL(read64(&g, DATA + 8), 5);
+	finish(&g);
+}
+
+static void refuses_what_is_not_64_bit_mode(void)
+{
+	struct guest g;
+	struct cpu_state s;
+
+	start(&g, BYTES(ours));
+	s = g.state;
+	s.seg[CPU_CS].attr &= ~(uint32_t)CPU_SEG_L;
+	CU_ASSERT_EQUAL(backend_load(g.b, &s), -EOPNOTSUPP);
+	s = g.state;
+	s.efer = 0;
+	CU_ASSERT_EQUAL(backend_load(g.b, &s), -EOPNOTSUPP);
+	s = g.state;
+	s.cr4 |= CPU_CR4_LA57;
+	CU_ASSERT_EQUAL(backend_load(g.b, &s), -EOPNOTSUPP);
+	finish(&g);
+}
+
+/* ---- faults ---- */
+
+GUEST(read_only, "mov $0x40000000, %ebx\n mov $1, %eax\n mov (%rbx), %rcx\n cmp $2, %eax\n"
+		 "read_only_a: add %rax, (%rbx)\n inc %eax\n push %rax\n hlt");
+LABEL(read_only, a);
+
+/* A page that was read before; the instruction reads it, too; others follow in its block. */
+static void faults_before_anything_else_happens(void)
+{
+	struct guest g;
+	struct cpu_regs r;
+
+	start(&g, BYTES(read_only));
+	set_page(&g, 0, FRAMES | 1);
+	write64(&g, FRAMES, 77);
+	expect_fault(&g, CPU_VEC_PF, AT(read_only, a), 3);
+	r = regs_of(&g);
+	CU_ASSERT_EQUAL(r.gpr[CPU_RCX], 77);
+	CU_ASSERT_EQUAL(read64(&g, FRAMES), 77);
+	/* CF, PF, AF, SF as the comparison left them, RF in the frame of a fault, and one pushed 8 above */
+	CU_ASSERT_EQUAL(read64(&g, r.gpr[CPU_RSP] + 24), 0x10097);
+	CU_ASSERT_EQUAL(read64(&g, r.gpr[CPU_RSP] + 32), STACK);
+	CU_ASSERT_EQUAL(g.seen_icount, 4 + 2);
+	finish(&g);
+}
+
+GUEST(no_exec, "mov $0x40000000, %eax\n call *%rax\n hlt");
+GUEST(far_code, "mov $0x40000ffd, %eax\n jmp *%rax\n");
+
+static void faults_on_fetches_where_they_begin(void)
+{
+	static const uint8_t ret = 0xc3, ahead[] = { 0xff, 0xc0, 0xb8 }; /* inc %eax; mov $...: cut off */
+	struct guest g;
+
+	start(&g, BYTES(no_exec));
+	set_page(&g, 0, FRAMES | PW | NX);
+	gmem_write(&g.mem, FRAMES, &ret, 1);
+	expect_fault(&g, CPU_VEC_PF, FAR, 0x11);
+	CU_ASSERT_EQUAL(state_of(&g).cr2, FAR);
+	set_page(&g, 0, FRAMES | PW);
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	run_to(&g, VCPU_HALT);
+	finish(&g);
+
+	start(&g, BYTES(far_code));
+	set_page(&g, 0, FRAMES | PW);
+	gmem_write(&g.mem, FRAMES + 0xffd, ahead, sizeof(ahead));
+	expect_fault(&g, CPU_VEC_PF, FAR + 0xfff, 0x10);
+	CU_ASSERT_EQUAL(state_of(&g).cr2, FAR + PAGE);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], FAR + 0xffe);
+	finish(&g);
+}
+
+GUEST(again, "movq $0, 0x200000\n mov $3, %ecx\n 1: xor %edx, %edx\n again_a: div %edx\n"
+	     "again_b: mov 0x40000000, %rax\n movabs $0x8000000000000000, %rbx\n again_c: mov (%rbx), %rax\n"
+	     "dec %ecx\n jnz 1b\n hlt\n"
+	     "again_divide: incq 0x200000\n addq $2, (%rsp)\n iretq\n"
+	     "again_page: incq 0x200000\n addq $8, 8(%rsp)\n add $8, %rsp\n iretq\n"
+	     "again_protect: incq 0x200000\n addq $3, 8(%rsp)\n add $8, %rsp\n iretq\n");
+LABEL(again, a);
+LABEL(again, divide);
+LABEL(again, page);
+LABEL(again, protect);
+
+static void takes_the_same_faults_over_and_over(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(again));
+	set_gate(&g, CPU_VEC_DE, AT(again, divide), 0x8e, 0);
+	set_gate(&g, CPU_VEC_PF, AT(again, page), 0x8e, 0);
+	set_gate(&g, CPU_VEC_GP, AT(again, protect), 0x8e, 0);
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(read64(&g, DATA), 9);
+	finish(&g);
+}
+
+GUEST(soft, "stc\n int $0x40\n soft_a: int3\n soft_b: nop\n hlt");
+LABEL(soft, a);
+LABEL(soft, b);
+
+static void delivers_interrupts_of_the_guests_own(void)
+{
+	struct guest g;
+	uint64_t rsp;
+
+	start(&g, BYTES(soft));
+	expect_fault(&g, 0x40, AT(soft, a), NO_ERROR);
+	CU_ASSERT_EQUAL(read64(&g, regs_of(&g).gpr[CPU_RSP] + 16), 3); /* CF; a trap has no RF */
+	CU_ASSERT_EQUAL(g.seen_icount, 2 + 2);
+	finish(&g);
+	start(&g, BYTES(soft));
+	g.state.regs.rip = AT(soft, a);
+	g.state.regs.gpr[CPU_RSP] = STACK + 3; /* aligned by delivery */
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	set_gate(&g, CPU_VEC_BP, STUBS + 16 * CPU_VEC_BP, 0x8f, 1);
+	expect_fault(&g, CPU_VEC_BP, AT(soft, b), NO_ERROR);
+	rsp = regs_of(&g).gpr[CPU_RSP];
+	CU_ASSERT_EQUAL(rsp, STACK_IST - 40);
+	CU_ASSERT_EQUAL(read64(&g, rsp + 24), STACK + 3);
+	CU_ASSERT_EQUAL(read64(&g, rsp + 32), 0x10);
+	finish(&g);
+}
+
+GUEST(no_stack, "mov $0x40001000, %esp\n no_stack_a: push %rax\n hlt");
+LABEL(no_stack, a);
+
+static void ends_in_double_and_triple_faults(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(no_stack));
+	set_gate(&g, CPU_VEC_DF, STUBS + 16 * CPU_VEC_DF, 0x8e, 1);
+	expect_fault(&g, CPU_VEC_DF, AT(no_stack, a), 0);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RSP], STACK_IST - 48);
+	finish(&g);
+	start(&g, BYTES(no_stack));
+	run_to(&g, VCPU_SHUTDOWN);
+	CU_ASSERT_EQUAL(g.exit.rip, AT(no_stack, a));
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RSP], FAR + PAGE);
+	run_to(&g, VCPU_SHUTDOWN);
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	run_to(&g, VCPU_SHUTDOWN);
+	finish(&g);
+}
+
+/* To CPL 3 by iretq; there a page of the kernel's, a privileged instruction, a system call. */
+GUEST(user, "push $0x1b\n push $0x200800\n push $0x202\n push $0x23\n lea 1f(%rip), %rax\n push %rax\n"
+	    "iretq\n 1: mov %cs, %r8d\n user_a: mov 0x40000000, %rax\n user_b: cli\n user_c: syscall\n"
+	    "user_d: int $0x41\n user_e: hlt\n"
+	    "user_skip: mov %cs, %r9d\n mov %rsp, %r10\n mov (%rsp), %r11\n add $8, %rsp\n"
+	    "add %rdi, (%rsp)\n iretq\n"
+	    "user_kernel: mov %rcx, %r12\n mov %r11, %r13\n mov %cs, %r14d\n mov %ss, %r15d\n sysretq\n");
+LABEL(user, a);
+LABEL(user, b);
+LABEL(user, d);
+LABEL(user, e);
+LABEL(user, skip);
+LABEL(user, kernel);
+
+static void goes_to_user_mode_and_back(void)
+{
+	struct guest g;
+	struct cpu_regs r;
+
+	start(&g, BYTES(user));
+	g.state.efer |= CPU_EFER_SCE;
+	g.state.star = 8ull << 32 | 0x10ull << 48;
+	g.state.lstar = AT(user, kernel);
+	g.state.sfmask = 0x200;
+	g.state.regs.gpr[CPU_RDI] = 8; /* length of the instruction to skip */
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	set_page(&g, 0, FRAMES | PW); /* the supervisor's */
+	set_gate(&g, CPU_VEC_PF, AT(user, skip), 0x8e, 0);
+	set_gate(&g, 0x41, STUBS + 16 * 0x41, 0xee, 0);
+	if (!run_to(&g, VCPU_PORT))
+		goto out;
+	/* cli was refused: #GP came from CPL 3 on the stack of the TSS. */
+	CU_ASSERT_EQUAL(g.exit.rdi, CPU_VEC_GP);
+	r = regs_of(&g);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R8], 0x23);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R9], 8);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R10], STACK_RSP0 - 48);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R11], 5);
+	CU_ASSERT_EQUAL(r.gpr[CPU_RSP], STACK_RSP0 - 48);
+	CU_ASSERT_EQUAL(read64(&g, r.gpr[CPU_RSP] + 8), AT(user, b));
+	CU_ASSERT_EQUAL(read64(&g, r.gpr[CPU_RSP] + 16), 0x23);
+	CU_ASSERT_EQUAL(read64(&g, r.gpr[CPU_RSP] + 40), 0x1b);
+	CU_ASSERT_EQUAL(state_of(&g).seg[CPU_SS].selector, 0);
+out:
+	finish(&g);
+}
+
+static void makes_system_calls(void)
+{
+	struct guest g;
+	struct cpu_regs r;
+
+	start(&g, BYTES(user));
+	g.state.efer |= CPU_EFER_SCE;
+	g.state.star = 8ull << 32 | 0x10ull << 48;
+	g.state.lstar = AT(user, kernel);
+	g.state.sfmask = 0x200;
+	g.state.regs.gpr[CPU_RDI] = 1;
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	set_page(&g, 0, FRAMES | PWU);
+	set_gate(&g, CPU_VEC_GP, AT(user, skip), 0x8e, 0);
+	set_gate(&g, 0x41, STUBS + 16 * 0x41, 0xee, 0);
+	expect_fault(&g, 0x41, AT(user, e), FROM_USER);
+	r = regs_of(&g);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R12], AT(user, d));
+	CU_ASSERT_EQUAL(r.gpr[CPU_R13], 0x202);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R14], 8);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R15], 0x10);
+	finish(&g);
+}
+
+/* ---- instructions ---- */
+
+static void knows_how_long_instructions_are(void)
+{
+	static const struct {
+		const char *bytes;
+		uint8_t n, len, kind;
+	} rows[] = {
+		{ "\x90", 1, 1, TCG_PLAIN }, { "\xef", 1, 1, TCG_OUT }, { "\xe5\x70", 2, 2, TCG_IN },
+		{ "\x66\xef", 2, 2, TCG_OUT }, { "\x6e", 1, 1, TCG_STRING_IO }, { "\x0f\x31", 2, 2, TCG_RDTSC },
+		{ "\x0f\x01\xf9", 3, 3, TCG_RDTSCP }, { "\x0f\x01\x38", 3, 3, TCG_INVLPG },
+		{ "\x0f\x01\xf8", 3, 3, TCG_PLAIN }, { "\xf3\x48\xab", 3, 3, TCG_REPEAT },
+		{ "\x48\xab", 2, 2, TCG_PLAIN }, { "\x0f\x22\xd8", 3, 3, TCG_MOV_CR },
+		{ "\x0f\x22\x18\xff", 4, 3, TCG_MOV_CR }, { "\xfb", 1, 1, TCG_SHADOW },
+		{ "\x8e\xd0", 2, 2, TCG_SHADOW }, { "\x8e\xd8", 2, 2, TCG_PLAIN },
+		{ "\x48\xb8\1\2\3\4\5\6\7\10", 10, 10, TCG_PLAIN }, { "\x66\xb8\1\2", 4, 4, TCG_PLAIN },
+		{ "\x48\xa1\1\2\3\4\5\6\7\10", 10, 10, TCG_PLAIN }, { "\x67\xa1\1\2\3\4", 6, 6, TCG_PLAIN },
+		{ "\xf6\x05\1\2\3\4\5", 7, 7, TCG_PLAIN }, { "\xf6\x15\1\2\3\4", 6, 6, TCG_PLAIN },
+		{ "\xf7\xc0\1\2\3\4", 6, 6, TCG_PLAIN }, { "\xf7\xd8", 2, 2, TCG_PLAIN },
+		{ "\x8b\x04\x25\1\2\3\4", 7, 7, TCG_PLAIN }, { "\x8b\x44\x24\1", 4, 4, TCG_PLAIN },
+		{ "\xc8\1\2\3", 4, 4, TCG_PLAIN }, { "\x66\xe8\1\2", 4, 4, TCG_PLAIN },
+		{ "\x0f\x3a\x0f\xc1\4", 5, 5, TCG_PLAIN }, { "\x0f\x38\x00\xc1", 4, 4, TCG_PLAIN },
+		{ "\xc4\xe2\x78\xf2\xc1", 5, 5, TCG_PLAIN }, { "\xc5\xf8\x77", 3, 3, TCG_PLAIN },
+		/* not instructions, or not whole */
+		{ "\x06", 1, 0, 0 }, { "\x48", 1, 0, 0 }, { "\xe8\1\2\3", 4, 0, 0 }, { "\x8b\x04", 2, 0, 0 },
+		{ "", 0, 0, 0 }, { "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x90", 16, 0, 0 },
+	};
+	struct tcg_insn insn;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		bool ok = tcg_insn_decode((const uint8_t *)rows[i].bytes, rows[i].n, &insn);
+
+		CU_ASSERT_EQUAL(ok, rows[i].len > 0);
+		if (ok && rows[i].len)
+			CU_ASSERT_TRUE(insn.len == rows[i].len && insn.kind == rows[i].kind);
+	}
+}
+
+GUEST(msrs, "mov $0x1234, %ecx\n msrs_a: rdmsr\n hlt\n msrs_b: mov $0x808, %ecx\n msrs_c: wrmsr\n hlt\n"
+	    "msrs_d: mov $0x1b, %ecx\n rdmsr\n or $0x400, %eax\n msrs_e: wrmsr\n hlt\n"
+	    "msrs_f: mov $0xc0000100, %ecx\n mov $0x80000000, %edx\n msrs_g: wrmsr\n hlt\n"
+	    "msrs_h: xor %ecx, %ecx\n msrs_i: xgetbv\n hlt\n msrs_j: rdrand %eax\n hlt\n");
+LABEL(msrs, a);
+LABEL(msrs, b);
+LABEL(msrs, c);
+LABEL(msrs, d);
+LABEL(msrs, e);
+LABEL(msrs, f);
+LABEL(msrs, g);
+LABEL(msrs, h);
+LABEL(msrs, i);
+LABEL(msrs, j);
+
+static void refuses_registers_that_do_not_exist(void)
+{
+	const struct {
+		uint64_t from, at;
+		unsigned vector;
+	} rows[] = {
+		{ CODE, AT(msrs, a), CPU_VEC_GP },
+		{ AT(msrs, b), AT(msrs, c), CPU_VEC_GP },
+		{ AT(msrs, d), AT(msrs, e), CPU_VEC_GP }, /* x2APIC */
+		{ AT(msrs, f), AT(msrs, g), CPU_VEC_GP }, /* not canonical */
+		{ AT(msrs, h), AT(msrs, i), CPU_VEC_UD },
+		{ AT(msrs, j), AT(msrs, j), CPU_VEC_UD },
+	};
+	struct guest g;
+
+	start(&g, BYTES(msrs));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		g.state.regs.rip = rows[i].from;
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		expect_fault(&g, rows[i].vector, rows[i].at, rows[i].vector == CPU_VEC_GP ? 0 : NO_ERROR);
+	}
+	finish(&g);
+}
+
+GUEST(written, "mov %cr0, %rax\n or $0x40000, %rax\n mov %rax, %cr0\n mov %cr0, %r8\n"
+	       "mov %cr4, %rax\n or $0x484, %rax\n mov %rax, %cr4\n mov %cr4, %r9\n"
+	       "mov $0xc0000080, %ecx\n rdmsr\n or $1, %eax\n wrmsr\n rdmsr\n mov %rax, %r10\n"
+	       "mov $0x123400, %eax\n mov %rax, %dr0\n mov %dr0, %r11\n mov $0xe0000, %eax\n mov %rax, %dr7\n"
+	       "mov $5, %eax\n mov %rax, %cr8\n mov %cr8, %r12\n mov $0x277, %ecx\n mov $0x01040506, %eax\n"
+	       "mov $0x00070106, %edx\n wrmsr\n swapgs\n mov $0x18, %eax\n mov %eax, %fs\n clts\n hlt");
+
+static void gives_back_what_the_guest_wrote(void)
+{
+	struct guest g;
+	struct cpu_state s;
+
+	start(&g, BYTES(written));
+	g.state.cr0 |= CPU_CR0_TS;
+	g.state.seg[CPU_GS].base = 0x1000;
+	g.state.kernel_gs_base = 0x2000;
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	run_to(&g, VCPU_HALT);
+	s = state_of(&g);
+	CU_ASSERT_EQUAL(s.regs.gpr[CPU_R8], g.state.cr0 | 0x40000);
+	CU_ASSERT_EQUAL(s.cr0, (g.state.cr0 | 0x40000) & ~(uint64_t)CPU_CR0_TS);
+	CU_ASSERT_EQUAL(s.regs.gpr[CPU_R9], g.state.cr4 | 0x484);
+	CU_ASSERT_EQUAL(s.cr4, g.state.cr4 | 0x484);
+	CU_ASSERT_EQUAL(s.regs.gpr[CPU_R10], g.state.efer | 1);
+	CU_ASSERT_EQUAL(s.efer, g.state.efer | 1);
+	CU_ASSERT_EQUAL(s.dr[0], 0x123400);
+	CU_ASSERT_EQUAL(s.regs.gpr[CPU_R11], 0x123400);
+	CU_ASSERT_EQUAL(s.dr7, 0xe0400);
+	CU_ASSERT_EQUAL(s.cr8, 5);
+	CU_ASSERT_EQUAL(s.regs.gpr[CPU_R12], 5);
+	CU_ASSERT_EQUAL(s.pat, 0x0007010601040506);
+	CU_ASSERT_EQUAL(s.seg[CPU_GS].base, 0x2000);
+	CU_ASSERT_EQUAL(s.kernel_gs_base, 0x1000);
+	CU_ASSERT_EQUAL(s.seg[CPU_FS].selector, 0x18);
+	CU_ASSERT_EQUAL(s.seg[CPU_FS].attr, 3 | CPU_SEG_S | 3 << CPU_SEG_DPL_SHIFT | CPU_SEG_P | CPU_SEG_DB | CPU_SEG_G);
+	CU_ASSERT_EQUAL(s.seg[CPU_CS].attr, g.state.seg[CPU_CS].attr);
+	CU_ASSERT_EQUAL(memcmp(&s.seg[CPU_TR], &g.state.seg[CPU_TR], sizeof(s.seg[CPU_TR])), 0);
+	finish(&g);
+}
+
+GUEST(identify, "mov $1, %eax\n cpuid\n mov %ecx, %r8d\n mov %edx, %r9d\n mov $0x80000001, %eax\n cpuid\n"
+		"mov %edx, %r10d\n mov $0x16, %eax\n cpuid\n mov %eax, %r11d\n mov $0x80000000, %eax\n cpuid\n"
+		"mov %eax, %r12d\n hlt");
+
+static void shows_only_features_it_has(void)
+{
+	struct guest g;
+	struct cpu_regs r;
+
+	start(&g, BYTES(identify));
+	run_to(&g, VCPU_HALT);
+	r = regs_of(&g);
+	/* not x2APIC, TSC-deadline, XSAVE, AVX, POPCNT, RDRAND; but the hypervisor bit */
+	CU_ASSERT_EQUAL(r.gpr[CPU_R8] & (1u << 21 | 1 << 24 | 1 << 26 | 1 << 27 | 1 << 28 | 1 << 23 | 1 << 30), 0);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R8] >> 31, 1);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R9] >> 9 & 1, 0); /* no APIC without irqchip */
+	CU_ASSERT_EQUAL(tcg_cpuid(1, 0, true).edx >> 9 & 1, 1);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R10] >> 29 & 1, 1);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R11], 0);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R12], 0x80000008);
+	finish(&g);
+}
+
+/* ---- counting and time ---- */
+
+GUEST(middle, "mov $0x1100, %edx\n mov $5, %eax\n sub $6, %eax\n middle_a: out %eax, %dx\n"
+	      "xor %eax, %eax\n middle_b: in %dx, %eax\n add $1, %eax\n middle_c: out %eax, %dx\n nop\n hlt");
+LABEL(middle, a);
+LABEL(middle, b);
+LABEL(middle, c);
+
+static void knows_everything_in_the_middle_of_a_block(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(middle));
+	for (int pass = 0; pass < 2; pass++) { /* the second time with the code translated */
+		const uint64_t base = backend_icount(g.b);
+		const uint64_t at[] = { AT(middle, a), AT(middle, b), AT(middle, c) };
+		const uint64_t flags[] = { 0x97, 0x46, 0x2 }, rax[] = { 0xffffffff, 0, 0x1234568 };
+		const uint64_t count[] = { 3, 5, 7 };
+
+		for (unsigned stop = 0; stop < 3; stop++) {
+			CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+			g.answer = false;
+			for (unsigned i = 0; i <= stop; i++) {
+				run_to(&g, VCPU_PORT);
+				g.exit.data = 0x1234567;
+				CU_ASSERT_EQUAL(g.exit.rip, at[i]);
+				CU_ASSERT_EQUAL(g.seen.rip, at[i]);
+				CU_ASSERT_EQUAL(g.seen.rflags, flags[i]);
+				CU_ASSERT_EQUAL(g.seen.gpr[CPU_RAX], rax[i]);
+			}
+			if (!stop)
+				CU_ASSERT_EQUAL(g.seen_icount - base, count[0]);
+		}
+		g.answer = true;
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		g.seen_icount = backend_icount(g.b);
+		run_to(&g, VCPU_HALT);
+		CU_ASSERT_EQUAL(g.seen.rip, at[2]);
+		CU_ASSERT_EQUAL(g.seen.rflags, flags[2]);
+		CU_ASSERT_EQUAL(backend_icount(g.b) - g.seen_icount, 3);
+		backend_code_changed(g.b, CODE, 1);
+	}
+	finish(&g);
+}
+
+GUEST(strings, "mov $0x200000, %edi\n mov $1000, %ecx\n mov $7, %eax\n rep stosb\n"
+	       "mov $0x200000, %edi\n mov $1000, %ecx\n mov $8, %al\n repne scasb\n rep stosb\n hlt");
+
+static void counts_a_repeated_instruction_once(void)
+{
+	struct guest g;
+	uint64_t from;
+
+	start(&g, BYTES(strings));
+	from = backend_icount(g.b);
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(backend_icount(g.b) - from, 10);
+	CU_ASSERT_EQUAL(read64(&g, DATA + 992), 0x0707070707070707);
+	finish(&g);
+}
+
+GUEST(time, "rdtsc\n mov %eax, %r8d\n nop\n nop\n rdtscp\n mov %eax, %r9d\n mov %ecx, %r10d\n"
+	    "mov $5, %edx\n xor %eax, %eax\n mov $0x10, %ecx\n wrmsr\n rdtsc\n mov %rdx, %r11\n mov %eax, %r12d\n hlt");
+
+static void makes_time_of_instructions(void)
+{
+	struct guest g;
+	struct cpu_regs r;
+	struct cpu_state s;
+
+	start(&g, BYTES(time));
+	CU_ASSERT_EQUAL(backend_tsc_khz(g.b), 1000000);
+	g.state.tsc = 1234000;
+	for (int pass = 0; pass < 3; pass++) {
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		run_to(&g, VCPU_HALT);
+		r = regs_of(&g);
+		CU_ASSERT_EQUAL(r.gpr[CPU_R8], 1234000);
+		CU_ASSERT_EQUAL(r.gpr[CPU_R9], 1234040);
+		CU_ASSERT_EQUAL(r.gpr[CPU_R11], 5);
+		CU_ASSERT_EQUAL(r.gpr[CPU_R12], 10);
+		s = state_of(&g);
+		CU_ASSERT_EQUAL(s.tsc, (5ull << 32) + 50);
+	}
+	finish(&g);
+}
+
+/* ---- a run and the same run in steps are one and the same ---- */
+
+static void compare_run_and_steps(struct guest *g, uint64_t *steps)
+{
+	struct vcpu_debug step = { .step = true };
+	struct cpu_state run, stepped;
+	uint8_t *before = malloc(RAM), *after = malloc(RAM);
+	uint64_t count, from;
+
+	CU_ASSERT_FATAL(before && after);
+	memcpy(before, g->mem.base, RAM);
+	CU_ASSERT_EQUAL(backend_load(g->b, &g->state), 0);
+	from = backend_icount(g->b);
+	run_to(g, VCPU_HALT);
+	count = backend_icount(g->b) - from;
+	run = state_of(g);
+	memcpy(after, g->mem.base, RAM);
+
+	memcpy(g->mem.base, before, RAM);
+	backend_code_changed(g->b, 0, RAM);
+	CU_ASSERT_EQUAL(backend_set_debug(g->b, &step), 0);
+	CU_ASSERT_EQUAL(backend_load(g->b, &g->state), 0);
+	from = backend_icount(g->b);
+	*steps = 0;
+	do {
+		CU_ASSERT_EQUAL(backend_run(g->b, &g->exit), 0);
+		(*steps)++;
+	} while (g->exit.kind == VCPU_DEBUG && *steps < 10000000);
+	CU_ASSERT_EQUAL(g->exit.kind, VCPU_HALT);
+	CU_ASSERT_EQUAL(backend_icount(g->b) - from, count);
+	stepped = state_of(g);
+	CU_ASSERT_EQUAL(memcmp(&run, &stepped, sizeof(run)), 0);
+	CU_ASSERT_EQUAL(memcmp(after, g->mem.base, RAM), 0);
+	CU_ASSERT_EQUAL(backend_set_debug(g->b, &(struct vcpu_debug){ 0 }), 0);
+	free(before);
+	free(after);
+}
+
+GUEST(flags, "mov $100, %ecx\n 1: pushfq\n pop %rax\n xor %rax, %rbx\n rol %rbx\n pushf\n pop %dx\n"
+	     "add %dx, %bx\n push %rbx\n andq $0xcd5, (%rsp)\n popfq\n adc %rbx, %rbx\n rdtsc\n"
+	     "add %rax, %rsi\n lahf\n add %rax, %rbx\n cpuid\n mov $0x1100, %edx\n out %eax, %dx\n"
+	     "in %dx, %eax\n int $0x42\n dec %r15d\n mov %rsi, %rdi\n and $0xff, %edi\n add $0x200000, %edi\n"
+	     "mov $5, %ecx\n rep stosb\n cmp $-100, %r15d\n jne 1b\n hlt\n"
+	     "flags_handler: add 16(%rsp), %rbx\n iretq");
+LABEL(flags, handler);
+
+static void runs_the_same_in_steps(void)
+{
+	struct guest g;
+	uint64_t steps;
+
+	start(&g, BYTES(flags));
+	set_gate(&g, 0x42, AT(flags, handler), 0x8e, 0);
+	compare_run_and_steps(&g, &steps);
+	CU_ASSERT_EQUAL(steps, 100 * 30 + 2);
+	finish(&g);
+}
+
+/* A periodic timer interrupts odd code; its handler mixes the TSC and the interrupted RIP in. */
+GUEST(timed, "mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $0xb, 0x3e0(%rbx)\n"
+	     "movl $0x2007b, 0x320(%rbx)\n movl $777, 0x380(%rbx)\n xor %r8d, %r8d\n xor %r9d, %r9d\n"
+	     "mov $2000, %ecx\n sti\n 1: add %rcx, %rax\n imul $3, %rax\n cli\n rol %rax\n xor %rcx, %rax\n sti\n"
+	     "push %rcx\n mov $0x200000, %edi\n mov $20, %ecx\n rep stosl\n pop %rcx\n loop 1b\n"
+	     "mov 0x390(%rbx), %r10d\n hlt\n mov 0x390(%rbx), %r11d\n rdtsc\n cli\n hlt\n"
+	     "timed_handler: push %rax\n push %rdx\n rdtsc\n rol %r8\n add %rax, %r8\n xor 16(%rsp), %r8\n"
+	     "inc %r9\n movl $0, 0xb0(%rbx)\n pop %rdx\n pop %rax\n iretq");
+LABEL(timed, handler);
+
+static void interrupts_come_at_exact_instructions(void)
+{
+	struct guest g;
+	uint64_t steps;
+
+	start_with(&g, BYTES(timed), true);
+	set_gate(&g, TIMER, AT(timed, handler), 0x8e, 0);
+	compare_run_and_steps(&g, &steps);
+	CU_ASSERT_TRUE(regs_of(&g).gpr[CPU_R9] > 300);
+	finish(&g);
+}
+
+GUEST(sleeper, "mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $2, 0x3e0(%rbx)\n"
+	       "movl $0x7b, 0x320(%rbx)\n movl $1000000, 0x380(%rbx)\n rdtsc\n mov %rax, %r8\n sti\n hlt\n"
+	       "sleeper_a: rdtsc\n mov %rax, %r9\n hlt\n sleeper_handler: mov (%rsp), %r10\n movl $0, 0xb0(%rbx)\n iretq");
+LABEL(sleeper, a);
+LABEL(sleeper, handler);
+
+static void sleeps_at_once(void)
+{
+	struct guest g;
+	struct cpu_regs r;
+
+	start_with(&g, BYTES(sleeper), true);
+	set_gate(&g, TIMER, AT(sleeper, handler), 0x8e, 0);
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	run_to(&g, VCPU_HALT);
+	r = regs_of(&g);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R10], AT(sleeper, a));
+	/* Eight million ticks, from one instruction before the first rdtsc; then three of the handler. */
+	CU_ASSERT_EQUAL(r.gpr[CPU_R9] - r.gpr[CPU_R8], 8000000 - 10 + 30);
+	finish(&g);
+}
+
+/* ---- code ---- */
+
+/* Code runs at FAR and is written through the identity map, and the other way round. */
+GUEST(alias, "mov $0x40000000, %r8d\n mov $0x400000, %r9d\n mov $20, %ecx\n xor %ebx, %ebx\n"
+	     "1: incl 1(%r9)\n call *%r8\n add %eax, %ebx\n incl 1(%r8)\n call *%r9\n add %eax, %ebx\n"
+	     "loop 1b\n hlt");
+
+static void notices_code_written_through_another_address(void)
+{
+	static const uint8_t code[] = { 0xb8, 0, 0, 0, 0, 0xc3 }; /* mov $0, %eax; ret */
+	struct guest g;
+
+	start(&g, BYTES(alias));
+	set_page(&g, 0, FRAMES | PW);
+	gmem_write(&g.mem, FRAMES, code, sizeof(code));
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RBX], 820);
+	finish(&g);
+}
+
+GUEST(self, "mov $10, %ecx\n xor %ebx, %ebx\n 1: incb 3f+1(%rip)\n 3: mov $0, %eax\n add %eax, %ebx\n"
+	    "dec %ecx\n jnz 1b\n hlt");
+
+static void counts_code_that_changes_itself(void)
+{
+	struct guest g;
+	uint64_t steps;
+
+	start(&g, BYTES(self));
+	compare_run_and_steps(&g, &steps);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RBX], 55);
+	CU_ASSERT_EQUAL(steps, 2 + 10 * 5 + 1);
+	finish(&g);
+}
+
+/* More hooked instructions than there are hooks at first, in blocks of many. */
+static void runs_code_full_of_port_accesses(void)
+{
+	uint8_t code[3000];
+	struct guest g;
+
+	memset(code, 0xef, sizeof(code));
+	for (size_t i = 50; i < sizeof(code); i += 50)
+		memcpy(code + i, "\xeb\x00", 2); /* jmp to the next */
+	code[sizeof(code) - 1] = 0xf4;
+	start(&g, code, sizeof(code));
+	for (int pass = 1; pass <= 2; pass++) {
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		run_to(&g, VCPU_HALT);
+		CU_ASSERT_EQUAL(g.n_ports, (unsigned)pass * (3000 - 59 * 2 - 1));
+	}
+	CU_ASSERT_EQUAL(backend_icount(g.b), 2 * (3000 - 59));
+	finish(&g);
+}
+
+/* ---- debugging ---- */
+
+GUEST(watched, "mov $0x200000, %ebx\n incq 8(%rbx)\n watched_a: mov (%rbx), %rax\n mov %rax, 0x10(%rbx)\n"
+	       "lea 0x18(%rbx), %rsp\n push %rax\n watched_b: mov %rbx, %rsi\n lea 8(%rbx), %edi\n movsq\n"
+	       "watched_c: movups %xmm0, 4(%rbx)\n watched_d: nop\n hlt");
+LABEL(watched, a);
+LABEL(watched, b);
+LABEL(watched, c);
+LABEL(watched, d);
+
+static void watches_a_page_in_use(void)
+{
+	const struct vcpu_watch rows[] = {
+		{ .gva = DATA + 8, .len = 8, .on_write = true },
+		{ .gva = DATA + 0x10, .len = 4, .on_write = true },
+	};
+	const struct vcpu_debug d = { .watches = rows, .n_watches = 2 };
+	const uint64_t rips[] = { AT(watched, a), AT(watched, b) - 6, AT(watched, b), AT(watched, c), AT(watched, d) };
+	const uint64_t addrs[] = { DATA + 8, DATA + 0x10, DATA + 0x10, DATA + 8, DATA + 0x10 };
+	struct guest g;
+
+	start(&g, BYTES(watched));
+	CU_ASSERT_EQUAL(backend_set_debug(g.b, &d), 0);
+	for (size_t i = 0; i < sizeof(rips) / sizeof(rips[0]); i++) {
+		run_to(&g, VCPU_DEBUG);
+		CU_ASSERT_EQUAL(g.exit.why, VCPU_WATCHPOINT);
+		CU_ASSERT_EQUAL(g.exit.addr, addrs[i]);
+		if (i != 1)
+			CU_ASSERT_EQUAL(g.exit.rip, rips[i]);
+		CU_ASSERT_EQUAL(regs_of(&g).rip, g.exit.rip);
+	}
+	run_to(&g, VCPU_HALT);
+	finish(&g);
+}
+
+GUEST(trapping, "pushfq\n orq $0x100, (%rsp)\n popfq\n nop\n trapping_a: nop\n hlt");
+LABEL(trapping, a);
+
+static void lets_the_guest_trace_itself(void)
+{
+	struct vcpu_debug step = { .step = true };
+	struct guest g;
+
+	start(&g, BYTES(trapping));
+	expect_fault(&g, CPU_VEC_DB, AT(trapping, a), NO_ERROR);
+	CU_ASSERT_EQUAL(read64(&g, regs_of(&g).gpr[CPU_RSP] + 16), 0x102);
+	CU_ASSERT_EQUAL(state_of(&g).dr6, 0xffff4ff0);
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	CU_ASSERT_EQUAL(backend_set_debug(g.b, &step), 0);
+	for (int i = 0; i < 3; i++)
+		run_to(&g, VCPU_DEBUG);
+	CU_ASSERT_EQUAL(regs_of(&g).rflags, 0x102);
+	run_to(&g, VCPU_DEBUG);
+	CU_ASSERT_EQUAL(g.exit.rip, STUBS + 16 * CPU_VEC_DB);
+	finish(&g);
+}
+
+GUEST(counted, "mov $1000, %ecx\n 1: counted_a: inc %eax\n counted_b: dec %ecx\n jnz 1b\n hlt");
+LABEL(counted, a);
+LABEL(counted, b);
+
+static void stops_at_hundreds_of_breakpoints(void)
+{
+	uint64_t breaks[300];
+	struct vcpu_debug d = { .breaks = breaks, .n_breaks = 300 };
+	struct guest g;
+
+	start(&g, BYTES(counted));
+	for (size_t i = 0; i < 299; i++)
+		breaks[i] = DATA + 997 * i;
+	breaks[299] = AT(counted, b);
+	CU_ASSERT_EQUAL(backend_set_debug(g.b, &d), 0);
+	for (unsigned i = 1; i <= 1000; i++) {
+		if (!run_to(&g, VCPU_DEBUG))
+			break;
+		CU_ASSERT_EQUAL(g.exit.rip, AT(counted, b));
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], i);
+		CU_ASSERT_EQUAL(backend_icount(g.b), 2 + 3 * (i - 1));
+	}
+	run_to(&g, VCPU_HALT);
+	finish(&g);
+}
+
+/* ---- bursts ---- */
+
+struct limit {
+	uint64_t rip;
+	unsigned asked;
+};
+
+static bool leave_at(void *ctx, uint64_t rip, const uint8_t *insn, size_t len)
+{
+	struct limit *limit = ctx;
+
+	CU_ASSERT_TRUE(insn && len >= 1 && len <= 15);
+	limit->asked++;
+	return rip == limit->rip;
+}
+
+static void runs_a_burst(void)
+{
+	struct limit limit = { .rip = AT(counted, b) };
+	struct guest g;
+
+	start(&g, BYTES(counted));
+	CU_ASSERT_EQUAL(backend_tcg.burst(g.b, &g.exit, 100, leave_at, &limit), 0);
+	CU_ASSERT_EQUAL(g.exit.kind, VCPU_DEBUG);
+	CU_ASSERT_EQUAL(g.exit.why, VCPU_STEP);
+	CU_ASSERT_EQUAL(g.exit.rip, AT(counted, b));
+	CU_ASSERT_EQUAL(limit.asked, 2);
+	CU_ASSERT_EQUAL(backend_tcg.burst(g.b, &g.exit, 30, leave_at, &(struct limit){ 0 }), 0);
+	CU_ASSERT_EQUAL(backend_icount(g.b), 32);
+	CU_ASSERT_EQUAL(g.exit.rip, AT(counted, b));
+	finish(&g);
+	start(&g, BYTES(middle));
+	CU_ASSERT_EQUAL(backend_tcg.burst(g.b, &g.exit, 100, leave_at, &(struct limit){ 0 }), 0);
+	CU_ASSERT_EQUAL(g.exit.kind, VCPU_PORT);
+	CU_ASSERT_EQUAL(g.exit.rip, AT(middle, a));
+	CU_ASSERT_EQUAL(regs_of(&g).rip, AT(middle, a));
+	CU_ASSERT_EQUAL(g.n_ports, 0);
+	finish(&g);
+}
+
+static const struct unit_case cases[] = {
+	{ "reads_and_writes_pages_in_any_order", reads_and_writes_pages_in_any_order },
+	{ "accesses_across_two_pages_that_lie_apart", accesses_across_two_pages_that_lie_apart },
+	{ "follows_its_guests_changes_of_page_tables", follows_its_guests_changes_of_page_tables },
+	{ "leaves_every_address_to_its_guest", leaves_every_address_to_its_guest },
+	{ "refuses_what_is_not_64_bit_mode", refuses_what_is_not_64_bit_mode },
+	{ "faults_before_anything_else_happens", faults_before_anything_else_happens },
+	{ "faults_on_fetches_where_they_begin", faults_on_fetches_where_they_begin },
+	{ "takes_the_same_faults_over_and_over", takes_the_same_faults_over_and_over },
+	{ "delivers_interrupts_of_the_guests_own", delivers_interrupts_of_the_guests_own },
+	{ "ends_in_double_and_triple_faults", ends_in_double_and_triple_faults },
+	{ "goes_to_user_mode_and_back", goes_to_user_mode_and_back },
+	{ "makes_system_calls", makes_system_calls },
+	{ "knows_how_long_instructions_are", knows_how_long_instructions_are },
+	{ "refuses_registers_that_do_not_exist", refuses_registers_that_do_not_exist },
+	{ "gives_back_what_the_guest_wrote", gives_back_what_the_guest_wrote },
+	{ "shows_only_features_it_has", shows_only_features_it_has },
+	{ "knows_everything_in_the_middle_of_a_block", knows_everything_in_the_middle_of_a_block },
+	{ "counts_a_repeated_instruction_once", counts_a_repeated_instruction_once },
+	{ "makes_time_of_instructions", makes_time_of_instructions },
+	{ "runs_the_same_in_steps", runs_the_same_in_steps },
+	{ "interrupts_come_at_exact_instructions", interrupts_come_at_exact_instructions },
+	{ "sleeps_at_once", sleeps_at_once },
+	{ "notices_code_written_through_another_address", notices_code_written_through_another_address },
+	{ "counts_code_that_changes_itself", counts_code_that_changes_itself },
+	{ "runs_code_full_of_port_accesses", runs_code_full_of_port_accesses },
+	{ "watches_a_page_in_use", watches_a_page_in_use },
+	{ "lets_the_guest_trace_itself", lets_the_guest_trace_itself },
+	{ "stops_at_hundreds_of_breakpoints", stops_at_hundreds_of_breakpoints },
+	{ "runs_a_burst", runs_a_burst },
+};
+
+UNIT_MAIN("tcg", cases)

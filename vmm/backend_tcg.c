@@ -1,0 +1,2783 @@
+// SPDX-License-Identifier: ISC
+/*
+ * A guest on a software CPU: Unicorn 2.0.1, driven so that every exit is exact. The only file that
+ * includes unicorn.h. Knows no calls and no ABI.
+ *
+ * How memory works. Unicorn walks page tables for permissions, but then takes the virtual address
+ * for the physical one. So its address space is made to be the guest-virtual one: regions[] map runs
+ * of guest RAM where the guest's tables put them, and the page tables Unicorn walks are ours
+ * (tcg_shadow.h), kept in a window of that address space and filled from the guest's own one page
+ * fault at a time. Whatever makes a fault in them comes with exact registers and without side
+ * effects; what the guest's tables do not grant goes on to the guest. Presence is the shadow's
+ * business alone; a region may cover more than the guest has mapped. A page that must be watched
+ * (devices, watchpoints) stays absent, and an instruction that touches it runs alone in a "glimpse".
+ *
+ * How counting works. A hook at the start of each block adds the instructions of the block before
+ * it, known from when it was translated. Whoever stops inside a block settles: adds those before RIP.
+ *
+ * How stopping works. Only before a block, before a hooked instruction, or at an exception. Every
+ * instruction that Unicorn executes wrongly or that leaves the guest gets a hook of its own when it
+ * is first translated (sites[]). One step is a block run under TF, which Unicorn translates apart,
+ * so that stepping and running do not throw away each other's code.
+ *
+ * What Unicorn cannot be told through its registers is changed in a saved context, at offsets found
+ * by experiment when the engine is made (find_layout); one that does not answer as expected is refused.
+ */
+#include "backend.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unicorn/unicorn.h>
+
+#include "err.h"
+#include "gmem.h"
+#include "lapic.h"
+#include "paging.h"
+#include "tcg_cpuid.h"
+#include "tcg_event.h"
+#include "tcg_insn.h"
+#include "tcg_shadow.h"
+
+enum {
+	PAGE = 4096,
+	LARGE_PAGE = 2 << 20,
+	REGION_GROW_MAX = 256, /* large pages a region is extended by to either side */
+	REGIONS_SOFT = 256,    /* more are dropped when there is a chance to */
+	REGIONS_MAX = 2048,
+	WINDOW_TABLES = 1023,
+	WINDOW_SIZE = (WINDOW_TABLES + 1) * PAGE, /* a page of code of ours, then the shadow */
+	BLOCKS = 1 << 14,
+	SITES_FIRST = 24, /* a hooked instruction costs some ns per hook there is */
+	SITES_MAX = 512,
+	SEEN = 1 << 12,
+	BLOCK_BYTES = 2 * PAGE,
+	TICKS = 10, /* of the TSC, per instruction */
+	TSC_KHZ = 1000 * 1000,
+	GLIMPSE_TRIES = 16,
+};
+#define WINDOW_TOP  0xff00000000ull /* its tables must have physical addresses: 40 bits */
+#define WINDOW_STEP (1ull << 32)
+#define APIC_PAGE   0xfee00000ull
+#define IOAPIC_PAGE 0xfec00000ull
+#define NO_ADDRESS  UINT64_MAX
+#define CODE_MANY   UINT64_MAX /* in code_at: translated at more than one address */
+
+enum hflags { /* Unicorn's digest of registers: its target/i386/cpu.h */
+	HF_CPL = 3,
+	HF_MP = 1 << 9,
+	HF_EM = 1 << 10,
+	HF_TS = 1 << 11,
+	HF_OSFXSR = 1 << 22,
+};
+
+enum attention {
+	LOOK_KICK = 1 << 0,    /* set by anyone, any time */
+	LOOK_IRQ = 1 << 2,     /* an interrupt waits for IF */
+	LOOK_NATIVE = 1 << 3,  /* code of ours runs, not the guest's */
+	LOOK_FORGET = 1 << 4,  /* translated code must go */
+	LOOK_REVOKE = 1 << 5,  /* the shadow must go */
+	LOOK_REGIONS = 1 << 6, /* there are too many regions */
+};
+
+enum stop {
+	STOP_NONE,      /* the emulator halted by itself */
+	STOP_BLOCK,     /* before a block: look around */
+	STOP_CAREFUL,   /* before a block that holds a point to stop at: step through it */
+	STOP_SITES,     /* before a block with instructions that have no hook yet */
+	STOP_SITE,      /* before an instruction to execute by hand */
+	STOP_PORT,      /* before a port access nobody answered */
+	STOP_ANSWERED,  /* before one that was answered, but must not go on in this block */
+	STOP_EXCEPTION, /* vector, at RIP */
+	STOP_FAILED,    /* the emulator gave up */
+};
+
+enum region_kind { REGION_RAM, REGION_DEVICE, REGION_NOTHING };
+
+struct region {
+	uint64_t gva, last, gpa; /* last is inclusive: one may end at the top */
+	enum region_kind kind;
+	bool has_code;
+};
+
+struct block {
+	uint64_t addr;
+	uint64_t rep; /* the repeated string instruction it ends in, or NO_ADDRESS */
+	uint16_t size, n, last_at; /* last_at: offset of the last instruction */
+	uint8_t last_kind;         /* its kind */
+	uint8_t special;           /* enum special */
+};
+
+enum special {
+	SPECIAL_SITES = 1 << 0,  /* there are instructions to be hooked that are not */
+	SPECIAL_BREAK = 1 << 1,  /* there is a breakpoint in it */
+	SPECIAL_SINGLE = 1 << 2, /* one instruction: perhaps Unicorn runs it for the second time */
+};
+
+struct tcg;
+
+struct site {
+	struct tcg *t;
+	uint64_t addr;
+	uc_hook hook;
+	struct tcg_insn insn;
+	uint64_t memo_block; /* instructions before it, in the block that begins here */
+	uint32_t memo_index;
+};
+
+struct seen {
+	uint64_t rip;
+	uint8_t bytes[TCG_INSN_MAX];
+};
+
+/* Where things lie in a saved context. */
+struct layout {
+	size_t old_exception, error_code, efer, hflags;
+};
+
+struct tcg {
+	struct backend base;
+	uc_engine *uc;
+	uc_context *context;
+	struct layout layout;
+	atomic_uint attention;
+
+	/* Between runs, and in a hook that stops: where the guest is and how far it came. */
+	uint64_t rip, done;
+	/* The block being run; its instructions are not yet in done. &settled when they are. */
+	struct block *cur, settled, overwritten;
+	uint8_t last_kind; /* of the last instruction that ran, when settled */
+	uint64_t limit; /* done must not pass it unseen */
+	enum stop stop;
+	uint32_t vector;
+	bool mid_block;  /* a hook inside a block has called out; rip is exact, done is not */
+	bool stepping, progress, careful, bursting, again;
+	bool guest_tf;
+	struct site *site; /* of STOP_SITE, STOP_PORT, STOP_ANSWERED */
+	struct vcpu_exit *exit;
+	struct tcg_insn port_insn; /* an access run() returned for, to be finished by the next */
+	bool port_pending;
+	uint32_t in_data;
+	bool halted, shut_down;
+	const char *refused;
+
+	/* What the guest wrote and Unicorn cannot hold. */
+	uint64_t cr0, cr2, cr3, cr4, cr8, efer, pat, apic_base, misc_enable, xcr0;
+	uint64_t dr[4], dr6, dr7;
+	uint64_t skipped, tsc_offset; /* time passed over in HLT; from our clock to the guest's TSC */
+	struct cpu_seg seg[CPU_SEG_COUNT];
+	uint16_t seg_there[CPU_SEG_COUNT]; /* the selectors Unicorn had when seg[] was loaded */
+	struct cpu_event event;
+	struct lapic lapic;
+	uint32_t ioapic_select, ioapic[64];
+
+	uint8_t *window;
+	uint64_t window_at;
+	struct tcg_shadow shadow;
+	struct region regions[REGIONS_MAX];
+	size_t n_regions, last_region;
+	uint8_t *nothing; /* a page to map where an access is about to fault */
+	uint64_t fill_gpa; /* what fill() last looked at */
+	uint64_t *code_at; /* per page of RAM: the address its code was translated at, | 1; or 0 */
+
+	struct {
+		bool open;
+		unsigned tries;
+		uint64_t gva, gpa;
+		bool watched, hit;
+		uint64_t hit_addr;
+		uc_hook hook;
+	} glimpse;
+
+	bool step;
+	uint64_t *breaks;
+	size_t n_breaks;
+	struct vcpu_watch *watches;
+	size_t n_watches;
+
+	struct block blocks[BLOCKS];
+	struct site sites[SITES_MAX];
+	size_t n_sites, max_sites;
+	struct seen seen[SEEN];
+	uint8_t code[BLOCK_BYTES]; /* of a block that lies in more than one region */
+};
+
+static struct tcg *tcg_of(struct backend *b)
+{
+	return (struct tcg *)b;
+}
+
+/* ---- registers ---- */
+
+static const int gpr_ids[CPU_GPR_COUNT] = {
+	UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX, UC_X86_REG_RSP, UC_X86_REG_RBP,
+	UC_X86_REG_RSI, UC_X86_REG_RDI, UC_X86_REG_R8, UC_X86_REG_R9, UC_X86_REG_R10, UC_X86_REG_R11,
+	UC_X86_REG_R12, UC_X86_REG_R13, UC_X86_REG_R14, UC_X86_REG_R15,
+};
+
+static uint64_t reg_get(struct tcg *t, int id)
+{
+	uint64_t v = 0;
+
+	uc_reg_read(t->uc, id, &v);
+	return v;
+}
+
+static void reg_set(struct tcg *t, int id, uint64_t v)
+{
+	uc_reg_write(t->uc, id, &v);
+}
+
+static uint64_t msr_get(struct tcg *t, uint32_t index)
+{
+	uc_x86_msr msr = { .rid = index };
+
+	uc_reg_read(t->uc, UC_X86_REG_MSR, &msr);
+	return msr.value;
+}
+
+static void msr_set(struct tcg *t, uint32_t index, uint64_t v)
+{
+	uc_x86_msr msr = { .rid = index, .value = v };
+
+	uc_reg_write(t->uc, UC_X86_REG_MSR, &msr);
+}
+
+static uc_x86_mmr table_get(struct tcg *t, int id)
+{
+	uc_x86_mmr mmr = { 0 };
+
+	uc_reg_read(t->uc, id, &mmr);
+	return mmr;
+}
+
+static unsigned cpl(struct tcg *t)
+{
+	return reg_get(t, UC_X86_REG_CS) & 3;
+}
+
+static void regs_get(struct tcg *t, struct cpu_regs *regs)
+{
+	int ids[CPU_GPR_COUNT + 1];
+	void *values[CPU_GPR_COUNT + 1];
+
+	for (size_t i = 0; i < CPU_GPR_COUNT; i++) {
+		ids[i] = gpr_ids[i];
+		values[i] = &regs->gpr[i];
+	}
+	ids[CPU_GPR_COUNT] = UC_X86_REG_RFLAGS;
+	values[CPU_GPR_COUNT] = &regs->rflags;
+	uc_reg_read_batch(t->uc, ids, values, CPU_GPR_COUNT + 1);
+	if (t->stepping && !t->guest_tf)
+		regs->rflags &= ~(uint64_t)CPU_RFLAGS_TF;
+	regs->rip = t->rip;
+}
+
+static void regs_set(struct tcg *t, const struct cpu_regs *regs)
+{
+	for (size_t i = 0; i < CPU_GPR_COUNT; i++)
+		reg_set(t, gpr_ids[i], regs->gpr[i]);
+	reg_set(t, UC_X86_REG_RFLAGS, regs->rflags | CPU_RFLAGS_FIXED);
+	t->rip = regs->rip;
+}
+
+static struct paging paging_now(const struct tcg *t)
+{
+	return (struct paging){ .cr0 = t->cr0, .cr3 = t->cr3, .cr4 = t->cr4, .efer = t->efer };
+}
+
+/* ---- what only a saved context shows ---- */
+
+static uint8_t *context_take(struct tcg *t)
+{
+	uc_context_save(t->uc, t->context);
+	return (uint8_t *)t->context;
+}
+
+static uint32_t load32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static void store32(uint8_t *p, uint32_t v)
+{
+	memcpy(p, &v, sizeof(v));
+}
+
+/* Unicorn never takes the exception it was asked to, so its idea of nested faults must be reset. */
+static uint32_t exception_forget(struct tcg *t)
+{
+	uint8_t *c = context_take(t);
+	uint32_t error = load32(c + t->layout.error_code);
+
+	if (load32(c + t->layout.old_exception) != UINT32_MAX) {
+		store32(c + t->layout.old_exception, UINT32_MAX);
+		uc_context_restore(t->uc, t->context);
+	}
+	return error;
+}
+
+static void hflags_change(struct tcg *t, uint32_t clear, uint32_t set)
+{
+	uint8_t *c = context_take(t);
+	uint32_t old = load32(c + t->layout.hflags), new = (old & ~clear) | set;
+
+	if (new == old)
+		return;
+	store32(c + t->layout.hflags, new);
+	uc_context_restore(t->uc, t->context);
+}
+
+/* No-execute is always on in there: the shadow has it where the guest does. */
+static void efer_apply(struct tcg *t)
+{
+	uint64_t efer = CPU_EFER_LME | CPU_EFER_LMA | CPU_EFER_NXE | (t->efer & CPU_EFER_SCE);
+
+	memcpy(context_take(t) + t->layout.efer, &efer, sizeof(efer));
+	uc_context_restore(t->uc, t->context);
+}
+
+static void control_apply(struct tcg *t)
+{
+	uint32_t set = 0;
+
+	if (t->cr0 & CPU_CR0_MP)
+		set |= HF_MP;
+	if (t->cr0 & CPU_CR0_EM)
+		set |= HF_EM;
+	if (t->cr0 & CPU_CR0_TS)
+		set |= HF_TS;
+	if (t->cr4 & CPU_CR4_OSFXSR)
+		set |= HF_OSFXSR;
+	reg_set(t, UC_X86_REG_CR0, (t->cr0 & 0xffffffff) | CPU_CR0_PG | CPU_CR0_WP);
+	reg_set(t, UC_X86_REG_CR3, t->shadow.base);
+	reg_set(t, UC_X86_REG_CR4, CPU_CR4_PAE | (t->cr4 & (CPU_CR4_OSFXSR | CPU_CR4_OSXMMEXCPT)));
+	hflags_change(t, HF_MP | HF_EM | HF_TS | HF_OSFXSR, set);
+}
+
+/* clts and lmsw are left to Unicorn. */
+static uint64_t cr0_get(struct tcg *t)
+{
+	t->cr0 = (t->cr0 & ~0xeull) | (reg_get(t, UC_X86_REG_CR0) & 0xe);
+	return t->cr0;
+}
+
+/* ---- code of ours: `mov cr0, rax` turns paging on again, which empties the TLB ---- */
+
+static void tlb_flush(struct tcg *t)
+{
+	uint8_t *c = context_take(t);
+	uint32_t hflags = load32(c + t->layout.hflags);
+	uint64_t cr0 = reg_get(t, UC_X86_REG_CR0);
+
+	if (hflags & HF_CPL) {
+		store32(c + t->layout.hflags, hflags & ~(uint32_t)HF_CPL);
+		uc_context_restore(t->uc, t->context);
+		store32(c + t->layout.hflags, hflags);
+	}
+	reg_set(t, UC_X86_REG_RAX, cr0 | CPU_CR0_PG);
+	reg_set(t, UC_X86_REG_CR0, cr0 & ~(uint64_t)CPU_CR0_PG);
+	reg_set(t, UC_X86_REG_RFLAGS, CPU_RFLAGS_FIXED | CPU_RFLAGS_TF);
+	atomic_fetch_or(&t->attention, LOOK_NATIVE);
+	uc_emu_start(t->uc, t->window_at, 0, 0, 0);
+	atomic_fetch_and(&t->attention, ~(unsigned)LOOK_NATIVE);
+	uc_context_restore(t->uc, t->context);
+}
+
+static void shadow_drop(struct tcg *t)
+{
+	tcg_shadow_clear(&t->shadow);
+	tlb_flush(t);
+}
+
+/* ---- regions ---- */
+
+static struct region *region_find(struct tcg *t, uint64_t gva)
+{
+	struct region *r = &t->regions[t->last_region];
+
+	if (t->last_region < t->n_regions && gva >= r->gva && gva <= r->last)
+		return r;
+	for (size_t i = 0; i < t->n_regions; i++) {
+		r = &t->regions[i];
+		if (gva >= r->gva && gva <= r->last) {
+			t->last_region = i;
+			return r;
+		}
+	}
+	return NULL;
+}
+
+static void *region_host(struct tcg *t, const struct region *r, uint64_t gva, size_t len)
+{
+	return gmem_span(t->base.config.mem, r->gpa + (gva - r->gva), len);
+}
+
+/* How many regions show any of these bytes of RAM? */
+static unsigned regions_showing(const struct tcg *t, uint64_t gpa, uint64_t len)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < t->n_regions; i++) {
+		const struct region *r = &t->regions[i];
+
+		if (r->kind == REGION_RAM && gpa + len - 1 >= r->gpa && gpa <= r->gpa + (r->last - r->gva))
+			n++;
+	}
+	return n;
+}
+
+static uint64_t device_read(uc_engine *uc, uint64_t offset, unsigned size, void *ctx);
+static void device_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value, void *ctx);
+
+static bool region_add(struct tcg *t, enum region_kind kind, uint64_t gva, uint64_t last, uint64_t gpa)
+{
+	struct region *r = &t->regions[t->n_regions];
+	uint64_t len = last - gva + 1;
+	uc_err e;
+
+	if (t->n_regions == REGIONS_MAX)
+		return false;
+	*r = (struct region){ .gva = gva, .last = last, .gpa = gpa, .kind = kind };
+	if (kind == REGION_RAM)
+		e = uc_mem_map_ptr(t->uc, gva, len, UC_PROT_ALL, region_host(t, r, gva, len));
+	else if (kind == REGION_DEVICE)
+		e = uc_mmio_map(t->uc, gva, len, device_read, t, device_write, t);
+	else
+		e = uc_mem_map_ptr(t->uc, gva, len, UC_PROT_ALL, t->nothing);
+	if (e != UC_ERR_OK)
+		return false;
+	t->last_region = t->n_regions++;
+	if (t->n_regions > REGIONS_SOFT)
+		atomic_fetch_or(&t->attention, LOOK_REGIONS);
+	return true;
+}
+
+/*
+ * Drops what was translated from gva..last. (Dropping everything is no way: Unicorn clears its
+ * buffer of 1 GiB then.) Unicorn finds code by a fetch, for which paging is switched off; the caller
+ * must see to it that the TLB is emptied afterwards. Not while it runs.
+ */
+static void code_remove(struct tcg *t, uint64_t gva, uint64_t last)
+{
+	uint64_t cr0 = reg_get(t, UC_X86_REG_CR0);
+
+	reg_set(t, UC_X86_REG_CR0, cr0 & ~(uint64_t)CPU_CR0_PG);
+	uc_ctl_remove_cache(t->uc, gva, last);
+	reg_set(t, UC_X86_REG_CR0, cr0);
+}
+
+static void code_forget_all(struct tcg *t)
+{
+	const struct gmem *m = t->base.config.mem;
+
+	for (size_t i = 0; i < m->size / PAGE; i++) {
+		uint64_t gpa = m->gpa + PAGE * i;
+
+		for (size_t k = 0; t->code_at[i] && k < t->n_regions; k++) {
+			const struct region *r = &t->regions[k];
+			uint64_t gva = r->gva + (gpa - r->gpa);
+
+			if (r->kind == REGION_RAM && gpa >= r->gpa && gpa - r->gpa <= r->last - r->gva)
+				code_remove(t, gva, gva + (PAGE - 1));
+		}
+		t->code_at[i] = 0;
+	}
+	tlb_flush(t);
+}
+
+/* Unicorn would find the code of a region that is gone in the next one. Not while it runs. */
+static void region_remove(struct tcg *t, struct region *r)
+{
+	if (r->has_code)
+		code_remove(t, r->gva, r->last);
+	tcg_shadow_clear(&t->shadow);
+	uc_mem_unmap(t->uc, r->gva, r->last - r->gva + 1);
+	*r = t->regions[--t->n_regions];
+}
+
+static void regions_drop(struct tcg *t)
+{
+	while (t->n_regions)
+		region_remove(t, &t->regions[t->n_regions - 1]);
+	shadow_drop(t);
+}
+
+static void region_add_part(struct tcg *t, const struct region *r, uint64_t gva, uint64_t last)
+{
+	if (gva < r->gva)
+		gva = r->gva;
+	if (last > r->last)
+		last = r->last;
+	if (r->kind == REGION_RAM && gva <= last)
+		region_add(t, REGION_RAM, gva, last, r->gpa + (gva - r->gva));
+}
+
+/*
+ * Takes the page at gva out of the region it is in. What is near it becomes a region of its own:
+ * where one page was taken, others will be, and removing a region takes time for every page of it.
+ */
+static void region_carve(struct tcg *t, uint64_t gva)
+{
+	struct region *at = region_find(t, gva), r;
+	uint64_t near = gva & ~(uint64_t)(LARGE_PAGE - 1), near_last = gva | (LARGE_PAGE - 1);
+
+	if (!at)
+		return;
+	r = *at;
+	region_remove(t, at);
+	if (near)
+		region_add_part(t, &r, 0, near - 1);
+	if (gva > near)
+		region_add_part(t, &r, near, gva - 1);
+	if (gva + (PAGE - 1) < near_last)
+		region_add_part(t, &r, gva + PAGE, near_last);
+	if (near_last < UINT64_MAX)
+		region_add_part(t, &r, near_last + 1, UINT64_MAX);
+	tlb_flush(t);
+}
+
+/* The free addresses around gva, which is free itself. */
+static void region_room(const struct tcg *t, uint64_t gva, uint64_t *first, uint64_t *last)
+{
+	uint64_t window_last = t->window_at + WINDOW_SIZE - 1;
+
+	*first = gva >> 63 ? 0xffff800000000000 : 0;
+	*last = gva >> 63 ? UINT64_MAX : 0x00007fffffffffff;
+	if (!(t->cr0 & CPU_CR0_PG))
+		*last = gva >> 63 ? UINT64_MAX : INT64_MAX;
+	if (window_last < gva)
+		*first = window_last + 1;
+	else if (t->window_at > gva)
+		*last = t->window_at - 1;
+	for (size_t i = 0; i < t->n_regions; i++) {
+		const struct region *r = &t->regions[i];
+
+		if (r->last < gva && r->last >= *first)
+			*first = r->last + 1;
+		if (r->gva > gva && r->gva <= *last)
+			*last = r->gva - 1;
+	}
+}
+
+/* As much around gva as lies at the same distance from RAM: it will be wanted sooner or later. */
+static void region_extent(const struct tcg *t, uint64_t gva, uint64_t gpa, uint64_t *first, uint64_t *last)
+{
+	const struct gmem *m = t->base.config.mem;
+	struct paging p = paging_now(t);
+	uint64_t distance = gva - gpa, ram_first = m->gpa + distance, ram_last = ram_first + m->size - 1;
+	uint64_t room_first, room_last, at;
+
+	region_room(t, gva, &room_first, &room_last);
+	if (ram_first > gva || ram_first < room_first)
+		ram_first = room_first;
+	if (ram_last < gva || ram_last > room_last)
+		ram_last = room_last;
+	*first = ram_first;
+	*last = ram_last;
+	if (!distance)
+		return;
+	*first = gva & ~(uint64_t)(LARGE_PAGE - 1);
+	*last = gva | (LARGE_PAGE - 1);
+	for (int i = 0; i < REGION_GROW_MAX && *first > ram_first; i++, *first -= LARGE_PAGE)
+		if (paging_translate(m, &p, *first - LARGE_PAGE, &at) || at + distance != *first - LARGE_PAGE)
+			break;
+	for (int i = 0; i < REGION_GROW_MAX && *last < ram_last; i++, *last += LARGE_PAGE)
+		if (paging_translate(m, &p, *last + 1, &at) || at + distance != *last + 1)
+			break;
+	if (*first < ram_first)
+		*first = ram_first;
+	if (*last > ram_last)
+		*last = ram_last;
+}
+
+/* RAM at gpa shows at gva. May replace other regions only when nothing runs. */
+static bool region_ensure(struct tcg *t, uint64_t gva, uint64_t gpa)
+{
+	struct region *r = region_find(t, gva);
+	uint64_t first, last;
+
+	if (r && r->kind == REGION_RAM && gva - gpa == r->gva - r->gpa)
+		return true;
+	if (r && r->kind == REGION_NOTHING) {
+		region_remove(t, r);
+		tlb_flush(t);
+	} else if (r) {
+		region_carve(t, gva);
+		return region_add(t, REGION_RAM, gva, gva + (PAGE - 1), gpa);
+	}
+	region_extent(t, gva, gpa, &first, &last);
+	return region_add(t, REGION_RAM, first, last, gpa - (gva - first));
+}
+
+/* The guest wants the addresses that our window is at: out of the way. */
+static void window_move(struct tcg *t, uint64_t gva)
+{
+	uint64_t to = WINDOW_TOP;
+
+	while (gva - to < WINDOW_STEP || to == t->window_at)
+		to -= WINDOW_STEP;
+	regions_drop(t);
+	code_remove(t, t->window_at, t->window_at + PAGE);
+	uc_mem_unmap(t->uc, t->window_at, WINDOW_SIZE);
+	t->window_at = to;
+	t->shadow.base = to + PAGE;
+	uc_mem_map_ptr(t->uc, to, WINDOW_SIZE, UC_PROT_ALL, t->window);
+	tcg_shadow_clear(&t->shadow);
+	reg_set(t, UC_X86_REG_CR3, t->shadow.base);
+}
+
+/* ---- translated code and the memory it came from ---- */
+
+static uint64_t *code_of(struct tcg *t, uint64_t gpa)
+{
+	return &t->code_at[(gpa - t->base.config.mem->gpa) / PAGE];
+}
+
+static bool can_fetch(struct tcg *t, uint64_t gva)
+{
+	uint64_t flags;
+
+	return !tcg_shadow_get(&t->shadow, gva, &flags) && !(flags & TCG_SHADOW_NO_EXEC) &&
+		(!cpl(t) || flags & TCG_SHADOW_USER);
+}
+
+/* The page's bytes are about to be others. In a hook, what cannot be done there is left to do. */
+static void code_forget_page(struct tcg *t, uint64_t gpa)
+{
+	uint64_t *at = code_of(t, gpa), gva = *at & ~1ull;
+	struct region *r;
+
+	if (!*at)
+		return;
+	r = region_find(t, gva);
+	if (*at == CODE_MANY || !r || r->kind != REGION_RAM || gva - gpa != r->gva - r->gpa ||
+		!can_fetch(t, gva)) {
+		atomic_fetch_or(&t->attention, LOOK_FORGET);
+		return;
+	}
+	uc_ctl_remove_cache(t->uc, gva, gva + PAGE);
+	*at = 0;
+}
+
+static bool has_foreign_code(struct tcg *t, uint64_t gva, uint64_t gpa)
+{
+	uint64_t at = *code_of(t, gpa);
+
+	return at && at != (gva | 1);
+}
+
+/*
+ * Code was translated from here. Unicorn notices writes through the address the code runs at; for
+ * those through another one the page is made read-only there.
+ */
+static void code_note_page(struct tcg *t, struct region *r, uint64_t gva)
+{
+	uint64_t gpa = r->gpa + (gva - r->gva), *at = code_of(t, gpa);
+
+	r->has_code = true;
+	if (*at == (gva | 1))
+		return;
+	*at = *at ? CODE_MANY : gva | 1;
+	if (regions_showing(t, gpa, PAGE) > 1)
+		atomic_fetch_or(&t->attention, LOOK_REVOKE);
+}
+
+/* ---- the shadow, filled from the guest's tables ---- */
+
+enum fill { FILL_DONE, FILL_FAULT, FILL_GLIMPSE, FILL_OUTSIDE, FILL_FULL };
+
+static bool is_watched(const struct tcg *t, uint64_t gva, uint64_t len)
+{
+	for (size_t i = 0; i < t->n_watches; i++)
+		if (t->watches[i].gva - gva < len)
+			return true;
+	return false;
+}
+
+static bool fits_large(struct tcg *t, const struct paging_page *page, uint64_t gva, uint64_t gpa)
+{
+	uint64_t first = gva & ~(uint64_t)(LARGE_PAGE - 1), first_gpa = gpa - (gva - first);
+	const struct region *r = region_find(t, gva);
+
+	return page->size >= LARGE_PAGE && first >= r->gva && first + (LARGE_PAGE - 1) <= r->last &&
+		!is_watched(t, first, LARGE_PAGE) && regions_showing(t, first_gpa, LARGE_PAGE) == 1;
+}
+
+static uint64_t fill_flags(struct tcg *t, const struct paging_page *page, uint64_t gva, unsigned access)
+{
+	struct paging strict = paging_now(t);
+	struct paging_page same;
+	uint64_t flags = page->executable ? 0 : TCG_SHADOW_NO_EXEC;
+
+	if (page->writable)
+		flags |= TCG_SHADOW_WRITE;
+	if (page->user)
+		flags |= TCG_SHADOW_USER;
+	if ((access & PAGING_USER) || (strict.cr0 & CPU_CR0_WP) || !page->writable)
+		return flags;
+	/* Writable only for the supervisor, thanks to WP being clear: then not for the user at all. */
+	strict.cr0 |= CPU_CR0_WP;
+	if (!paging_walk(t->base.config.mem, &strict, gva, PAGING_READ, &same, NULL) && !same.writable)
+		flags &= ~(uint64_t)TCG_SHADOW_USER;
+	return flags;
+}
+
+static bool is_apic(const struct tcg *t, uint64_t gpa)
+{
+	return t->base.config.irqchip && gpa == APIC_PAGE && t->apic_base >> 11 & 1;
+}
+
+static bool is_ioapic(const struct tcg *t, uint64_t gpa)
+{
+	return t->base.config.irqchip && gpa == IOAPIC_PAGE;
+}
+
+static enum fill fill_device(struct tcg *t, uint64_t gva, unsigned access)
+{
+	struct region *r = region_find(t, gva);
+
+	if ((access & PAGING_FETCH) || (!is_apic(t, t->fill_gpa) && !is_ioapic(t, t->fill_gpa)))
+		return FILL_OUTSIDE;
+	if (r && r->kind != REGION_DEVICE) {
+		region_carve(t, gva);
+		r = NULL;
+	}
+	return r || region_add(t, REGION_DEVICE, gva, gva + (PAGE - 1), 0) ? FILL_GLIMPSE : FILL_FULL;
+}
+
+/*
+ * Makes the page at gva accessible if the guest's tables say so. running: called out of Unicorn,
+ * which has found nothing there; so nothing has to be replaced.
+ */
+static enum fill fill(struct tcg *t, uint64_t gva, unsigned access, uint32_t *error, bool running)
+{
+	const struct gmem *m = t->base.config.mem;
+	struct paging p = paging_now(t);
+	struct paging_page page;
+	uint64_t gpa, flags;
+
+	if (paging_walk(m, &p, gva, access, &page, error))
+		return FILL_FAULT;
+	gva &= ~(uint64_t)(PAGE - 1);
+	gpa = page.gpa + (gva - page.gva);
+	if (gva - t->window_at < WINDOW_SIZE) {
+		if (running)
+			return FILL_FULL;
+		window_move(t, gva);
+	}
+	t->fill_gpa = gpa;
+	if (!gmem_span(m, gpa, PAGE))
+		return fill_device(t, gva, access);
+	if (!region_ensure(t, gva, gpa))
+		return FILL_FULL;
+	if (is_watched(t, gva, PAGE))
+		return FILL_GLIMPSE;
+	flags = fill_flags(t, &page, gva, access);
+	if (has_foreign_code(t, gva, gpa)) {
+		if (access & PAGING_WRITE)
+			code_forget_page(t, gpa);
+		else
+			flags &= ~(uint64_t)TCG_SHADOW_WRITE;
+	}
+	return tcg_shadow_set(&t->shadow, gva, flags, fits_large(t, &page, gva, gpa)) ? FILL_DONE : FILL_FULL;
+}
+
+static bool on_unmapped(uc_engine *uc, uc_mem_type type, uint64_t addr, int size, int64_t value, void *ctx)
+{
+	struct tcg *t = ctx;
+	unsigned access = type == UC_MEM_WRITE_UNMAPPED ? PAGING_WRITE :
+			  type == UC_MEM_FETCH_UNMAPPED ? PAGING_FETCH : PAGING_READ;
+	uint64_t page = addr & ~(uint64_t)(PAGE - 1);
+	uint32_t error;
+
+	(void)uc, (void)size, (void)value;
+	if (cpl(t) == 3)
+		access |= PAGING_USER;
+	fill(t, addr, access, &error, true);
+	/* Whatever it was: with something there, Unicorn goes on to the shadow and faults properly. */
+	return region_find(t, addr) || region_add(t, REGION_NOTHING, page, page + (PAGE - 1), 0);
+}
+
+/* ---- counting ---- */
+
+/* Up to len bytes of code at gva: in place when they lie in one piece. Returns how many. */
+static size_t code_bytes(struct tcg *t, uint64_t gva, size_t len, const uint8_t **bytes)
+{
+	const struct region *r = region_find(t, gva);
+	size_t done = 0;
+
+	*bytes = t->code;
+	if (r && r->kind == REGION_RAM && len - 1 <= r->last - gva) {
+		*bytes = region_host(t, r, gva, len);
+		return *bytes ? len : 0;
+	}
+	while (r && r->kind == REGION_RAM && done < len) {
+		size_t n = r->last - (gva + done) + 1 < len - done ? r->last - (gva + done) + 1 : len - done;
+
+		memcpy(t->code + done, region_host(t, r, gva + done, n), n);
+		done += n;
+		r = region_find(t, gva + done);
+	}
+	return done;
+}
+
+/* How many instructions lie between addr and rip. What does not decode counts as one. */
+static uint32_t count_between(struct tcg *t, uint64_t addr, uint64_t rip)
+{
+	const uint8_t *bytes;
+	size_t len = code_bytes(t, addr, rip - addr, &bytes), at = 0;
+	struct tcg_insn insn;
+	uint32_t n = 0;
+
+	while (at < len) {
+		n++;
+		if (!tcg_insn_decode(bytes + at, len - at, &insn))
+			break;
+		at += insn.len;
+	}
+	return n;
+}
+
+static bool in_block(const struct tcg *t, uint64_t rip)
+{
+	return rip - t->cur->addr < t->cur->size;
+}
+
+/* The guest is before rip: inside the current block, or past it. */
+static void settle(struct tcg *t, uint64_t rip)
+{
+	if (t->cur == &t->settled)
+		return;
+	if (in_block(t, rip)) {
+		t->done += count_between(t, t->cur->addr, rip);
+		t->last_kind = TCG_PLAIN;
+	} else {
+		t->done += t->cur->n;
+		t->last_kind = t->cur->last_kind;
+	}
+	t->cur = &t->settled;
+}
+
+static void settle_at_site(struct tcg *t, struct site *s)
+{
+	if (s->memo_block != t->cur->addr) {
+		s->memo_index = count_between(t, t->cur->addr, s->addr);
+		s->memo_block = t->cur->addr;
+	}
+	t->done += s->memo_index;
+	t->cur = &t->settled;
+	t->last_kind = TCG_PLAIN;
+}
+
+/* What devices go by; only when settled. */
+static uint64_t clock_now(const struct tcg *t)
+{
+	return TICKS * t->done + t->skipped;
+}
+
+static uint64_t tsc_now(const struct tcg *t)
+{
+	return clock_now(t) + t->tsc_offset;
+}
+
+static struct site *site_find(struct tcg *t, uint64_t addr)
+{
+	for (size_t i = 0; i < t->n_sites; i++)
+		if (t->sites[i].addr == addr)
+			return &t->sites[i];
+	return NULL;
+}
+
+static struct block *block_of(struct tcg *t, uint64_t addr)
+{
+	return &t->blocks[(addr ^ addr >> 13) & (BLOCKS - 1)];
+}
+
+static bool sites_near(const struct tcg *t, uint64_t addr, uint32_t size)
+{
+	for (size_t i = 0; i < t->n_sites; i++)
+		if (t->sites[i].addr - addr < size)
+			return true;
+	return false;
+}
+
+static bool break_at(const struct tcg *t, uint64_t addr)
+{
+	for (size_t i = 0; i < t->n_breaks; i++)
+		if (t->breaks[i] == addr)
+			return true;
+	return false;
+}
+
+/* breaks[] is sorted. */
+static bool break_within(const struct tcg *t, uint64_t addr, uint32_t size)
+{
+	size_t low = 0, high = t->n_breaks;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (t->breaks[middle] < addr)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < t->n_breaks && t->breaks[low] - addr < size;
+}
+
+/* Looks at a block that was just translated; n is 0 when the number of instructions is not known. */
+static void block_learn(struct tcg *t, uint64_t addr, uint32_t size, uint32_t n)
+{
+	struct block *b = block_of(t, addr);
+	bool near = sites_near(t, addr, size);
+	const uint8_t *bytes;
+	size_t len = code_bytes(t, addr, size, &bytes), at = 0;
+	struct tcg_insn insn;
+	uint32_t counted = 0;
+
+	if (b == t->cur) { /* still to be counted */
+		t->overwritten = *b;
+		t->cur = &t->overwritten;
+	}
+	*b = (struct block){ .addr = addr, .size = (uint16_t)size, .rep = NO_ADDRESS };
+	while (at < len) {
+		struct site *s;
+
+		counted++;
+		if (!tcg_insn_decode(bytes + at, len - at, &insn))
+			break;
+		s = near || insn.kind >= TCG_HOOKED ? site_find(t, addr + at) : NULL;
+		if (s) {
+			s->insn = insn;
+			s->memo_block = NO_ADDRESS;
+		}
+		if (insn.kind >= TCG_HOOKED && !s)
+			b->special |= SPECIAL_SITES;
+		b->last_at = (uint16_t)at;
+		b->last_kind = insn.kind;
+		at += insn.len;
+	}
+	b->n = (uint16_t)(n ? n : counted);
+	if (b->last_kind == TCG_REPEAT)
+		b->rep = addr + b->last_at;
+	if (b->n == 1)
+		b->special |= SPECIAL_SINGLE;
+	if (break_within(t, addr, size))
+		b->special |= SPECIAL_BREAK;
+}
+
+static void on_translated(uc_engine *uc, uc_tb *block, uc_tb *previous, void *ctx)
+{
+	struct tcg *t = ctx;
+	uint64_t first = block->pc & ~(uint64_t)(PAGE - 1), last = block->pc + block->size - 1;
+
+	(void)uc, (void)previous;
+	block_learn(t, block->pc, block->size, block->icount);
+	for (uint64_t page = first; page - first <= last - first; page += PAGE) {
+		struct region *r = region_find(t, page);
+
+		if (r && r->kind == REGION_RAM)
+			code_note_page(t, r, page);
+	}
+}
+
+/* ---- hooks ---- */
+
+static void stop(struct tcg *t, enum stop why, uint64_t rip)
+{
+	t->stop = why;
+	t->rip = rip;
+	uc_emu_stop(t->uc);
+}
+
+/* Does anything make the guest stop before this block? */
+static bool block_stops(struct tcg *t, const struct block *b, unsigned attention)
+{
+	enum stop why = STOP_NONE;
+
+	if (b->special & SPECIAL_SITES)
+		why = STOP_SITES;
+	else if (t->stepping)
+		why = STOP_NONE;
+	else if (attention & ~(unsigned)LOOK_IRQ)
+		why = STOP_BLOCK;
+	else if ((attention & LOOK_IRQ) && reg_get(t, UC_X86_REG_RFLAGS) & CPU_RFLAGS_IF &&
+		 t->last_kind != TCG_SHADOW)
+		why = STOP_BLOCK;
+	else if (t->done + b->n > t->limit || (b->special & SPECIAL_BREAK))
+		why = STOP_CAREFUL;
+	if (why != STOP_NONE)
+		stop(t, why, b->addr);
+	return why != STOP_NONE;
+}
+
+/* The block that was being run is behind; at is the start of the next. */
+static void block_leave(struct tcg *t, uint64_t at)
+{
+	t->done += t->cur->n - (uint64_t)(at == t->cur->rep);
+	t->last_kind = t->cur->last_kind;
+	t->cur = &t->settled;
+}
+
+/*
+ * The uncommon ways into a block. A store into the block it is part of makes Unicorn run that
+ * instruction again, alone.
+ */
+static __attribute__((noinline)) void block_specially(struct tcg *t, uint64_t addr, uint32_t size)
+{
+	unsigned attention = atomic_load_explicit(&t->attention, memory_order_relaxed);
+	struct block *b = block_of(t, addr);
+
+	if (attention & LOOK_NATIVE)
+		return;
+	if (b->addr != addr || b->size != size)
+		block_learn(t, addr, size, 0);
+	if (b->n == 1 && t->cur->n > 1 && addr - t->cur->addr < t->cur->last_at)
+		settle(t, addr);
+	else if (t->cur != &t->settled)
+		block_leave(t, addr);
+	if (!block_stops(t, b, attention))
+		t->cur = b;
+}
+
+/*
+ * The hot path of everything. A block that ends in a repeated string instruction is left by way of
+ * a block that begins there, until it has run its course: it counts once.
+ */
+static void on_block(uc_engine *uc, uint64_t addr, uint32_t size, void *ctx)
+{
+	struct tcg *t = ctx;
+	struct block *b = block_of(t, addr);
+	uint64_t done = t->done + t->cur->n - (uint64_t)(addr == t->cur->rep);
+
+	(void)uc;
+	if (__builtin_expect(b->addr != addr || b->size != size || b->special || done + b->n > t->limit ||
+				     atomic_load_explicit(&t->attention, memory_order_relaxed), 0)) {
+		block_specially(t, addr, size);
+		return;
+	}
+	t->done = done;
+	t->cur = b;
+}
+
+static void on_exception(uc_engine *uc, uint32_t vector, void *ctx)
+{
+	struct tcg *t = ctx;
+
+	t->vector = vector;
+	if (atomic_load(&t->attention) & LOOK_NATIVE) {
+		uc_emu_stop(uc);
+		return;
+	}
+	stop(t, STOP_EXCEPTION, reg_get(t, UC_X86_REG_RIP));
+}
+
+static bool on_invalid(uc_engine *uc, void *ctx)
+{
+	on_exception(uc, CPU_VEC_UD, ctx);
+	return true;
+}
+
+static uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *ctx)
+{
+	struct tcg *t = ctx;
+
+	(void)uc, (void)port, (void)size;
+	return t->in_data;
+}
+
+static int on_cpuid(uc_engine *uc, void *ctx)
+{
+	struct tcg *t = ctx;
+	bool apic = t->base.config.irqchip && t->apic_base >> 11 & 1;
+	struct tcg_cpuid r = tcg_cpuid((uint32_t)reg_get(t, UC_X86_REG_RAX),
+		(uint32_t)reg_get(t, UC_X86_REG_RCX), apic);
+
+	(void)uc;
+	reg_set(t, UC_X86_REG_RAX, r.eax);
+	reg_set(t, UC_X86_REG_RBX, r.ebx);
+	reg_set(t, UC_X86_REG_RCX, r.ecx);
+	reg_set(t, UC_X86_REG_RDX, r.edx);
+	return 1;
+}
+
+static uint8_t port_size(const struct tcg_insn *insn)
+{
+	return !(insn->opcode & 1) ? 1 : insn->opsize ? 2 : 4;
+}
+
+/*
+ * Before an in or out. Answered, the instruction runs: out does nothing, in takes in_data. At CPL 3
+ * only IOPL 3 gives ports; permission bitmaps are not looked at.
+ */
+static void site_port(struct tcg *t, struct site *s)
+{
+	static int ids[] = { UC_X86_REG_RAX, UC_X86_REG_RDX, UC_X86_REG_RDI, UC_X86_REG_CS };
+	uint64_t rax, rdx, rdi, cs = 0;
+	void *values[] = { &rax, &rdx, &rdi, &cs };
+	struct vcpu_exit *exit = t->exit;
+	uint8_t size = port_size(&s->insn);
+	bool answered;
+
+	uc_reg_read_batch(t->uc, ids, values, 4);
+	t->site = s;
+	if (cs & 3 && (cs & 3) > (reg_get(t, UC_X86_REG_RFLAGS) >> 12 & 3)) {
+		stop(t, STOP_SITE, s->addr);
+		return;
+	}
+	exit->kind = VCPU_PORT;
+	exit->rip = t->rip = s->addr;
+	exit->port = s->insn.opcode & 8 ? (uint16_t)rdx : s->insn.imm;
+	exit->size = size;
+	exit->in = s->insn.kind == TCG_IN;
+	exit->data = exit->in ? 0 : size == 4 ? (uint32_t)rax : (uint32_t)rax & ((1u << 8 * size) - 1);
+	exit->rdi = rdi;
+	t->mid_block = true;
+	answered = !t->bursting && t->base.config.port && t->base.config.port(t->base.config.ctx, exit);
+	t->mid_block = false;
+	t->in_data = exit->data;
+	if (!answered)
+		stop(t, STOP_PORT, s->addr);
+	else if (atomic_load_explicit(&t->attention, memory_order_relaxed) & LOOK_FORGET)
+		stop(t, STOP_ANSWERED, s->addr);
+}
+
+static void tsc_to_registers(struct tcg *t, const struct tcg_insn *insn)
+{
+	uint64_t tsc = tsc_now(t);
+
+	reg_set(t, UC_X86_REG_RAX, (uint32_t)tsc);
+	reg_set(t, UC_X86_REG_RDX, tsc >> 32);
+	if (insn->kind == TCG_RDTSCP)
+		reg_set(t, UC_X86_REG_RCX, (uint32_t)msr_get(t, 0xc0000103));
+}
+
+/* Before an instruction that is not left to Unicorn alone. */
+static void on_site(uc_engine *uc, uint64_t addr, uint32_t size, void *ctx)
+{
+	struct site *s = ctx;
+	struct tcg *t = s->t;
+
+	(void)uc, (void)size;
+	if (t->stop)
+		return;
+	switch (s->insn.kind) {
+	case TCG_OUT:
+	case TCG_IN:
+		site_port(t, s);
+		return;
+	case TCG_RDTSC:
+	case TCG_RDTSCP:
+		/* In loops that wait for time to pass, so without the way out and back. */
+		if (t->stepping || t->cr4 & 1 << 2)
+			break;
+		settle_at_site(t, s);
+		tsc_to_registers(t, &s->insn);
+		t->done++;
+		reg_set(t, UC_X86_REG_RIP, addr + s->insn.len);
+		return;
+	default:
+		if (s->insn.kind < TCG_HOOKED)
+			return; /* the code is another now */
+		break;
+	}
+	t->site = s;
+	stop(t, STOP_SITE, addr);
+}
+
+static void sites_drop(struct tcg *t)
+{
+	for (size_t i = 0; i < t->n_sites; i++)
+		uc_hook_del(t->uc, t->sites[i].hook);
+	t->n_sites = 0;
+	t->max_sites = 2 * t->max_sites < SITES_MAX ? 2 * t->max_sites : SITES_MAX;
+	code_forget_all(t);
+	memset(t->blocks, 0, sizeof(t->blocks));
+	/* Deleting looks hooked code up in the shadow; what it did not find there was a fault. */
+	exception_forget(t);
+}
+
+static bool site_add(struct tcg *t, uint64_t addr, const struct tcg_insn *insn)
+{
+	struct site *s = &t->sites[t->n_sites];
+
+	*s = (struct site){ .t = t, .addr = addr, .insn = *insn, .memo_block = NO_ADDRESS };
+	if (uc_hook_add(t->uc, &s->hook, UC_HOOK_CODE, (void *)(uintptr_t)on_site, s, addr, addr))
+		return false;
+	t->n_sites++;
+	return true;
+}
+
+/* Those of the block that have no hook yet get one. False when there are too many. */
+static bool sites_add(struct tcg *t, const struct block *b)
+{
+	const uint8_t *bytes;
+	size_t len = code_bytes(t, b->addr, b->size, &bytes);
+	struct tcg_insn insn;
+
+	for (size_t at = 0; at < len && tcg_insn_decode(bytes + at, len - at, &insn); at += insn.len) {
+		if (insn.kind < TCG_HOOKED || site_find(t, b->addr + at))
+			continue;
+		if (t->n_sites == t->max_sites || !site_add(t, b->addr + at, &insn))
+			return false;
+	}
+	return true;
+}
+
+/* Hooks for the block at rip, which is translated again with them. False when there cannot be. */
+static bool sites_install(struct tcg *t)
+{
+	struct block b = *block_of(t, t->rip);
+
+	while (!sites_add(t, &b)) {
+		if (t->max_sites == SITES_MAX && t->n_sites == b.n)
+			return false; /* already alone */
+		sites_drop(t);
+	}
+	*block_of(t, t->rip) = (struct block){ .rep = NO_ADDRESS };
+	uc_ctl_remove_cache(t->uc, b.addr, b.addr + 1);
+	return true;
+}
+
+/* ---- devices ---- */
+
+static uint64_t ioapic_read(const struct tcg *t, uint64_t offset)
+{
+	if (offset == 0)
+		return t->ioapic_select;
+	if (offset != 0x10)
+		return 0;
+	switch (t->ioapic_select) {
+	case 1:
+		return 23 << 16 | 0x11; /* 24 inputs, version 1.1 */
+	default:
+		return t->ioapic[t->ioapic_select & 63];
+	}
+}
+
+/* Nothing is connected to it; it remembers what is written. */
+static void ioapic_write(struct tcg *t, uint64_t offset, uint32_t value)
+{
+	if (offset == 0)
+		t->ioapic_select = value & 0xff;
+	else if (offset == 0x10)
+		t->ioapic[t->ioapic_select & 63] = value;
+}
+
+/* Only ever called while an instruction runs alone (a glimpse), so done is exact. */
+static uint64_t device_read(uc_engine *uc, uint64_t offset, unsigned size, void *ctx)
+{
+	struct tcg *t = ctx;
+	uint64_t gpa = t->glimpse.gpa;
+
+	(void)uc, (void)size;
+	offset &= PAGE - 1;
+	if (is_apic(t, gpa))
+		return lapic_read(&t->lapic, (uint32_t)offset, clock_now(t));
+	return is_ioapic(t, gpa) ? ioapic_read(t, offset) : 0;
+}
+
+static void device_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value, void *ctx)
+{
+	struct tcg *t = ctx;
+	uint64_t gpa = t->glimpse.gpa;
+
+	(void)uc, (void)size;
+	offset &= PAGE - 1;
+	if (is_apic(t, gpa))
+		lapic_write(&t->lapic, (uint32_t)offset, (uint32_t)value, clock_now(t));
+	else if (is_ioapic(t, gpa))
+		ioapic_write(t, offset, (uint32_t)value);
+}
+
+/* ---- events ---- */
+
+static void cpl_changed(struct tcg *t, unsigned level)
+{
+	hflags_change(t, HF_CPL, level);
+}
+
+/* What delivery wrote may have been code. */
+static void stack_written(struct tcg *t, uint64_t rsp)
+{
+	const struct gmem *m = t->base.config.mem;
+	struct paging p = paging_now(t);
+	uint64_t gpa;
+
+	for (uint64_t gva = rsp; gva - rsp < 48; gva += 40)
+		if (!paging_translate(m, &p, gva, &gpa) && gmem_span(m, gpa, 1))
+			code_forget_page(t, gpa & ~(uint64_t)(PAGE - 1));
+}
+
+/* Where the CPU is, as delivery wants to know it. */
+static void event_cpu_get(struct tcg *t, struct tcg_event_cpu *cpu)
+{
+	uc_x86_mmr idt = table_get(t, UC_X86_REG_IDTR), gdt = table_get(t, UC_X86_REG_GDTR);
+	uc_x86_mmr tss = table_get(t, UC_X86_REG_TR);
+
+	*cpu = (struct tcg_event_cpu){
+		.rip = t->rip,
+		.rsp = reg_get(t, UC_X86_REG_RSP),
+		.rflags = reg_get(t, UC_X86_REG_RFLAGS),
+		.cs = (uint16_t)reg_get(t, UC_X86_REG_CS),
+		.ss = (uint16_t)reg_get(t, UC_X86_REG_SS),
+		.idt = { .base = idt.base, .limit = (uint16_t)idt.limit },
+		.gdt = { .base = gdt.base, .limit = (uint16_t)gdt.limit },
+		.tss_base = tss.base,
+		.tss_limit = tss.limit,
+		.tss_selector = tss.selector,
+	};
+}
+
+static void event_cpu_set(struct tcg *t, const struct tcg_event_cpu *cpu, unsigned old_level)
+{
+	t->rip = cpu->rip;
+	reg_set(t, UC_X86_REG_RSP, cpu->rsp);
+	reg_set(t, UC_X86_REG_RFLAGS, cpu->rflags);
+	reg_set(t, UC_X86_REG_CS, cpu->cs);
+	reg_set(t, UC_X86_REG_SS, cpu->ss);
+	if ((cpu->cs & 3u) != old_level)
+		cpl_changed(t, cpu->cs & 3u);
+	stack_written(t, cpu->rsp);
+}
+
+/* To the guest's handler; or, when even a double fault finds none, the end of the guest. */
+static void deliver(struct tcg *t, struct tcg_event event)
+{
+	const struct gmem *m = t->base.config.mem;
+	struct paging p = paging_now(t);
+	struct tcg_event fault = { 0 };
+	struct tcg_event_cpu cpu;
+	unsigned level = cpl(t);
+	int vector;
+
+	t->progress = true;
+	t->last_kind = TCG_PLAIN;
+	event_cpu_get(t, &cpu);
+	for (;;) {
+		bool exception = event.kind == TCG_EVENT_FAULT || event.kind == TCG_EVENT_TRAP;
+
+		if (exception && event.vector == CPU_VEC_PF)
+			t->cr2 = event.cr2;
+		if (!tcg_event_deliver(m, &p, &event, &cpu, &fault))
+			break;
+		vector = exception ? tcg_event_combine(event.vector, fault.vector) : fault.vector;
+		if (fault.vector == CPU_VEC_PF)
+			t->cr2 = fault.cr2;
+		if (vector < 0) {
+			t->shut_down = true;
+			return;
+		}
+		if (vector != fault.vector)
+			fault = (struct tcg_event){ .vector = (uint8_t)vector };
+		event = fault;
+	}
+	event_cpu_set(t, &cpu, level);
+}
+
+static void deliver_fault(struct tcg *t, uint8_t vector, uint32_t error)
+{
+	deliver(t, (struct tcg_event){ .kind = TCG_EVENT_FAULT, .vector = vector, .error = error });
+}
+
+/* ---- instructions executed by hand: true when done, false with *fault ---- */
+
+struct by_hand {
+	struct tcg *t;
+	const struct tcg_insn *insn;
+	const uint8_t *bytes;
+	struct tcg_event fault;
+};
+
+static bool fail(struct by_hand *h, uint8_t vector)
+{
+	h->fault = (struct tcg_event){ .kind = TCG_EVENT_FAULT, .vector = vector };
+	return false;
+}
+
+static uint64_t gpr_get(struct tcg *t, unsigned i)
+{
+	return reg_get(t, gpr_ids[i]);
+}
+
+static int64_t load_signed(const uint8_t *p, size_t n)
+{
+	int32_t v32;
+
+	if (n == 1)
+		return (int8_t)*p;
+	memcpy(&v32, p, sizeof(v32));
+	return v32;
+}
+
+/* The address a ModRM byte means: SDM 2A tables 2-2 and 2-3, with their REX extensions. */
+static uint64_t effective_address(struct tcg *t, const struct tcg_insn *insn, const uint8_t *bytes)
+{
+	const uint8_t *p = bytes + insn->modrm_at + 1;
+	unsigned mod = insn->modrm >> 6, rm = insn->modrm & 7, base = rm | (insn->rex & 1u) << 3;
+	uint64_t address = 0;
+	bool has_base = true;
+
+	if (rm == 4) {
+		unsigned sib = *p++, index = (sib >> 3 & 7) | (insn->rex & 2u) << 2;
+
+		base = (sib & 7) | (insn->rex & 1u) << 3;
+		has_base = mod || (sib & 7) != 5;
+		if (index != CPU_RSP)
+			address += gpr_get(t, index) << (sib >> 6);
+	} else if (!mod && rm == 5) {
+		address += t->rip + insn->len;
+		has_base = false;
+	}
+	if (has_base)
+		address += gpr_get(t, base);
+	if (mod == 1)
+		address += (uint64_t)load_signed(p, 1);
+	else if (mod == 2 || !has_base)
+		address += (uint64_t)load_signed(p, 4);
+	if (insn->addrsize)
+		address &= 0xffffffff;
+	if (insn->segment == 0x64)
+		address += reg_get(t, UC_X86_REG_FS_BASE);
+	else if (insn->segment == 0x65)
+		address += reg_get(t, UC_X86_REG_GS_BASE);
+	return address;
+}
+
+/* Drops the translation of one page, unless it would come out the same again. */
+static bool hand_invlpg(struct by_hand *h)
+{
+	struct tcg *t = h->t;
+	struct paging p = paging_now(t);
+	uint64_t gva = effective_address(t, h->insn, h->bytes), flags;
+	struct region *r = region_find(t, gva);
+	struct paging_page page;
+
+	if (tcg_shadow_get(&t->shadow, gva, &flags))
+		return true;
+	if (r && r->kind == REGION_RAM && !paging_walk(t->base.config.mem, &p, gva, PAGING_READ, &page, NULL) &&
+		page.gpa + (gva - page.gva) == r->gpa + (gva - r->gva) &&
+		fill_flags(t, &page, gva, PAGING_READ) == flags)
+		return true;
+	tcg_shadow_unset(&t->shadow, gva);
+	tlb_flush(t);
+	return true;
+}
+
+static bool cr0_write(struct by_hand *h, uint64_t v)
+{
+	const uint64_t nw = 1 << 29, cd = 1 << 30;
+	struct tcg *t = h->t;
+	uint64_t changed = (cr0_get(t) ^ v) & (CPU_CR0_PG | CPU_CR0_WP);
+
+	/* Paging cannot be left in 64-bit mode. */
+	if (v >> 32 || ((v & CPU_CR0_PG) && !(v & CPU_CR0_PE)) || ((v & nw) && !(v & cd)) ||
+		(!(v & CPU_CR0_PG) && (t->cr0 & CPU_CR0_PG)) || !(v & CPU_CR0_PE))
+		return fail(h, CPU_VEC_GP);
+	t->cr0 = v | CPU_CR0_ET;
+	control_apply(t);
+	if (changed & CPU_CR0_PG)
+		regions_drop(t);
+	else if (changed)
+		shadow_drop(t);
+	return true;
+}
+
+static bool cr4_write(struct by_hand *h, uint64_t v)
+{
+	/* VME, PVI, TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT; or what load() brought */
+	struct tcg *t = h->t;
+	uint64_t known = 0x7ff | t->cr4;
+
+	if ((v & ~known) || !(v & CPU_CR4_PAE))
+		return fail(h, CPU_VEC_GP);
+	t->cr4 = v;
+	control_apply(t);
+	shadow_drop(t);
+	return true;
+}
+
+static bool cr3_write(struct by_hand *h, uint64_t v)
+{
+	if (v >> 52)
+		return fail(h, CPU_VEC_GP);
+	h->t->cr3 = v;
+	shadow_drop(h->t);
+	return true;
+}
+
+static uint64_t cr8_get(const struct tcg *t)
+{
+	return t->base.config.irqchip ? lapic_get_cr8(&t->lapic) : t->cr8;
+}
+
+static void cr8_set(struct tcg *t, uint64_t v)
+{
+	t->cr8 = v;
+	lapic_set_cr8(&t->lapic, v);
+}
+
+static bool hand_mov_cr(struct by_hand *h)
+{
+	struct tcg *t = h->t;
+	unsigned reg = (h->insn->modrm >> 3 & 7) | (h->insn->rex & 4u) << 1;
+	unsigned rm = (h->insn->modrm & 7) | (h->insn->rex & 1u) << 3;
+	const uint64_t cr[9] = {
+		[0] = cr0_get(t), [2] = t->cr2, [3] = t->cr3, [4] = t->cr4, [8] = cr8_get(t),
+	};
+	uint64_t v = gpr_get(t, rm);
+
+	if (reg > 8 || reg == 1 || (reg > 4 && reg < 8))
+		return fail(h, CPU_VEC_UD);
+	if (h->insn->opcode == 0x20) {
+		reg_set(t, gpr_ids[rm], cr[reg]);
+		return true;
+	}
+	switch (reg) {
+	case 0:
+		return cr0_write(h, v);
+	case 2:
+		t->cr2 = v;
+		return true;
+	case 3:
+		return cr3_write(h, v);
+	case 4:
+		return cr4_write(h, v);
+	default:
+		if (v > 15)
+			return fail(h, CPU_VEC_GP);
+		cr8_set(t, v);
+		return true;
+	}
+}
+
+/* The guest's debug registers are kept and have no effect: SDM 3B 17.2. */
+static bool hand_mov_dr(struct by_hand *h)
+{
+	struct tcg *t = h->t;
+	unsigned reg = h->insn->modrm >> 3 & 7, rm = (h->insn->modrm & 7) | (h->insn->rex & 1u) << 3;
+	uint64_t v = gpr_get(t, rm), *dr;
+
+	if ((h->insn->rex & 4) || ((reg == 4 || reg == 5) && (t->cr4 & 1 << 3)))
+		return fail(h, CPU_VEC_UD);
+	dr = reg < 4 ? &t->dr[reg] : reg & 1 ? &t->dr7 : &t->dr6;
+	if (h->insn->opcode == 0x21) {
+		reg_set(t, gpr_ids[rm], *dr);
+		return true;
+	}
+	if (reg >= 4 && v >> 32)
+		return fail(h, CPU_VEC_GP);
+	*dr = reg < 4 ? v : reg & 1 ? v | 0x400 : v | 0xffff0ff0;
+	return true;
+}
+
+enum msr {
+	MSR_TSC = 0x10,
+	MSR_APIC_BASE = 0x1b,
+	MSR_MICROCODE = 0x8b,
+	MSR_SYSENTER_CS = 0x174,
+	MSR_SYSENTER_ESP,
+	MSR_SYSENTER_EIP,
+	MSR_MISC_ENABLE = 0x1a0,
+	MSR_PAT = 0x277,
+};
+enum {
+	MSR_EFER = (int)0xc0000080,
+	MSR_STAR,
+	MSR_LSTAR,
+	MSR_CSTAR,
+	MSR_SFMASK,
+	MSR_FS_BASE = (int)0xc0000100,
+	MSR_GS_BASE,
+	MSR_KERNEL_GS_BASE,
+	MSR_TSC_AUX,
+};
+
+/* Those Unicorn keeps: it uses them itself. */
+static const struct {
+	uint32_t index;
+	bool canonical;
+	uint64_t reserved;
+} kept_msrs[] = {
+	{ MSR_SYSENTER_CS, false, 0 }, { MSR_SYSENTER_ESP, true, 0 }, { MSR_SYSENTER_EIP, true, 0 },
+	{ (uint32_t)MSR_STAR, false, 0 }, { (uint32_t)MSR_LSTAR, true, 0 },
+	{ (uint32_t)MSR_CSTAR, true, 0 }, { (uint32_t)MSR_SFMASK, false, ~0ull << 32 },
+	{ (uint32_t)MSR_FS_BASE, true, 0 }, { (uint32_t)MSR_GS_BASE, true, 0 },
+	{ (uint32_t)MSR_KERNEL_GS_BASE, true, 0 }, { (uint32_t)MSR_TSC_AUX, false, ~0ull << 32 },
+};
+
+static int msr_kept(uint32_t index)
+{
+	for (size_t i = 0; i < sizeof(kept_msrs) / sizeof(kept_msrs[0]); i++)
+		if (kept_msrs[i].index == index)
+			return (int)i;
+	return -1;
+}
+
+static bool is_canonical(uint64_t v)
+{
+	return (uint64_t)((int64_t)(v << 16) >> 16) == v;
+}
+
+static bool hand_rdmsr(struct by_hand *h)
+{
+	struct tcg *t = h->t;
+	uint32_t index = (uint32_t)gpr_get(t, CPU_RCX);
+	uint64_t v;
+
+	if (msr_kept(index) >= 0)
+		v = msr_get(t, index);
+	else if (index == MSR_TSC)
+		v = tsc_now(t);
+	else if (index == MSR_APIC_BASE)
+		v = t->apic_base;
+	else if (index == MSR_MICROCODE)
+		v = 0;
+	else if (index == MSR_MISC_ENABLE)
+		v = t->misc_enable;
+	else if (index == MSR_PAT)
+		v = t->pat;
+	else if (index == (uint32_t)MSR_EFER)
+		v = t->efer;
+	else
+		return fail(h, CPU_VEC_GP);
+	reg_set(t, UC_X86_REG_RAX, (uint32_t)v);
+	reg_set(t, UC_X86_REG_RDX, v >> 32);
+	return true;
+}
+
+static bool efer_write(struct by_hand *h, uint64_t v)
+{
+	struct tcg *t = h->t;
+
+	if ((v & ~(uint64_t)(CPU_EFER_SCE | CPU_EFER_LME | CPU_EFER_LMA | CPU_EFER_NXE)) ||
+		((v ^ t->efer) & CPU_EFER_LME))
+		return fail(h, CPU_VEC_GP);
+	v = (v & ~(uint64_t)CPU_EFER_LMA) | (t->efer & CPU_EFER_LMA);
+	if ((v ^ t->efer) & CPU_EFER_NXE) {
+		t->efer = v;
+		shadow_drop(t);
+	}
+	t->efer = v;
+	efer_apply(t);
+	return true;
+}
+
+static bool pat_is_valid(uint64_t v)
+{
+	for (int i = 0; i < 64; i += 8)
+		if ((v >> i & 0xff) > 7 || (v >> i & 0xff) == 2 || (v >> i & 0xff) == 3)
+			return false;
+	return true;
+}
+
+static bool hand_wrmsr(struct by_hand *h)
+{
+	struct tcg *t = h->t;
+	uint32_t index = (uint32_t)gpr_get(t, CPU_RCX);
+	uint64_t v = gpr_get(t, CPU_RDX) << 32 | (uint32_t)gpr_get(t, CPU_RAX);
+	int kept = msr_kept(index);
+
+	if (kept >= 0) {
+		if ((kept_msrs[kept].canonical && !is_canonical(v)) || (v & kept_msrs[kept].reserved))
+			return fail(h, CPU_VEC_GP);
+		msr_set(t, index, v);
+		return true;
+	}
+	if (index == (uint32_t)MSR_EFER)
+		return efer_write(h, v);
+	if (index == MSR_TSC)
+		t->tsc_offset = v - clock_now(t);
+	else if (index == MSR_APIC_BASE && (v & ~0xa00ull) == (APIC_PAGE | 1 << 8))
+		t->apic_base = v; /* on, off, but not moved; no x2APIC */
+	else if (index == MSR_MISC_ENABLE)
+		t->misc_enable = v;
+	else if (index == MSR_PAT && pat_is_valid(v))
+		t->pat = v;
+	else if (index != MSR_MICROCODE)
+		return fail(h, CPU_VEC_GP);
+	return true;
+}
+
+static bool hand_hlt(struct by_hand *h)
+{
+	h->t->halted = true;
+	return true;
+}
+
+/* Unicorn's own does nothing. SDM 2B. */
+static bool hand_syscall(struct by_hand *h)
+{
+	struct tcg *t = h->t;
+	uint64_t rflags = reg_get(t, UC_X86_REG_RFLAGS), star = msr_get(t, (uint32_t)MSR_STAR);
+	unsigned level = cpl(t);
+
+	if (!(t->efer & CPU_EFER_SCE))
+		return fail(h, CPU_VEC_UD);
+	reg_set(t, UC_X86_REG_RCX, t->rip + h->insn->len);
+	reg_set(t, UC_X86_REG_R11, rflags & ~(uint64_t)CPU_RFLAGS_RF);
+	rflags &= ~(msr_get(t, (uint32_t)MSR_SFMASK) | CPU_RFLAGS_RF);
+	reg_set(t, UC_X86_REG_RFLAGS, rflags | CPU_RFLAGS_FIXED);
+	reg_set(t, UC_X86_REG_CS, star >> 32 & 0xfffc);
+	reg_set(t, UC_X86_REG_SS, (star >> 32 & 0xfffc) + 8);
+	if (level)
+		cpl_changed(t, 0);
+	t->rip = msr_get(t, (uint32_t)MSR_LSTAR) - h->insn->len; /* the caller adds it */
+	return true;
+}
+
+static bool hand_rdtsc(struct by_hand *h)
+{
+	struct tcg *t = h->t;
+
+	if (t->cr4 & 1 << 2 && cpl(t))
+		return fail(h, CPU_VEC_GP);
+	tsc_to_registers(t, h->insn);
+	return true;
+}
+
+/* A port access comes here when the guest may not make it. */
+static bool hand_port(struct by_hand *h)
+{
+	return fail(h, CPU_VEC_GP);
+}
+
+static const struct {
+	bool (*run)(struct by_hand *h);
+	bool privileged;
+} by_hand[TCG_INSN_KIND_COUNT] = {
+	[TCG_OUT] = { hand_port, false },
+	[TCG_IN] = { hand_port, false },
+	[TCG_RDTSC] = { hand_rdtsc, false },
+	[TCG_RDTSCP] = { hand_rdtsc, false },
+	[TCG_HLT] = { hand_hlt, true },
+	[TCG_MOV_CR] = { hand_mov_cr, true },
+	[TCG_MOV_DR] = { hand_mov_dr, true },
+	[TCG_RDMSR] = { hand_rdmsr, true },
+	[TCG_WRMSR] = { hand_wrmsr, true },
+	[TCG_INVLPG] = { hand_invlpg, true },
+	[TCG_SYSCALL] = { hand_syscall, false },
+};
+
+static void retire(struct tcg *t, uint8_t len)
+{
+	t->rip += len;
+	t->done++;
+	t->progress = true;
+	t->last_kind = TCG_PLAIN;
+	/* RF lasts for one instruction. */
+	if (reg_get(t, UC_X86_REG_RFLAGS) & CPU_RFLAGS_RF)
+		reg_set(t, UC_X86_REG_RFLAGS, reg_get(t, UC_X86_REG_RFLAGS) & ~(uint64_t)CPU_RFLAGS_RF);
+}
+
+static void execute_by_hand(struct tcg *t, const struct tcg_insn *insn)
+{
+	const uint8_t *bytes;
+	struct by_hand h = { .t = t, .insn = insn };
+	size_t n = code_bytes(t, t->rip, insn->len, &bytes);
+
+	if (!by_hand[insn->kind].run) {
+		t->refused = "string port access is not supported";
+		return;
+	}
+	h.bytes = bytes;
+	assert(n == insn->len); /* it was just translated */
+	if (by_hand[insn->kind].privileged && cpl(t))
+		fail(&h, CPU_VEC_GP);
+	else if (by_hand[insn->kind].run(&h)) {
+		retire(t, insn->len);
+		return;
+	}
+	deliver(t, h.fault);
+}
+
+/* ---- glimpses: one instruction sees a page that stays absent otherwise ---- */
+
+static void on_watched(uc_engine *uc, uc_mem_type type, uint64_t addr, int size, int64_t value, void *ctx)
+{
+	struct tcg *t = ctx;
+
+	(void)uc, (void)value;
+	for (size_t i = 0; i < t->n_watches; i++) {
+		const struct vcpu_watch *w = &t->watches[i];
+
+		if (addr - w->gva >= w->len && w->gva - addr >= (uint64_t)size)
+			continue;
+		if (type == UC_MEM_WRITE ? !w->on_write : !w->on_read)
+			continue;
+		t->glimpse.hit = true;
+		t->glimpse.hit_addr = w->gva;
+	}
+}
+
+static void glimpse_open(struct tcg *t, uint64_t gva, unsigned access)
+{
+	struct paging p = paging_now(t);
+	struct paging_page page;
+
+	gva &= ~(uint64_t)(PAGE - 1);
+	if (paging_walk(t->base.config.mem, &p, gva, access, &page, NULL))
+		return; /* it was there a moment ago; the fault comes again */
+	t->glimpse.open = true;
+	t->glimpse.gva = gva;
+	t->glimpse.gpa = t->fill_gpa;
+	t->glimpse.watched = is_watched(t, gva, PAGE);
+	if (t->glimpse.watched) {
+		uc_hook_add(t->uc, &t->glimpse.hook, UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE,
+			(void *)(uintptr_t)on_watched, t, 1, 0);
+		/* Translated again, every access of it goes by the hook. */
+		if (can_fetch(t, t->rip))
+			uc_ctl_remove_cache(t->uc, t->rip, t->rip + 1);
+	}
+	if (!tcg_shadow_set(&t->shadow, gva, fill_flags(t, &page, gva, access), false))
+		shadow_drop(t); /* and again */
+}
+
+static void glimpse_close(struct tcg *t)
+{
+	tcg_shadow_unset(&t->shadow, t->glimpse.gva);
+	tlb_flush(t);
+	if (t->glimpse.watched)
+		uc_hook_del(t->uc, t->glimpse.hook);
+	t->glimpse.open = t->glimpse.watched = false;
+	t->glimpse.tries = 0;
+}
+
+/* ---- running ---- */
+
+static uint64_t next_deadline(const struct tcg *t)
+{
+	uint64_t at = t->base.config.irqchip ? lapic_deadline(&t->lapic) : LAPIC_NEVER;
+
+	return at == LAPIC_NEVER ? UINT64_MAX : (at - t->skipped + TICKS - 1) / TICKS;
+}
+
+/* pushf has pushed a TF that is not the guest's. */
+static void unpush_trap_flag(struct tcg *t)
+{
+	const struct gmem *m = t->base.config.mem;
+	struct paging p = paging_now(t);
+	uint64_t gpa;
+	uint8_t byte;
+
+	if (paging_translate(m, &p, reg_get(t, UC_X86_REG_RSP) + 1, &gpa) ||
+		gmem_read(m, gpa, &byte, sizeof(byte)))
+		return;
+	byte &= (uint8_t)~(CPU_RFLAGS_TF >> 8);
+	gmem_write(m, gpa, &byte, sizeof(byte));
+}
+
+/* TF back to what the guest thinks it is. */
+static void trap_flag_restore(struct tcg *t)
+{
+	bool completed = t->stop == STOP_EXCEPTION && t->vector == CPU_VEC_DB;
+	uint64_t rflags = reg_get(t, UC_X86_REG_RFLAGS);
+
+	if (t->guest_tf || (completed && t->cur->last_kind == TCG_LOADS_FLAGS))
+		return;
+	if (rflags & CPU_RFLAGS_TF)
+		reg_set(t, UC_X86_REG_RFLAGS, rflags & ~(uint64_t)CPU_RFLAGS_TF);
+	if (completed && t->cur->last_kind == TCG_PUSHF)
+		unpush_trap_flag(t);
+}
+
+/* From rip on, until something stops it: t->stop says what, t->rip where. */
+static void emulate(struct tcg *t, bool step)
+{
+	uint64_t rflags;
+	uc_err e;
+
+	t->stop = STOP_NONE;
+	t->cur = &t->settled;
+	t->stepping = step;
+	t->limit = step ? UINT64_MAX : next_deadline(t);
+	if (step) {
+		rflags = reg_get(t, UC_X86_REG_RFLAGS);
+		t->guest_tf = rflags & CPU_RFLAGS_TF;
+		reg_set(t, UC_X86_REG_RFLAGS, rflags | CPU_RFLAGS_TF);
+	}
+	e = uc_emu_start(t->uc, t->rip, 0, 0, 0);
+	if (e != UC_ERR_OK)
+		t->stop = STOP_FAILED;
+	if (t->stop == STOP_NONE || t->stop == STOP_FAILED)
+		t->rip = reg_get(t, UC_X86_REG_RIP);
+	if (step)
+		trap_flag_restore(t);
+	t->stepping = false;
+}
+
+/* What the shadow did not have. Another try, a glimpse, or a page fault of the guest's own. */
+static void shadow_fault(struct tcg *t, uint32_t error, bool stepped)
+{
+	unsigned access = error & (PAGING_WRITE | PAGING_USER | PAGING_FETCH);
+	uint64_t gva = reg_get(t, UC_X86_REG_CR2);
+	enum fill f = fill(t, gva, access, &error, false);
+
+	if (f == FILL_FULL) {
+		regions_drop(t);
+		f = fill(t, gva, access, &error, false);
+	}
+	t->again = true;
+	switch (f) {
+	case FILL_DONE:
+		return;
+	case FILL_GLIMPSE:
+		if (t->glimpse.open)
+			glimpse_close(t);
+		glimpse_open(t, gva, access);
+		return;
+	case FILL_OUTSIDE:
+		t->refused = "access outside RAM";
+		return;
+	case FILL_FULL:
+		t->refused = "the emulator has no room for another mapping";
+		return;
+	case FILL_FAULT:
+		break;
+	}
+	/* A block is translated ahead: the fault may be that of a later instruction. */
+	if ((access & PAGING_FETCH) && (gva ^ t->rip) >= PAGE && !stepped) {
+		t->careful = true;
+		return;
+	}
+	t->again = false;
+	deliver(t, (struct tcg_event){
+		.kind = TCG_EVENT_FAULT, .vector = CPU_VEC_PF, .error = error, .cr2 = gva });
+}
+
+static void trap_by_flag(struct tcg *t, bool stepped)
+{
+	/* At the start of a string instruction that is not through yet, nothing was retired. */
+	block_leave(t, t->rip);
+	if (stepped && !t->guest_tf)
+		return;
+	t->dr6 |= 1 << 14;
+	deliver(t, (struct tcg_event){ .kind = TCG_EVENT_TRAP, .vector = CPU_VEC_DB });
+}
+
+static void exception(struct tcg *t, bool stepped)
+{
+	uint32_t error = exception_forget(t);
+	bool soft = t->cur->last_kind == TCG_SOFT_INT && t->rip == t->cur->addr + t->cur->size;
+
+	if (t->vector == CPU_VEC_DB && !soft) {
+		trap_by_flag(t, stepped);
+		return;
+	}
+	settle(t, t->rip);
+	if (soft)
+		deliver(t, (struct tcg_event){ .kind = TCG_EVENT_SOFT, .vector = (uint8_t)t->vector });
+	else if (t->vector == CPU_VEC_PF)
+		shadow_fault(t, error, stepped);
+	else
+		deliver_fault(t, (uint8_t)t->vector, tcg_event_has_error((uint8_t)t->vector) ? error : 0);
+}
+
+static void port_retire(struct tcg *t, const struct tcg_insn *insn, uint32_t data)
+{
+	uint64_t rax = reg_get(t, UC_X86_REG_RAX);
+	uint8_t size = port_size(insn);
+	uint64_t mask = (1ull << 8 * size) - 1;
+
+	if (insn->kind == TCG_IN)
+		reg_set(t, UC_X86_REG_RAX, size == 4 ? data : (rax & ~mask) | (data & mask));
+	retire(t, insn->len);
+}
+
+/* run() returns for a port access: an out is over with that, an in waits for its answer. */
+static void port_left(struct tcg *t, const struct tcg_insn *insn)
+{
+	t->port_pending = true;
+	t->port_insn = *insn;
+	if (insn->kind == TCG_OUT)
+		retire(t, insn->len);
+}
+
+/* The next run(): the access is done now, and for who steps it is this step. */
+static void port_resume(struct tcg *t, const struct vcpu_exit *exit)
+{
+	t->progress = true;
+	t->port_pending = false;
+	if (t->port_insn.kind == TCG_IN)
+		port_retire(t, &t->port_insn, exit->data);
+}
+
+/* Runs on, and deals with why that ended. True: run() returns with *exit as it is. */
+static bool advance(struct tcg *t, struct vcpu_exit *exit, bool step)
+{
+	bool stepped = step || t->careful || t->glimpse.open;
+	bool leave = false;
+
+	t->careful = t->again = false;
+	emulate(t, stepped);
+	switch (t->stop) {
+	case STOP_BLOCK:
+		break;
+	case STOP_CAREFUL:
+		t->careful = true;
+		break;
+	case STOP_SITES:
+		t->again = true;
+		if (!sites_install(t))
+			t->refused = "too many privileged instructions in one block";
+		break;
+	case STOP_SITE:
+		settle_at_site(t, t->site);
+		if (t->bursting && t->site->insn.kind == TCG_HLT) {
+			exit->kind = VCPU_HALT;
+			leave = true;
+			break;
+		}
+		execute_by_hand(t, &t->site->insn);
+		break;
+	case STOP_PORT:
+		settle_at_site(t, t->site);
+		leave = true;
+		if (!t->bursting)
+			port_left(t, &t->site->insn);
+		break;
+	case STOP_ANSWERED:
+		settle_at_site(t, t->site);
+		port_retire(t, &t->site->insn, t->in_data);
+		break;
+	case STOP_EXCEPTION:
+		exception(t, stepped);
+		break;
+	case STOP_NONE: /* mwait */
+		settle(t, t->rip);
+		t->halted = t->progress = true;
+		break;
+	case STOP_FAILED:
+		settle(t, t->rip);
+		t->refused = "the emulator gave up";
+		break;
+	}
+	if (t->again && t->glimpse.open && ++t->glimpse.tries > GLIMPSE_TRIES)
+		t->refused = "an instruction uses more watched or device pages than can be shown at once";
+	if (t->glimpse.open && (!t->again || t->refused))
+		glimpse_close(t);
+	return leave;
+}
+
+static void take_interrupt(struct tcg *t)
+{
+	int vector;
+
+	if (!t->base.config.irqchip)
+		return;
+	lapic_advance(&t->lapic, clock_now(t));
+	vector = t->apic_base >> 11 & 1 ? lapic_pending(&t->lapic) : -1;
+	if (vector < 0) {
+		atomic_fetch_and(&t->attention, ~(unsigned)LOOK_IRQ);
+		return;
+	}
+	if (!(reg_get(t, UC_X86_REG_RFLAGS) & CPU_RFLAGS_IF) || t->last_kind == TCG_SHADOW ||
+		t->glimpse.open) {
+		atomic_fetch_or(&t->attention, LOOK_IRQ);
+		return;
+	}
+	lapic_accept(&t->lapic, vector);
+	t->halted = false;
+	deliver(t, (struct tcg_event){ .kind = TCG_EVENT_EXTERNAL, .vector = (uint8_t)vector });
+}
+
+/* Halted: time passes at once, up to the timer's next interrupt. False when none will ever come. */
+static bool wake(struct tcg *t)
+{
+	uint64_t now = clock_now(t), at = t->base.config.irqchip ? lapic_deadline(&t->lapic) : LAPIC_NEVER;
+
+	if (!(reg_get(t, UC_X86_REG_RFLAGS) & CPU_RFLAGS_IF) || at == LAPIC_NEVER)
+		return false;
+	if (at > now)
+		t->skipped += at - now;
+	lapic_advance(&t->lapic, clock_now(t));
+	return lapic_pending(&t->lapic) >= 0;
+}
+
+/* What was put off because Unicorn was running. */
+static void catch_up(struct tcg *t)
+{
+	unsigned late = atomic_fetch_and(&t->attention, ~(unsigned)(LOOK_FORGET | LOOK_REVOKE | LOOK_REGIONS));
+
+	if (late & LOOK_FORGET)
+		code_forget_all(t);
+	if (late & LOOK_REGIONS)
+		regions_drop(t);
+	else if (late & LOOK_REVOKE)
+		shadow_drop(t);
+}
+
+static void inject(struct tcg *t)
+{
+	const struct cpu_event *e = &t->event;
+	bool trap = e->vector == CPU_VEC_DB || e->vector == CPU_VEC_BP || e->vector == CPU_VEC_OF;
+
+	t->event.pending = false;
+	deliver(t, (struct tcg_event){ .kind = trap ? TCG_EVENT_TRAP : TCG_EVENT_FAULT,
+				.vector = e->vector, .error = e->error, .cr2 = t->cr2 });
+}
+
+static void refuse(struct tcg *t, struct vcpu_exit *exit)
+{
+	struct paging p = paging_now(t);
+
+	exit->kind = VCPU_REFUSED;
+	exit->text = t->refused;
+	exit->insn_len = (uint8_t)paging_read(t->base.config.mem, &p, t->rip, exit->insn, sizeof(exit->insn));
+	t->refused = NULL;
+}
+
+static void debug_exit(struct tcg *t, struct vcpu_exit *exit, enum vcpu_debug_why why, uint64_t addr)
+{
+	(void)t;
+	exit->kind = VCPU_DEBUG;
+	exit->why = why;
+	exit->addr = addr;
+}
+
+/* Is there a reason to return before anything else runs? moved: something ran since run() began. */
+static bool leaves(struct tcg *t, struct vcpu_exit *exit, bool moved)
+{
+	bool hit = t->glimpse.hit && !t->glimpse.open;
+
+	if (t->shut_down)
+		exit->kind = VCPU_SHUTDOWN;
+	else if (t->refused)
+		refuse(t, exit);
+	else if (atomic_fetch_and(&t->attention, ~(unsigned)LOOK_KICK) & LOOK_KICK)
+		exit->kind = VCPU_KICKED;
+	else if (hit && moved)
+		debug_exit(t, exit, VCPU_WATCHPOINT, t->glimpse.hit_addr);
+	else if (t->halted && !wake(t)) {
+		exit->kind = VCPU_HALT;
+		t->halted = false; /* who runs it again means behind the HLT */
+	} else if (t->step && moved)
+		debug_exit(t, exit, VCPU_STEP, 0);
+	else if (moved && break_at(t, t->rip))
+		debug_exit(t, exit, VCPU_BREAKPOINT, t->rip);
+	else
+		return false;
+	exit->rip = t->rip;
+	return true;
+}
+
+static int tcg_run(struct backend *backend, struct vcpu_exit *exit)
+{
+	struct tcg *t = tcg_of(backend);
+	uint64_t started = t->done;
+
+	t->exit = exit;
+	t->progress = t->glimpse.hit = t->careful = false;
+	if (t->port_pending)
+		port_resume(t, exit);
+	for (;;) {
+		catch_up(t);
+		if (t->event.pending)
+			inject(t);
+		take_interrupt(t);
+		if (leaves(t, exit, t->progress || t->done != started))
+			return 0;
+		if (t->halted)
+			continue; /* woken: take the interrupt */
+		if (advance(t, exit, t->step))
+			return 0; /* a port access; rip is its own */
+	}
+}
+
+/* ---- bursts ---- */
+
+/* Code that another CPU changed meanwhile is translated again. */
+static void check_seen(struct tcg *t, const uint8_t *bytes, size_t len)
+{
+	struct seen *s = &t->seen[(t->rip ^ t->rip >> 12) & (SEEN - 1)];
+	uint32_t error;
+
+	if (s->rip == t->rip && len <= sizeof(s->bytes) && !memcmp(s->bytes, bytes, len))
+		return;
+	if (!can_fetch(t, t->rip) &&
+		fill(t, t->rip, PAGING_FETCH | (cpl(t) == 3 ? PAGING_USER : 0), &error, false) != FILL_DONE)
+		return;
+	uc_ctl_remove_cache(t->uc, t->rip, t->rip + 1);
+	*s = (struct seen){ .rip = t->rip };
+	memcpy(s->bytes, bytes, len);
+}
+
+static int tcg_burst(struct backend *backend, struct vcpu_exit *exit, uint64_t max, backend_leave_fn *leave,
+	void *ctx)
+{
+	struct tcg *t = tcg_of(backend);
+	struct paging p;
+	uint8_t bytes[TCG_INSN_MAX];
+	bool step = t->step, out = false;
+
+	t->exit = exit;
+	t->bursting = t->step = true;
+	t->careful = t->port_pending = false;
+	for (uint64_t n = 0; n < max && !out; n++) {
+		uint64_t started = t->done;
+		size_t len;
+
+		catch_up(t);
+		p = paging_now(t);
+		len = paging_read(t->base.config.mem, &p, t->rip, bytes, sizeof(bytes));
+		if (n && len && leave(ctx, t->rip, bytes, len))
+			break;
+		check_seen(t, bytes, len);
+		if (t->event.pending) {
+			inject(t);
+			continue;
+		}
+		t->progress = t->glimpse.hit = false;
+		while (!out && !t->progress && t->done == started && !t->refused)
+			out = advance(t, exit, true);
+		if (t->shut_down || t->refused)
+			out = leaves(t, exit, false);
+	}
+	t->bursting = false;
+	t->step = step;
+	if (!out)
+		debug_exit(t, exit, VCPU_STEP, 0);
+	exit->rip = t->rip;
+	return 0;
+}
+
+/* ---- state in and out ---- */
+
+enum { FX_FCW = 0, FX_FSW = 2, FX_FTW = 4, FX_FOP = 6, FX_FIP = 8, FX_FDP = 16, FX_MXCSR = 24, FX_MASK = 28, FX_ST = 32, FX_XMM = 160 };
+
+static const struct {
+	int id, at, size;
+} fx_fields[] = {
+	{ UC_X86_REG_FPCW, FX_FCW, 2 }, { UC_X86_REG_FPSW, FX_FSW, 2 }, { UC_X86_REG_FOP, FX_FOP, 2 },
+	{ UC_X86_REG_FIP, FX_FIP, 8 }, { UC_X86_REG_FDP, FX_FDP, 8 }, { UC_X86_REG_MXCSR, FX_MXCSR, 4 },
+};
+
+/* The long tag word, 3 for empty, and FXSAVE's short one, a bit for not empty. */
+static void fpu_save(struct tcg *t, uint8_t *fx)
+{
+	uint64_t tags = reg_get(t, UC_X86_REG_FPTAG);
+	uint8_t valid = 0, wide[16];
+
+	memset(fx, 0, 512);
+	for (size_t i = 0; i < sizeof(fx_fields) / sizeof(fx_fields[0]); i++) {
+		uint64_t v = reg_get(t, fx_fields[i].id);
+
+		memcpy(fx + fx_fields[i].at, &v, (size_t)fx_fields[i].size);
+	}
+	store32(fx + FX_MASK, 0xffff);
+	for (int i = 0; i < 8; i++) {
+		if ((tags >> 2 * i & 3) != 3)
+			valid |= (uint8_t)(1 << i);
+		memset(wide, 0, sizeof(wide));
+		uc_reg_read(t->uc, UC_X86_REG_ST0 + i, wide);
+		memcpy(fx + FX_ST + 16 * i, wide, 10);
+	}
+	fx[FX_FTW] = valid;
+	for (int i = 0; i < 16; i++)
+		uc_reg_read(t->uc, UC_X86_REG_XMM0 + i, fx + FX_XMM + 16 * i);
+}
+
+static void fpu_load(struct tcg *t, const uint8_t *fx)
+{
+	uint64_t tags = 0;
+	uint8_t wide[16];
+
+	for (size_t i = 0; i < sizeof(fx_fields) / sizeof(fx_fields[0]); i++) {
+		uint64_t v = 0;
+
+		memcpy(&v, fx + fx_fields[i].at, (size_t)fx_fields[i].size);
+		reg_set(t, fx_fields[i].id, v);
+	}
+	for (int i = 0; i < 8; i++) {
+		if (!(fx[FX_FTW] >> i & 1))
+			tags |= 3u << 2 * i;
+		memcpy(wide, fx + FX_ST + 16 * i, sizeof(wide));
+		uc_reg_write(t->uc, UC_X86_REG_ST0 + i, wide);
+	}
+	reg_set(t, UC_X86_REG_FPTAG, tags);
+	for (int i = 0; i < 16; i++)
+		uc_reg_write(t->uc, UC_X86_REG_XMM0 + i, fx + FX_XMM + 16 * i);
+}
+
+static const int seg_ids[] = {
+	[CPU_ES] = UC_X86_REG_ES, [CPU_CS] = UC_X86_REG_CS, [CPU_SS] = UC_X86_REG_SS,
+	[CPU_DS] = UC_X86_REG_DS, [CPU_FS] = UC_X86_REG_FS, [CPU_GS] = UC_X86_REG_GS,
+};
+
+/* The hidden part of a segment register that the guest loaded itself, from the table it came from. */
+static struct cpu_seg seg_from_gdt(struct tcg *t, uint16_t selector)
+{
+	uc_x86_mmr gdt = table_get(t, UC_X86_REG_GDTR);
+	struct paging p = paging_now(t);
+	struct cpu_seg seg = { .selector = selector, .attr = CPU_SEG_UNUSABLE };
+	uint32_t raw[2], at = selector & 0xfff8u;
+
+	if (!at || (selector & 4) || at + 7 > gdt.limit ||
+		paging_read(t->base.config.mem, &p, gdt.base + at, raw, sizeof(raw)) != sizeof(raw))
+		return seg;
+	seg.base = raw[0] >> 16 | (raw[1] & 0xff) << 16 | (raw[1] & 0xff000000);
+	seg.limit = (raw[0] & 0xffff) | (raw[1] & 0xf0000);
+	seg.attr = (raw[1] >> 8 & 0xf0ff) | 1; /* accessed */
+	if (seg.attr & CPU_SEG_G)
+		seg.limit = seg.limit << 12 | 0xfff;
+	return seg;
+}
+
+static void segs_save(struct tcg *t, struct cpu_state *s)
+{
+	uc_x86_mmr mmr;
+
+	for (int i = CPU_ES; i <= CPU_GS; i++) {
+		uint16_t selector = (uint16_t)reg_get(t, seg_ids[i]);
+
+		s->seg[i] = selector == t->seg_there[i] ? t->seg[i] : seg_from_gdt(t, selector);
+	}
+	s->seg[CPU_FS].base = reg_get(t, UC_X86_REG_FS_BASE);
+	s->seg[CPU_GS].base = reg_get(t, UC_X86_REG_GS_BASE);
+	for (int i = CPU_LDTR; i <= CPU_TR; i++) {
+		mmr = table_get(t, i == CPU_TR ? UC_X86_REG_TR : UC_X86_REG_LDTR);
+		s->seg[i] = (struct cpu_seg){ .base = mmr.base, .limit = mmr.limit, .selector = mmr.selector,
+			.attr = mmr.flags >> 8 & 0xf0ff };
+		if (!(s->seg[i].attr & CPU_SEG_P))
+			s->seg[i].attr |= CPU_SEG_UNUSABLE;
+	}
+	mmr = table_get(t, UC_X86_REG_GDTR);
+	s->gdt = (struct cpu_table){ .base = mmr.base, .limit = (uint16_t)mmr.limit };
+	mmr = table_get(t, UC_X86_REG_IDTR);
+	s->idt = (struct cpu_table){ .base = mmr.base, .limit = (uint16_t)mmr.limit };
+}
+
+static void segs_load(struct tcg *t, const struct cpu_state *s)
+{
+	uc_x86_mmr mmr;
+
+	memcpy(t->seg, s->seg, sizeof(t->seg));
+	for (int i = CPU_ES; i <= CPU_GS; i++) {
+		/* FS and GS cannot be set without a descriptor table; only what is saved shows them. */
+		if (i < CPU_FS)
+			reg_set(t, seg_ids[i], s->seg[i].selector);
+		t->seg_there[i] = (uint16_t)reg_get(t, seg_ids[i]);
+	}
+	reg_set(t, UC_X86_REG_FS_BASE, s->seg[CPU_FS].base);
+	reg_set(t, UC_X86_REG_GS_BASE, s->seg[CPU_GS].base);
+	for (int i = CPU_LDTR; i <= CPU_TR; i++) {
+		mmr = (uc_x86_mmr){ .base = s->seg[i].base, .limit = s->seg[i].limit,
+			.selector = s->seg[i].selector, .flags = (s->seg[i].attr & 0xf0ff) << 8 };
+		uc_reg_write(t->uc, i == CPU_TR ? UC_X86_REG_TR : UC_X86_REG_LDTR, &mmr);
+	}
+	mmr = (uc_x86_mmr){ .base = s->gdt.base, .limit = s->gdt.limit };
+	uc_reg_write(t->uc, UC_X86_REG_GDTR, &mmr);
+	mmr = (uc_x86_mmr){ .base = s->idt.base, .limit = s->idt.limit };
+	uc_reg_write(t->uc, UC_X86_REG_IDTR, &mmr);
+}
+
+static const struct {
+	uint32_t index;
+	size_t at;
+} state_msrs[] = {
+	{ (uint32_t)MSR_STAR, offsetof(struct cpu_state, star) },
+	{ (uint32_t)MSR_LSTAR, offsetof(struct cpu_state, lstar) },
+	{ (uint32_t)MSR_CSTAR, offsetof(struct cpu_state, cstar) },
+	{ (uint32_t)MSR_SFMASK, offsetof(struct cpu_state, sfmask) },
+	{ (uint32_t)MSR_KERNEL_GS_BASE, offsetof(struct cpu_state, kernel_gs_base) },
+	{ MSR_SYSENTER_CS, offsetof(struct cpu_state, sysenter_cs) },
+	{ MSR_SYSENTER_ESP, offsetof(struct cpu_state, sysenter_esp) },
+	{ MSR_SYSENTER_EIP, offsetof(struct cpu_state, sysenter_eip) },
+};
+
+static uint64_t tcg_icount(struct backend *backend)
+{
+	struct tcg *t = tcg_of(backend);
+
+	return t->done + (t->mid_block ? count_between(t, t->cur->addr, t->rip) : 0);
+}
+
+static int tcg_save(struct backend *backend, struct cpu_state *s)
+{
+	struct tcg *t = tcg_of(backend);
+
+	*s = (struct cpu_state){
+		.cr0 = cr0_get(t), .cr2 = t->cr2, .cr3 = t->cr3, .cr4 = t->cr4, .cr8 = cr8_get(t),
+		.efer = t->efer, .pat = t->pat, .apic_base = t->apic_base,
+		.tsc = TICKS * tcg_icount(backend) + t->skipped + t->tsc_offset,
+		.dr = { t->dr[0], t->dr[1], t->dr[2], t->dr[3] }, .dr6 = t->dr6, .dr7 = t->dr7,
+		.xcr0 = t->xcr0, .halted = t->halted, .event = t->event,
+	};
+	regs_get(t, &s->regs);
+	segs_save(t, s);
+	for (size_t i = 0; i < sizeof(state_msrs) / sizeof(state_msrs[0]); i++) {
+		uint64_t v = msr_get(t, state_msrs[i].index);
+
+		memcpy((uint8_t *)s + state_msrs[i].at, &v, sizeof(v));
+	}
+	fpu_save(t, s->fx);
+	return 0;
+}
+
+static int tcg_load(struct backend *backend, const struct cpu_state *s)
+{
+	struct tcg *t = tcg_of(backend);
+
+	if (!(s->cr0 & CPU_CR0_PE) || !(s->efer & CPU_EFER_LMA) || !(s->seg[CPU_CS].attr & CPU_SEG_L) ||
+		(s->cr4 & CPU_CR4_LA57) || (s->regs.rflags & 1 << 17))
+		return -EOPNOTSUPP;
+	if ((s->cr0 ^ t->cr0) & CPU_CR0_PG)
+		regions_drop(t); /* the limits of addresses are others */
+	t->cr0 = s->cr0;
+	t->cr2 = s->cr2;
+	t->cr3 = s->cr3;
+	t->cr4 = s->cr4;
+	cr8_set(t, s->cr8);
+	t->efer = s->efer;
+	t->pat = s->pat;
+	t->apic_base = s->apic_base;
+	t->xcr0 = s->xcr0;
+	memcpy(t->dr, s->dr, sizeof(t->dr));
+	t->dr6 = s->dr6;
+	t->dr7 = s->dr7;
+	t->halted = s->halted;
+	t->event = s->event;
+	t->tsc_offset = s->tsc - clock_now(t);
+	t->shut_down = t->port_pending = false;
+	t->refused = NULL;
+	t->last_kind = TCG_PLAIN;
+	control_apply(t);
+	efer_apply(t);
+	hflags_change(t, HF_CPL, s->seg[CPU_CS].selector & 3);
+	segs_load(t, s);
+	for (size_t i = 0; i < sizeof(state_msrs) / sizeof(state_msrs[0]); i++) {
+		uint64_t v;
+
+		memcpy(&v, (const uint8_t *)s + state_msrs[i].at, sizeof(v));
+		msr_set(t, state_msrs[i].index, v);
+	}
+	fpu_load(t, s->fx);
+	regs_set(t, &s->regs);
+	shadow_drop(t);
+	return 0;
+}
+
+static int tcg_get_regs(struct backend *backend, struct cpu_regs *regs)
+{
+	regs_get(tcg_of(backend), regs);
+	return 0;
+}
+
+/* A port access left unfinished is finished by the next run, unless the guest is moved elsewhere. */
+static int tcg_set_regs(struct backend *backend, const struct cpu_regs *regs)
+{
+	struct tcg *t = tcg_of(backend);
+
+	if (regs->rip != t->rip) {
+		t->port_pending = t->halted = false;
+		t->last_kind = TCG_PLAIN;
+	}
+	regs_set(t, regs);
+	return 0;
+}
+
+static int tcg_paging(struct backend *backend, struct paging *p)
+{
+	*p = paging_now(tcg_of(backend));
+	return 0;
+}
+
+static int compare_addresses(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static bool watch_is_valid(const struct vcpu_watch *w)
+{
+	return (w->len == 1 || w->len == 2 || w->len == 4 || w->len == 8) && !(w->gva & (w->len - 1u)) &&
+		(w->on_read || w->on_write);
+}
+
+static int tcg_set_debug(struct backend *backend, const struct vcpu_debug *d)
+{
+	struct tcg *t = tcg_of(backend);
+	uint64_t *breaks = calloc(d->n_breaks + 1, sizeof(*breaks));
+	struct vcpu_watch *watches = calloc(d->n_watches + 1, sizeof(*watches));
+	int r = breaks && watches ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !r && i < d->n_watches; i++)
+		r = watch_is_valid(&d->watches[i]) ? 0 : -EINVAL;
+	if (r) {
+		free(breaks);
+		free(watches);
+		return r;
+	}
+	if (d->n_breaks)
+		memcpy(breaks, d->breaks, d->n_breaks * sizeof(*breaks));
+	qsort(breaks, d->n_breaks, sizeof(*breaks), compare_addresses);
+	if (d->n_watches)
+		memcpy(watches, d->watches, d->n_watches * sizeof(*watches));
+	free(t->breaks);
+	free(t->watches);
+	if (t->n_watches || d->n_watches)
+		atomic_fetch_or(&t->attention, LOOK_REVOKE);
+	t->step = d->step;
+	t->breaks = breaks;
+	t->n_breaks = d->n_breaks;
+	t->watches = watches;
+	t->n_watches = d->n_watches;
+	memset(t->blocks, 0, sizeof(t->blocks)); /* learned again, with their breakpoints */
+	return 0;
+}
+
+static void tcg_kick(struct backend *backend)
+{
+	atomic_fetch_or(&tcg_of(backend)->attention, LOOK_KICK);
+}
+
+static uint32_t tcg_tsc_khz(struct backend *backend)
+{
+	(void)backend;
+	return TSC_KHZ;
+}
+
+static void tcg_code_changed(struct backend *backend, uint64_t gpa, size_t len)
+{
+	struct tcg *t = tcg_of(backend);
+	const struct gmem *m = t->base.config.mem;
+	uint64_t first = gpa < m->gpa ? m->gpa : gpa, last = gpa + len - 1;
+
+	if (!len || last < m->gpa || first - m->gpa >= m->size)
+		return;
+	if (last < gpa || last - m->gpa >= m->size)
+		last = m->gpa + (m->size - 1);
+	first &= ~(uint64_t)(PAGE - 1);
+	for (uint64_t page = first; page - first <= last - first; page += PAGE)
+		code_forget_page(t, page);
+}
+
+/* ---- made and unmade ---- */
+
+enum { CODE_MOV_CR0 = 0, CODE_MOV_DS = 16, WRONG_SELECTOR = 0x1238 };
+
+static void run_ours(struct tcg *t, uint64_t offset, uint64_t rax)
+{
+	reg_set(t, UC_X86_REG_RAX, rax);
+	reg_set(t, UC_X86_REG_RFLAGS, CPU_RFLAGS_FIXED | CPU_RFLAGS_TF);
+	uc_emu_start(t->uc, t->window_at + offset, 0, 0, 0);
+}
+
+/* The only place a word changed from `from` to `to` (xor: differs by to); -1 when not exactly one. */
+static ssize_t find_word(const uint8_t *before, const uint8_t *after, size_t size, uint32_t from, uint32_t to)
+{
+	ssize_t at = -1;
+
+	for (size_t i = 0; i + 4 <= size; i += 4) {
+		if (load32(before + i) != from || load32(after + i) != to)
+			continue;
+		if (at >= 0)
+			return -1;
+		at = (ssize_t)i;
+	}
+	return at;
+}
+
+static ssize_t find_flip(const uint8_t *before, const uint8_t *after, size_t size, uint32_t bit)
+{
+	ssize_t at = -1;
+
+	for (size_t i = 0; i + 4 <= size; i += 4) {
+		if ((load32(before + i) ^ load32(after + i)) != bit)
+			continue;
+		if (at >= 0)
+			return -1;
+		at = (ssize_t)i;
+	}
+	return at;
+}
+
+static bool find_layout_in(struct tcg *t, uint8_t *before, size_t size)
+{
+	const uint8_t *now = (const uint8_t *)t->context;
+	ssize_t hflags, efer, old, error;
+
+	memcpy(before, context_take(t), size);
+	efer = find_word(before, before, size, CPU_EFER_LME | CPU_EFER_LMA, CPU_EFER_LME | CPU_EFER_LMA);
+	run_ours(t, CODE_MOV_CR0, CPU_CR0_PE | CPU_CR0_TS);
+	context_take(t);
+	hflags = find_flip(before, now, size, HF_TS);
+	run_ours(t, CODE_MOV_DS, WRONG_SELECTOR | 3);
+	context_take(t);
+	old = find_word(before, now, size, UINT32_MAX, CPU_VEC_GP);
+	error = find_word(before, now, size, 0, WRONG_SELECTOR);
+	if (efer < 0 || hflags < 0 || old < 0 || error < 0 || t->vector != CPU_VEC_GP)
+		return false;
+	t->layout = (struct layout){ .efer = (size_t)efer, .hflags = (size_t)hflags,
+		.old_exception = (size_t)old, .error_code = (size_t)error };
+	memcpy(t->context, before, size);
+	uc_context_restore(t->uc, t->context);
+	/* Twice the same fault is twice the same fault, and not a double fault. */
+	for (int i = 0; i < 2; i++) {
+		run_ours(t, CODE_MOV_DS, WRONG_SELECTOR | 3);
+		if (t->vector != CPU_VEC_GP || exception_forget(t) != WRONG_SELECTOR)
+			return false;
+	}
+	return true;
+}
+
+static bool find_layout(struct tcg *t)
+{
+	static const uint8_t mov_cr0[] = { 0x0f, 0x22, 0xc0 }, mov_ds[] = { 0x8e, 0xd8 };
+	size_t size = uc_context_size(t->uc);
+	uint8_t *before = malloc(size);
+	bool found;
+
+	memcpy(t->window + CODE_MOV_CR0, mov_cr0, sizeof(mov_cr0));
+	memcpy(t->window + CODE_MOV_DS, mov_ds, sizeof(mov_ds));
+	if (!before || uc_context_alloc(t->uc, &t->context)) {
+		free(before);
+		return false;
+	}
+	atomic_fetch_or(&t->attention, LOOK_NATIVE);
+	found = find_layout_in(t, before, size);
+	atomic_fetch_and(&t->attention, ~(unsigned)LOOK_NATIVE);
+	free(before);
+	return found;
+}
+
+static bool hooks_add(struct tcg *t)
+{
+	static const struct {
+		int type;
+		void *callback;
+		int insn;
+	} rows[] = {
+		{ UC_HOOK_BLOCK, (void *)(uintptr_t)on_block, 0 },
+		{ UC_HOOK_EDGE_GENERATED, (void *)(uintptr_t)on_translated, 0 },
+		{ UC_HOOK_INTR, (void *)(uintptr_t)on_exception, 0 },
+		{ UC_HOOK_INSN_INVALID, (void *)(uintptr_t)on_invalid, 0 },
+		{ UC_HOOK_MEM_UNMAPPED, (void *)(uintptr_t)on_unmapped, 0 },
+		{ UC_HOOK_INSN, (void *)(uintptr_t)on_in, UC_X86_INS_IN },
+		{ UC_HOOK_INSN, (void *)(uintptr_t)on_cpuid, UC_X86_INS_CPUID },
+	};
+	uc_hook hook;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (uc_hook_add(t->uc, &hook, rows[i].type, rows[i].callback, t, 1, 0, rows[i].insn))
+			return false;
+	return true;
+}
+
+static void *pages(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void tcg_destroy(struct backend *backend)
+{
+	struct tcg *t = tcg_of(backend);
+
+	if (!t)
+		return;
+	if (t->context)
+		uc_context_free(t->context);
+	if (t->uc)
+		uc_close(t->uc);
+	if (t->window)
+		munmap(t->window, WINDOW_SIZE);
+	if (t->nothing)
+		munmap(t->nothing, PAGE);
+	free(t->code_at);
+	free(t->breaks);
+	free(t->watches);
+	free(t);
+}
+
+static int create_engine(struct tcg *t, struct err *err)
+{
+	uc_err e = uc_open(UC_ARCH_X86, UC_MODE_64, &t->uc);
+
+	if (e != UC_ERR_OK)
+		return err_set(err, -ENODEV, "tcg: Unicorn: %s", uc_strerror(e));
+	e = uc_mem_map_ptr(t->uc, t->window_at, WINDOW_SIZE, UC_PROT_ALL, t->window);
+	if (e != UC_ERR_OK || uc_ctl_exits_enable(t->uc) || !hooks_add(t))
+		return err_set(err, -ENOMEM, "tcg: Unicorn: %s", uc_strerror(e));
+	if (!find_layout(t))
+		return err_set(err, -ENOTSUP, "tcg: this Unicorn does not behave like 2.0.1, which is needed");
+	return 0;
+}
+
+static int tcg_create(struct backend **out, const struct backend_config *config, struct err *err)
+{
+	struct tcg *t = calloc(1, sizeof(*t));
+	int r;
+
+	if (!t)
+		return err_set(err, -ENOMEM, "tcg: out of memory");
+	t->base.ops = &backend_tcg;
+	t->base.config = *config;
+	t->window = pages(WINDOW_SIZE);
+	t->nothing = pages(PAGE);
+	t->code_at = calloc(config->mem->size / PAGE, sizeof(*t->code_at));
+	t->window_at = WINDOW_TOP;
+	t->max_sites = SITES_FIRST;
+	t->settled = (struct block){ .addr = NO_ADDRESS, .rep = NO_ADDRESS };
+	t->cur = &t->settled;
+	t->limit = UINT64_MAX;
+	t->misc_enable = 1;
+	lapic_reset(&t->lapic, 0);
+	if (!t->window || !t->nothing || !t->code_at) {
+		tcg_destroy(&t->base);
+		return err_set(err, -ENOMEM, "tcg: out of memory");
+	}
+	t->shadow = (struct tcg_shadow){ .tables = (void *)(t->window + PAGE), .n_tables = WINDOW_TABLES,
+		.base = t->window_at + PAGE };
+	tcg_shadow_clear(&t->shadow);
+	r = create_engine(t, err);
+	if (r) {
+		tcg_destroy(&t->base);
+		return r;
+	}
+	*out = &t->base;
+	return 0;
+}
+
+static void tcg_probe(struct backend_info *info)
+{
+	unsigned major, minor;
+
+	uc_version(&major, &minor);
+	info->usable = uc_arch_supported(UC_ARCH_X86);
+	if (!info->usable)
+		snprintf(info->why, sizeof(info->why), "this Unicorn has no x86");
+	snprintf(info->kind, sizeof(info->kind), "Unicorn %u.%u", major, minor);
+	info->breakpoints = info->watchpoints = info->icount = true;
+	snprintf(info->gaps, sizeof(info->gaps),
+		"no AVX, XSAVE, POPCNT or RDRAND; 64-bit mode only; the guest's debug registers have no effect");
+}
+
+const struct backend_ops backend_tcg = {
+	.name = "tcg",
+	.probe = tcg_probe,
+	.create = tcg_create,
+	.destroy = tcg_destroy,
+	.run = tcg_run,
+	.get_regs = tcg_get_regs,
+	.set_regs = tcg_set_regs,
+	.save = tcg_save,
+	.load = tcg_load,
+	.paging = tcg_paging,
+	.set_debug = tcg_set_debug,
+	.kick = tcg_kick,
+	.icount = tcg_icount,
+	.tsc_khz = tcg_tsc_khz,
+	.code_changed = tcg_code_changed,
+	.burst = tcg_burst,
+};

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: ISC */
+/* What CPUID says on the software CPU: what it executes and no more, the same on every host. */
+#ifndef TCG_CPUID_H
+#define TCG_CPUID_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tcg_cpuid {
+	uint32_t eax, ebx, ecx, edx;
+};
+
+/* has_apic: CPUID.1:EDX.APIC, which APIC_BASE can switch off. */
+struct tcg_cpuid tcg_cpuid(uint32_t leaf, uint32_t subleaf, bool has_apic);
+
+#endif

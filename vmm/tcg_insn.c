@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: ISC
+/* Instruction lengths: SDM 2 appendix A as two tables of one letter per opcode. Knows no CPU. */
+#include "tcg_insn.h"
+
+/*
+ * What follows the opcode. Lower case: with ModRM. A, a: nothing more. B, b: 1 byte. Z, z: 4 bytes,
+ * 2 with the operand-size prefix. W: 2 bytes. E: 3 bytes. V: 4, 2 or with REX.W 8 bytes. O: an
+ * address. f: b only for /0 and /1. g: z likewise. p: prefix. r: REX. x, y: VEX. -: no instruction.
+ * m: ModRM whose mod bits do not count.
+ */
+static const char one_byte[256 + 1] =
+	"aaaaBZ--aaaaBZ-."  /* 00; 0f is the escape */
+	"aaaaBZ--aaaaBZ--"  /* 10 */
+	"aaaaBZp-aaaaBZp-"  /* 20 */
+	"aaaaBZp-aaaaBZp-"  /* 30 */
+	"rrrrrrrrrrrrrrrr"  /* 40 */
+	"AAAAAAAAAAAAAAAA"  /* 50 */
+	"---appppZzBbAAAA"  /* 60 */
+	"BBBBBBBBBBBBBBBB"  /* 70 */
+	"bz-baaaaaaaaaaaa"  /* 80 */
+	"AAAAAAAAAA-AAAAA"  /* 90 */
+	"OOOOAAAABZAAAAAA"  /* a0 */
+	"BBBBBBBBVVVVVVVV"  /* b0 */
+	"bbWAyxbzEAWAAB-A"  /* c0 */
+	"aaaa---Aaaaaaaaa"  /* d0 */
+	"BBBBBBBBZZ-BAAAA"  /* e0 */
+	"pAppAAfgAAAAAAaa"; /* f0 */
+
+static const char two_bytes[256 + 1] =
+	"aaaa-AAAAA-A-aAb"  /* 0f 00 */
+	"aaaaaaaaaaaaaaaa"  /* 10 */
+	"mmmm----aaaaaaaa"  /* 20 */
+	"AAAAAA--a-b-----"  /* 30; 38 and 3a are escapes with a further byte */
+	"aaaaaaaaaaaaaaaa"  /* 40 */
+	"aaaaaaaaaaaaaaaa"  /* 50 */
+	"aaaaaaaaaaaaaaaa"  /* 60 */
+	"bbbbaaaAaa--aaaa"  /* 70 */
+	"ZZZZZZZZZZZZZZZZ"  /* 80 */
+	"aaaaaaaaaaaaaaaa"  /* 90 */
+	"AAAaba--AAAabaaa"  /* a0 */
+	"aaaaaaaaaabaaaaa"  /* b0 */
+	"aababbbaAAAAAAAA"  /* c0 */
+	"aaaaaaaaaaaaaaaa"  /* d0 */
+	"aaaaaaaaaaaaaaaa"  /* e0 */
+	"aaaaaaaaaaaaaaaa"; /* f0 */
+
+static const struct kind_row {
+	uint8_t first, last, kind;
+} one_byte_kinds[] = {
+	{ 0x6c, 0x6f, TCG_STRING_IO },
+	{ 0x8e, 0x8e, TCG_SHADOW },
+	{ 0x9c, 0x9c, TCG_PUSHF },
+	{ 0x9d, 0x9d, TCG_LOADS_FLAGS },
+	{ 0xa4, 0xa7, TCG_REPEAT }, /* when there is a repeat prefix */
+	{ 0xaa, 0xaf, TCG_REPEAT },
+	{ 0xcc, 0xcd, TCG_SOFT_INT },
+	{ 0xcf, 0xcf, TCG_LOADS_FLAGS },
+	{ 0xe4, 0xe5, TCG_IN },
+	{ 0xe6, 0xe7, TCG_OUT },
+	{ 0xec, 0xed, TCG_IN },
+	{ 0xee, 0xef, TCG_OUT },
+	{ 0xf1, 0xf1, TCG_SOFT_INT },
+	{ 0xf4, 0xf4, TCG_HLT },
+	{ 0xfb, 0xfb, TCG_SHADOW },
+}, two_byte_kinds[] = {
+	{ 0x05, 0x05, TCG_SYSCALL },
+	{ 0x20, 0x20, TCG_MOV_CR },
+	{ 0x21, 0x21, TCG_MOV_DR },
+	{ 0x22, 0x22, TCG_MOV_CR },
+	{ 0x23, 0x23, TCG_MOV_DR },
+	{ 0x30, 0x30, TCG_WRMSR },
+	{ 0x31, 0x31, TCG_RDTSC },
+	{ 0x32, 0x32, TCG_RDMSR },
+};
+
+static uint8_t find_kind(const struct kind_row *rows, size_t n, uint8_t opcode)
+{
+	for (size_t i = 0; i < n && rows[i].first <= opcode; i++)
+		if (opcode <= rows[i].last)
+			return rows[i].kind;
+	return TCG_PLAIN;
+}
+
+struct cursor {
+	const uint8_t *p;
+	size_t n, at;
+	bool rep;
+};
+
+static bool take(struct cursor *c, uint8_t *byte)
+{
+	if (c->at >= c->n || c->at >= TCG_INSN_MAX)
+		return false;
+	*byte = c->p[c->at++];
+	return true;
+}
+
+static void prefix(struct cursor *c, struct tcg_insn *insn, uint8_t byte)
+{
+	switch (byte) {
+	case 0x66:
+		insn->opsize = true;
+		break;
+	case 0x67:
+		insn->addrsize = true;
+		break;
+	case 0xf2:
+	case 0xf3:
+		c->rep = true;
+		break;
+	case 0xf0:
+		break;
+	default:
+		insn->segment = byte;
+		break;
+	}
+}
+
+/* A REX prefix counts for Unicorn even when others follow it. */
+static bool prefixes(struct cursor *c, struct tcg_insn *insn, uint8_t *opcode)
+{
+	for (;;) {
+		if (!take(c, opcode))
+			return false;
+		if (one_byte[*opcode] == 'r') {
+			insn->rex = *opcode;
+		} else if (one_byte[*opcode] == 'p') {
+			prefix(c, insn, *opcode);
+		} else {
+			return true;
+		}
+	}
+}
+
+static char two_byte(struct cursor *c, struct tcg_insn *insn)
+{
+	uint8_t escape;
+
+	if (!take(c, &escape))
+		return '-';
+	insn->opcode = escape;
+	if ((escape == 0x38 || escape == 0x3a) && !take(c, &insn->opcode))
+		return '-';
+	if (escape != 0x38 && escape != 0x3a)
+		insn->kind = find_kind(two_byte_kinds,
+			sizeof(two_byte_kinds) / sizeof(two_byte_kinds[0]), escape);
+	return two_bytes[escape];
+}
+
+/* Only what has a VEX form and is executed: the general-purpose ones of BMI; maps 1 to 3. */
+static char vex(struct cursor *c, struct tcg_insn *insn, bool three)
+{
+	uint8_t byte, map = 1;
+
+	if (!take(c, &byte))
+		return '-';
+	if (three) {
+		map = byte & 0x1f;
+		if (!take(c, &byte))
+			return '-';
+	}
+	if (!take(c, &insn->opcode))
+		return '-';
+	switch (map) {
+	case 1:
+		return two_bytes[insn->opcode];
+	case 2:
+		return 'a';
+	case 3:
+		return 'b';
+	default:
+		return '-';
+	}
+}
+
+static bool take_modrm(struct cursor *c, struct tcg_insn *insn, bool register_only)
+{
+	uint8_t mod, rm, sib;
+
+	insn->modrm_at = (uint8_t)c->at;
+	if (!take(c, &insn->modrm))
+		return false;
+	mod = insn->modrm >> 6;
+	rm = insn->modrm & 7;
+	if (mod == 3 || register_only)
+		return true;
+	if (rm == 4) {
+		if (!take(c, &sib))
+			return false;
+		if (mod == 0 && (sib & 7) == 5)
+			c->at += 4;
+	}
+	if (mod == 1)
+		c->at += 1;
+	else if (mod == 2 || (mod == 0 && rm == 5))
+		c->at += 4;
+	return true;
+}
+
+static unsigned immediate_size(const struct tcg_insn *insn, char what)
+{
+	unsigned z = insn->opsize && !(insn->rex & 8) ? 2 : 4;
+
+	switch (what) {
+	case 'B':
+	case 'b':
+		return 1;
+	case 'W':
+		return 2;
+	case 'E':
+		return 3;
+	case 'Z':
+	case 'z':
+		return z;
+	case 'V':
+		return insn->rex & 8 ? 8 : z;
+	case 'O':
+		return insn->addrsize ? 4 : 8;
+	case 'f':
+		return insn->modrm & 0x30 ? 0 : 1;
+	case 'g':
+		return insn->modrm & 0x30 ? 0 : z;
+	default:
+		return 0;
+	}
+}
+
+/* What depends on more than the opcode. */
+static void refine(const struct cursor *c, struct tcg_insn *insn, bool escaped)
+{
+	unsigned reg = insn->modrm >> 3 & 7;
+
+	if (insn->kind == TCG_REPEAT && !c->rep)
+		insn->kind = TCG_PLAIN; /* a single round */
+	if (insn->kind == TCG_SHADOW && insn->opcode == 0x8e && reg != 2)
+		insn->kind = TCG_PLAIN; /* mov to another segment than SS */
+	if (!escaped || insn->opcode != 1 || insn->kind)
+		return;
+	if (insn->modrm == 0xf9)
+		insn->kind = TCG_RDTSCP;
+	else if (reg == 7 && insn->modrm < 0xc0)
+		insn->kind = TCG_INVLPG;
+}
+
+bool tcg_insn_decode(const uint8_t *p, size_t n, struct tcg_insn *insn)
+{
+	struct cursor c = { .p = p, .n = n };
+	bool escaped;
+	char what;
+
+	*insn = (struct tcg_insn){ 0 };
+	if (!prefixes(&c, insn, &insn->opcode))
+		return false;
+	what = one_byte[insn->opcode];
+	escaped = what == '.';
+	if (escaped)
+		what = two_byte(&c, insn);
+	else if (what == 'x' || what == 'y')
+		what = vex(&c, insn, what == 'y');
+	else
+		insn->kind = find_kind(one_byte_kinds, sizeof(one_byte_kinds) / sizeof(one_byte_kinds[0]),
+			insn->opcode);
+	if (what == '-')
+		return false;
+	if (what >= 'a' && !take_modrm(&c, insn, what == 'm'))
+		return false;
+	refine(&c, insn, escaped);
+	if (c.at < n)
+		insn->imm = p[c.at];
+	c.at += immediate_size(insn, what);
+	insn->len = (uint8_t)c.at;
+	return c.at <= n && c.at <= TCG_INSN_MAX;
+}
