@@ -160,7 +160,8 @@ static void stop_for(struct vm *vm, const struct vcpu_exit *exit)
 	case VCPU_KICKED:
 		return vm_stop_set(vm, VM_KICKED, "interrupted");
 	case VCPU_SHUTDOWN:
-		return vm_stop_set(vm, VM_CRASHED, "triple fault at RIP 0x%llx", (unsigned long long)exit->rip);
+		return vm_stop_set(vm, VM_CRASHED, "triple fault at RIP 0x%llx: an exception, and no handler of the guest's that works",
+			(unsigned long long)exit->rip);
 	case VCPU_HALT:
 		return vm_stop_set(vm, VM_CRASHED, "halted at RIP 0x%llx with nothing that could wake it",
 			(unsigned long long)exit->rip);
