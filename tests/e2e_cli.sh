@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+# The command line: help, wrong words, exit codes, time limits, signals.
+set -u
+BELLJAR=${BELLJAR:-build/rel/belljar} GUESTS=${GUESTS:-build/rel/kernels}
+passed=0 failed=0 skipped=0
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+result() { # NAME STATUS WHY
+	if [ "$2" = 0 ]; then
+		echo "ok   $1"
+		passed=$((passed + 1))
+	else
+		echo "FAIL $1: $3"
+		failed=$((failed + 1))
+	fi
+}
+
+# expect NAME CODE STDERR_PATTERN ARGS...: the exit code, one line on stderr that matches (or none for
+# an empty pattern).
+expect() {
+	local name=$1 code=$2 pattern=$3 got lines
+	shift 3
+	timeout -k 5 30 "$BELLJAR" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+	got=$?
+	lines=$(wc -l <"$dir/err")
+	if [ "$got" != "$code" ]; then
+		result "$name" 1 "exit $got, not $code: $(head -n 1 "$dir/err")"
+	elif [ -z "$pattern" ]; then
+		[ "$lines" = 0 ]
+		result "$name" $? "stderr: $(head -n 1 "$dir/err")"
+	else
+		[ "$lines" = 1 ] && grep -qE "^belljar: .*$pattern" "$dir/err"
+		result "$name" $? "stderr: $(head -n 3 "$dir/err")"
+	fi
+}
+
+hello=$GUESTS/hello.elf
+tcg=(run --backend tcg)
+expect "help_is_no_error" 0 "" --help
+expect "version_is_no_error" 0 "" --version
+for verb in run inspect doctor; do
+	expect "${verb}_has_help" 0 "" $verb --help
+done
+expect "no_verb_is_usage" 2 "no verb"
+expect "unknown_verb_is_usage" 2 "frobnicate: no such verb" frobnicate
+expect "no_guest_is_usage" 2 "no guest given" run
+expect "unknown_option_is_usage" 2 "--frob: no such option" run --frob "$hello"
+expect "unknown_letter_is_usage" 2 "-z: no such option" run -z "$hello"
+expect "missing_value_is_usage" 2 "--mem: needs a value" run --mem
+expect "value_where_none_belongs" 2 "takes no value" run --verbose=3 "$hello"
+expect "unknown_backend_is_usage" 2 "no such backend" run --backend vax "$hello"
+expect "odd_memory_is_usage" 2 "multiple of 2M" run --mem 3000000 "$hello"
+expect "no_memory_is_usage" 2 "at least 2M" run --mem 0 "$hello"
+expect "huge_memory_is_usage" 2 "not a size" run --mem 99999999999999999999G "$hello"
+expect "wrapping_memory_is_usage" 2 "not a size" run --mem 17179869184G "$hello"
+expect "negative_memory_is_usage" 2 "not a size" run --mem -2M "$hello"
+expect "junk_timeout_is_usage" 2 "not a time limit" run --timeout soon "$hello"
+expect "nan_timeout_is_usage" 2 "not a time limit" run --timeout nan "$hello"
+expect "env_without_value_is_usage" 2 "NAME=VALUE" run --env X "$hello"
+expect "relative_cwd_is_usage" 2 "must begin with /" run --cwd x "$hello"
+expect "mount_without_guest_is_usage" 2 "HOST:GUEST" run --mount /tmp "$hello"
+expect "inspect_wants_one_guest" 2 "one guest at a time" inspect "$hello" "$hello"
+expect "doctor_takes_no_arguments" 2 "takes no arguments" doctor x
+expect "missing_guest" 125 "nosuch" "${tcg[@]}" "$dir/nosuch"
+expect "missing_mount_source" 125 "nosuch" "${tcg[@]}" --mount "$dir/nosuch:/x" "$hello"
+expect "unwritable_strace_file" 125 "strace" "${tcg[@]}" --strace="$dir/no/such" "$hello"
+expect "too_little_memory_for_the_arguments" 125 "do not fit" "${tcg[@]}" "$hello" "$(printf 'x%.0s' $(seq 20000))"
+expect "guest_code_is_the_exit_code" 42 "" "${tcg[@]}" "$GUESTS/exit.elf" -- 42
+expect "guest_code_is_cut_to_a_byte" 1 "" "${tcg[@]}" "$GUESTS/exit.elf" 257
+expect "hello_exits_with_zero" 0 "" "${tcg[@]}" "$hello"
+expect "time_limit" 124 "still running after 0.200 s" "${tcg[@]}" --timeout 0.2 "$GUESTS/count.elf" 1000000000000
+expect "inspect_a_guest" 0 "" inspect "$hello"
+
+"$BELLJAR" run --backend tcg --strace "$hello" >"$dir/out" 2>"$dir/err"
+[ "$(cat "$dir/out")" = "Hello, world!" ] && grep -q '^serial_write("Hello, world!\\n", 14) = 14$' "$dir/err" &&
+	grep -q '^exit(0) = ?$' "$dir/err" && tail -n 1 "$dir/err" | grep -q '^+++ exited with 0 +++$'
+result "strace_reads_like_strace" $? "$(cat "$dir/err")"
+
+"$BELLJAR" run --backend tcg --strace="$dir/log" "$hello" >"$dir/out" 2>"$dir/err"
+[ ! -s "$dir/err" ] && grep -q '^exit(0) = ?$' "$dir/log"
+result "strace_goes_to_a_file" $? "$(cat "$dir/err")"
+
+"$BELLJAR" run --backend tcg -v "$hello" >"$dir/out" 2>"$dir/err"
+grep -q '^belljar: backend tcg: Unicorn' "$dir/err"
+result "verbose_says_which_backend" $? "$(cat "$dir/err")"
+
+# A signal ends the guest at once, and belljar dies of it after tidying up.
+for signal in INT TERM HUP; do
+	mkdir -p "$dir/tmp"
+	TMPDIR=$dir/tmp "$BELLJAR" run --backend tcg "$GUESTS/count.elf" 1000000000000 >"$dir/out" 2>"$dir/err" &
+	pid=$!
+	sleep 0.3
+	kill -$signal $pid
+	wait $pid
+	code=$?
+	[ $code -gt 128 ] && [ "$(kill -l $code)" = $signal ] && [ -z "$(ls "$dir/tmp")" ]
+	result "dies_of_SIG${signal}_and_leaves_nothing" $? "code $code; $(ls "$dir/tmp"); $(cat "$dir/err")"
+done
+
+# A reader that goes away is not an error of ours or of the guest's.
+"$BELLJAR" run --backend tcg "$GUESTS/args.elf" a b c 2>"$dir/err" | true
+code=${PIPESTATUS[0]}
+{ [ "$code" = 141 ] || [ "$code" = 0 ]; } && [ ! -s "$dir/err" ]
+result "a_closed_pipe_is_quiet" $? "code $code: $(cat "$dir/err")"
+
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
