@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: ISC
+/*
+ * Speed as ratios measured side by side: ours and the bare thing take turns in one process, and the
+ * median of the pairs' ratios is what counts. Usage: bench BELLJAR GUESTS_DIR
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unicorn/unicorn.h>
+#include <unistd.h>
+
+#include "abi_uhyve.h"
+#include "err.h"
+#include "fileio.h"
+#include "vm.h"
+
+enum { PAIRS = 15, RAM = 16 << 20, CODE = 0x38000, BLOCK = 0x38800, PROCESS_RUNS = 15 };
+
+extern char **environ;
+
+/* `out dx, eax` and back: the shortest loop of hypercalls there is. */
+static const uint8_t call_loop[] = { 0xef, 0xeb, 0xfd };
+/* `inc rax; dec rcx; jnz`: three instructions a turn, then `out dx, eax` and back. */
+static const uint8_t count_loop[] = {
+	0x48, 0xff, 0xc0, 0x48, 0xff, 0xc9, 0x75, 0xf8, 0xef, 0xeb, 0xf5
+};
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *v, size_t n)
+{
+	qsort(v, n, sizeof(*v), compare);
+	return v[n / 2];
+}
+
+static void die(const char *what, const char *why)
+{
+	fprintf(stderr, "bench: %s: %s\n", what, why);
+	exit(1);
+}
+
+/* A machine of ours whose CPU stands before one of the loops. */
+struct ours {
+	struct vm *vm;
+	struct fileio *files;
+	uint8_t *image;
+	uint64_t left; /* calls until the batch ends */
+};
+
+/* Answers as ever, and stops the machine after the last call of a batch. */
+static int64_t answer(void *ctx, struct vm *vm, struct hcall *call)
+{
+	struct ours *o = ctx;
+	int64_t r = hcall_answer_row(NULL, vm, call);
+
+	if (!--o->left)
+		vm_stop_exit(vm, 0);
+	return r;
+}
+
+static void ours_start(struct ours *o, const char *backend, const char *guests, const uint8_t *code, size_t len)
+{
+	struct uhyve_close block = { .fd = -1 };
+	struct cpu_state state;
+	struct err err = { "" };
+	char path[4096];
+	size_t size;
+	uint64_t ram;
+
+	snprintf(path, sizeof(path), "%s/hello.elf", guests);
+	*o = (struct ours){ 0 };
+	if (elf_read_file(path, &o->image, &size, &err) ||
+		fileio_init(&o->files, &(struct fileio_config){ .console_in = -1, .console_out = -1 }, &err) ||
+		vm_create(&o->vm,
+			&(struct vm_config){ .backend = backend, .mem_size = RAM, .image = o->image,
+				.image_size = size, .args.image_path = path, .files = o->files },
+			&err))
+		die(path, err.text);
+	ram = o->vm->mem.gpa;
+	gmem_write(&o->vm->mem, ram + CODE, code, len);
+	gmem_write(&o->vm->mem, ram + BLOCK, &block, sizeof(block));
+	backend_save(o->vm->cpu, &state);
+	state.regs.rip = ram + CODE;
+	state.regs.gpr[CPU_RDI] = ram + BLOCK;
+	state.regs.gpr[CPU_RDX] = UHYVE_V2_CLOSE;
+	backend_load(o->vm->cpu, &state);
+	o->vm->respond = answer;
+	o->vm->respond_ctx = o;
+}
+
+static void ours_finish(struct ours *o)
+{
+	vm_destroy(o->vm);
+	fileio_destroy(o->files);
+	free(o->image);
+}
+
+static double ours_calls(struct ours *o, uint64_t n)
+{
+	const struct vm_stop *stop;
+	double start = now();
+
+	o->left = n;
+	stop = vm_run(o->vm);
+	if (stop->kind != VM_EXITED || o->left)
+		die("run", stop->text);
+	return now() - start;
+}
+
+/* The same state in the shape of KVM's ioctls, and nothing else. */
+struct bare_kvm {
+	int kvm, vm, vcpu;
+	struct kvm_run *run;
+	size_t run_size;
+};
+
+static struct kvm_segment segment_of(const struct cpu_seg *s)
+{
+	return (struct kvm_segment){
+		.base = s->base, .limit = s->limit, .selector = s->selector,
+		.type = s->attr & 15, .s = !!(s->attr & CPU_SEG_S), .present = !!(s->attr & CPU_SEG_P),
+		.l = !!(s->attr & CPU_SEG_L), .db = !!(s->attr & CPU_SEG_DB), .g = !!(s->attr & CPU_SEG_G),
+		.unusable = !!(s->attr & CPU_SEG_UNUSABLE),
+	};
+}
+
+static void bare_kvm_start(struct bare_kvm *b, const struct vm *vm, const struct cpu_state *state)
+{
+	struct kvm_userspace_memory_region ram = { .guest_phys_addr = vm->mem.gpa, .memory_size = vm->mem.size,
+		.userspace_addr = (uint64_t)(uintptr_t)vm->mem.base };
+	struct kvm_regs regs = { .rip = state->regs.rip, .rflags = state->regs.rflags,
+		.rdi = state->regs.gpr[CPU_RDI], .rdx = state->regs.gpr[CPU_RDX] };
+	struct kvm_sregs sregs;
+
+	b->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	b->vm = ioctl(b->kvm, KVM_CREATE_VM, 0);
+	b->run_size = (size_t)ioctl(b->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (ioctl(b->vm, KVM_SET_TSS_ADDR, 0xfffbd000ul) || ioctl(b->vm, KVM_SET_USER_MEMORY_REGION, &ram))
+		die("bare KVM", strerror(errno));
+	b->vcpu = ioctl(b->vm, KVM_CREATE_VCPU, 0);
+	b->run = mmap(NULL, b->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, b->vcpu, 0);
+	if (b->run == MAP_FAILED || ioctl(b->vcpu, KVM_GET_SREGS, &sregs))
+		die("bare KVM", strerror(errno));
+	sregs.cs = segment_of(&state->seg[CPU_CS]);
+	sregs.ds = sregs.es = sregs.ss = sregs.fs = sregs.gs = segment_of(&state->seg[CPU_DS]);
+	sregs.cr0 = state->cr0, sregs.cr3 = state->cr3, sregs.cr4 = state->cr4, sregs.efer = state->efer;
+	sregs.gdt.base = state->gdt.base, sregs.gdt.limit = state->gdt.limit;
+	if (ioctl(b->vcpu, KVM_SET_SREGS, &sregs) || ioctl(b->vcpu, KVM_SET_REGS, &regs))
+		die("bare KVM", strerror(errno));
+}
+
+static double bare_kvm_calls(struct bare_kvm *b, uint64_t n)
+{
+	double start = now();
+
+	for (uint64_t i = 0; i < n; i++)
+		if (ioctl(b->vcpu, KVM_RUN, 0) || b->run->exit_reason != KVM_EXIT_IO)
+			die("bare KVM_RUN", strerror(errno));
+	return now() - start;
+}
+
+static void bare_kvm_finish(struct bare_kvm *b)
+{
+	munmap(b->run, b->run_size);
+	close(b->vcpu);
+	close(b->vm);
+	close(b->kvm);
+}
+
+struct bare_tcg {
+	uc_engine *uc;
+	uint64_t rip, left;
+};
+
+static void on_out(uc_engine *uc, uint32_t port, int size, uint32_t value, void *ctx)
+{
+	struct bare_tcg *b = ctx;
+
+	(void)port, (void)size, (void)value;
+	if (!--b->left)
+		uc_emu_stop(uc);
+}
+
+static void bare_tcg_start(struct bare_tcg *b, const struct vm *vm, const struct cpu_state *state)
+{
+	uc_hook hook;
+
+	b->rip = state->regs.rip;
+	if (uc_open(UC_ARCH_X86, UC_MODE_64, &b->uc) ||
+		uc_mem_map_ptr(b->uc, vm->mem.gpa, vm->mem.size, UC_PROT_ALL, vm->mem.base) ||
+		uc_hook_add(b->uc, &hook, UC_HOOK_INSN, (void *)on_out, b, 1, 0, UC_X86_INS_OUT))
+		die("bare Unicorn", "cannot start");
+	uc_reg_write(b->uc, UC_X86_REG_RDI, &state->regs.gpr[CPU_RDI]);
+	uc_reg_write(b->uc, UC_X86_REG_RDX, &state->regs.gpr[CPU_RDX]);
+}
+
+static double bare_tcg_calls(struct bare_tcg *b, uint64_t n)
+{
+	double start = now();
+
+	b->left = n;
+	if (uc_emu_start(b->uc, b->rip, 0, 0, 0))
+		die("bare Unicorn", "cannot run");
+	return now() - start;
+}
+
+static void line(const char *what, double ours, double bare, double ratio, const char *unit)
+{
+	printf("%-46s %10.1f %-8s bare %10.1f   ratio %5.2f\n", what, ours, unit, bare, ratio);
+}
+
+static void bench_kvm_calls(const char *guests)
+{
+	enum { CALLS = 4000 };
+	double a[PAIRS], b[PAIRS], ratio[PAIRS];
+	struct backend_info info = { 0 };
+	struct bare_kvm bare;
+	struct cpu_state state;
+	struct ours ours, memory;
+
+	backend_kvm.probe(&info);
+	if (!info.usable) {
+		printf("SKIP hypercall round trip, kvm: %s\n", info.why);
+		return;
+	}
+	ours_start(&ours, "kvm", guests, call_loop, sizeof(call_loop));
+	ours_start(&memory, "tcg", guests, call_loop, sizeof(call_loop));
+	backend_save(memory.vm->cpu, &state);
+	bare_kvm_start(&bare, memory.vm, &state);
+	ours_calls(&ours, CALLS), bare_kvm_calls(&bare, CALLS);
+	for (int i = 0; i < PAIRS; i++) {
+		a[i] = ours_calls(&ours, CALLS) / CALLS * 1e9;
+		b[i] = bare_kvm_calls(&bare, CALLS) / CALLS * 1e9;
+		ratio[i] = a[i] / b[i];
+	}
+	line("hypercall round trip, kvm / bare KVM_RUN", median(a, PAIRS), median(b, PAIRS),
+		median(ratio, PAIRS), "ns");
+	bare_kvm_finish(&bare);
+	ours_finish(&memory);
+	ours_finish(&ours);
+}
+
+static void bench_tcg_calls(const char *guests)
+{
+	enum { CALLS = 1000000 };
+	double a[PAIRS], b[PAIRS], ratio[PAIRS];
+	struct bare_tcg bare = { 0 };
+	struct cpu_state state;
+	struct ours ours, memory;
+
+	ours_start(&ours, "tcg", guests, call_loop, sizeof(call_loop));
+	ours_start(&memory, "tcg", guests, call_loop, sizeof(call_loop));
+	backend_save(memory.vm->cpu, &state);
+	bare_tcg_start(&bare, memory.vm, &state);
+	ours_calls(&ours, CALLS), bare_tcg_calls(&bare, CALLS);
+	for (int i = 0; i < PAIRS; i++) {
+		a[i] = ours_calls(&ours, CALLS) / CALLS * 1e9;
+		b[i] = bare_tcg_calls(&bare, CALLS) / CALLS * 1e9;
+		ratio[i] = a[i] / b[i];
+	}
+	line("hypercall round trip, tcg / bare OUT hook", median(a, PAIRS), median(b, PAIRS),
+		median(ratio, PAIRS), "ns");
+	uc_close(bare.uc);
+	ours_finish(&memory);
+	ours_finish(&ours);
+}
+
+/* Millions of instructions a second in count_loop, which ends each batch by one call. */
+static double ours_speed(struct ours *o, uint64_t turns)
+{
+	struct cpu_regs regs;
+
+	backend_get_regs(o->vm->cpu, &regs);
+	regs.gpr[CPU_RCX] = turns;
+	regs.rip = o->vm->mem.gpa + CODE;
+	backend_set_regs(o->vm->cpu, &regs);
+	return 3 * (double)turns / ours_calls(o, 1) * 1e-6;
+}
+
+static double bare_tcg_speed(struct bare_tcg *b, uint64_t turns)
+{
+	uc_reg_write(b->uc, UC_X86_REG_RCX, &turns);
+	return 3 * (double)turns / bare_tcg_calls(b, 1) * 1e-6;
+}
+
+static void bench_speed(const char *guests)
+{
+	enum { TCG_TURNS = 10000000, KVM_TURNS = 30000 };
+	double a[PAIRS], b[PAIRS], ratio[PAIRS];
+	struct backend_info info = { 0 };
+	struct bare_tcg bare = { 0 };
+	struct cpu_state state;
+	struct ours ours, memory;
+
+	ours_start(&ours, "tcg", guests, count_loop, sizeof(count_loop));
+	ours_start(&memory, "tcg", guests, count_loop, sizeof(count_loop));
+	backend_save(memory.vm->cpu, &state);
+	bare_tcg_start(&bare, memory.vm, &state);
+	for (int i = 0; i < PAIRS; i++) {
+		a[i] = ours_speed(&ours, TCG_TURNS);
+		b[i] = bare_tcg_speed(&bare, TCG_TURNS);
+		ratio[i] = b[i] / a[i];
+	}
+	line("instructions, tcg counting / bare Unicorn", median(a, PAIRS), median(b, PAIRS),
+		median(ratio, PAIRS), "M/s");
+	uc_close(bare.uc);
+	ours_finish(&memory);
+	backend_kvm.probe(&info);
+	if (!info.usable) {
+		printf("SKIP instructions, kvm: %s\n", info.why);
+		ours_finish(&ours);
+		return;
+	}
+	ours_start(&memory, "kvm", guests, count_loop, sizeof(count_loop));
+	for (int i = 0; i < PAIRS; i++) {
+		a[i] = ours_speed(&memory, KVM_TURNS);
+		b[i] = ours_speed(&ours, TCG_TURNS);
+		ratio[i] = b[i] / a[i];
+	}
+	printf("%-46s %10.1f %-8s tcg  %10.1f   ratio %5.2f\n", "instructions, kvm / tcg", median(a, PAIRS), "M/s",
+		median(b, PAIRS), median(ratio, PAIRS));
+	ours_finish(&memory);
+	ours_finish(&ours);
+}
+
+/* Wall-clock milliseconds from start to exit of a program whose output nobody sees. */
+static double run_program(char *const *argv)
+{
+	posix_spawn_file_actions_t actions;
+	double start = now();
+	int status = -1;
+	pid_t child;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+	if (posix_spawnp(&child, argv[0], &actions, NULL, argv, environ) || waitpid(child, &status, 0) < 0 ||
+		status)
+		die(argv[0], "failed");
+	posix_spawn_file_actions_destroy(&actions);
+	return (now() - start) * 1e3;
+}
+
+static void bench_start(char *belljar, const char *guests, char *backend)
+{
+	double a[PROCESS_RUNS], b[PROCESS_RUNS], ratio[PROCESS_RUNS];
+	struct backend_info info = { 0 };
+	char path[4096], what[80];
+
+	backend_find(backend)->probe(&info);
+	snprintf(what, sizeof(what), "start to exit of hello, %s / true(1)", backend);
+	if (!info.usable) {
+		printf("SKIP %s: %s\n", what, info.why);
+		return;
+	}
+	snprintf(path, sizeof(path), "%s/hello.elf", guests);
+	for (int i = 0; i < PROCESS_RUNS; i++) {
+		a[i] = run_program((char *[]){ belljar, "run", "--backend", backend, path, NULL });
+		b[i] = run_program((char *[]){ "true", NULL });
+		ratio[i] = a[i] / b[i];
+	}
+	line(what, median(a, PROCESS_RUNS), median(b, PROCESS_RUNS), median(ratio, PROCESS_RUNS), "ms");
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3) {
+		fprintf(stderr, "usage: bench BELLJAR GUESTS_DIR\n");
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	bench_kvm_calls(argv[2]);
+	bench_tcg_calls(argv[2]);
+	bench_speed(argv[2]);
+	bench_start(argv[1], argv[2], "tcg");
+	bench_start(argv[1], argv[2], "kvm");
+	return 0;
+}
