@@ -1,0 +1,164 @@
+# One file. MODE=rel|dbg|asan|afl|cov picks flags and build/$(MODE)/; V=1 shows commands; CC=clang works.
+MODE    ?= rel
+V       ?= 0
+PREFIX  ?= /usr/local
+DESTDIR ?=
+B       := build/$(MODE)
+Q       := $(if $(filter 1,$(V)),,@)
+say      = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $(1) $(2))
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+MODES     := rel dbg asan afl cov
+flags_rel  := -O2 -g
+flags_dbg  := -O0 -g3
+flags_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+flags_afl  := -O2 -g
+flags_cov  := -O0 -g --coverage -fprofile-update=atomic
+ifeq ($(filter $(MODE),$(MODES)),)
+$(error MODE=$(MODE): one of $(MODES))
+endif
+ifeq ($(MODE),afl)
+CC := afl-clang-fast
+endif
+
+VERSION  := 0.1.0
+WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes $(if $(CI),-Werror)
+CPPFLAGS += -D_GNU_SOURCE -DBELLJAR_VERSION='"$(VERSION)"' -I. -Ivmm -Iharness
+CFLAGS   += -std=gnu17 $(WARN) $(flags_$(MODE))
+LDFLAGS  += $(flags_$(MODE))
+LDLIBS   += -lelf -ldw -lunicorn -lfdt -lcapstone -lpthread
+
+vmm_src     := $(wildcard vmm/*.c)
+harness_src := $(filter-out harness/main.c,$(wildcard harness/*.c))
+test_src    := $(wildcard tests/test_*.c)
+lib_obj     := $(vmm_src:%.c=$(B)/%.o)
+har_obj     := $(harness_src:%.c=$(B)/%.o)
+main_obj    := $(B)/harness/main.o
+test_bin    := $(test_src:tests/%.c=$(B)/tests/%)
+fuzz_src    := $(wildcard fuzz/fuzz_*.c)
+fuzz_bin    := $(fuzz_src:%.c=$(B)/%)
+obj         := $(lib_obj) $(har_obj) $(main_obj) $(test_src:%.c=$(B)/%.o) $(fuzz_src:%.c=$(B)/%.o) \
+	       $(B)/fuzz/replay_main.o $(B)/tests/bench.o
+
+.PHONY: all build
+.DEFAULT_GOAL := all
+all: build
+build: $(B)/belljar
+
+$(B)/belljar: $(main_obj) $(B)/libharness.a $(B)/libvmm.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/libvmm.a: $(lib_obj)
+$(B)/libharness.a: $(har_obj)
+$(B)/%.a:
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar crs $@ $^
+
+$(B)/%.o: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# A test is one CUnit program linked with both libraries.
+$(B)/tests/%: $(B)/tests/%.o $(B)/libharness.a $(B)/libvmm.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcunit
+
+# A fuzz target is one LLVMFuzzerTestOneInput: here linked with a main that replays files; with clang and
+# -fsanitize=fuzzer in place of that main it is a libFuzzer program (see HACKING.md).
+$(B)/fuzz/fuzz_%: $(B)/fuzz/fuzz_%.o $(B)/fuzz/replay_main.o $(B)/libharness.a $(B)/libvmm.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The guests: one image for each ABI generation, and the same bytes whatever MODE is. Not the host's
+# program, so nothing of CFLAGS and CPPFLAGS reaches them.
+guest_src   := $(wildcard kernels/*.c)
+guest_rt    := $(patsubst %.c,$(B)/%.o,$(filter-out kernels/rt/abi_%,$(wildcard kernels/rt/*.c)))
+guest_rt    += $(B)/kernels/rt/start.o
+guest_names := $(guest_src:%.c=$(B)/%)
+guests      := $(guest_names:%=%.elf) $(guest_names:%=%-v1.elf)
+guest_obj   := $(guest_names:%=%.o) $(guest_rt) $(foreach v,v1 v2,$(B)/kernels/rt/abi_$(v).o $(B)/kernels/rt/notes_$(v).o)
+
+GUEST_CC     := $(patsubst afl-%,gcc,$(CC))
+guest_fpu     = -mgeneral-regs-only
+guest_flags   = -std=gnu17 $(WARN) -O2 -g -Ivmm -Ikernels/rt -ffreestanding -fpie -fvisibility=hidden \
+		-march=x86-64 -mno-red-zone -fno-stack-protector -fcf-protection=none $(guest_fpu) \
+		-fno-omit-frame-pointer -mno-omit-leaf-frame-pointer -fno-optimize-sibling-calls \
+		-fasynchronous-unwind-tables -ffile-prefix-map=$(CURDIR)=.
+guest_ldflags := -m elf_x86_64 -T kernels/rt/guest.ld -z noexecstack -z norelro -z max-page-size=4096 \
+		--build-id=none --hash-style=gnu
+$(B)/kernels/floats.o: guest_fpu =
+
+.PHONY: guests
+build: guests
+guests: $(guests)
+
+$(B)/kernels/%.o: kernels/%.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(GUEST_CC) $(guest_flags) -MMD -MP -c -o $@ $<
+
+$(B)/kernels/%.o: kernels/%.S
+	$(call say,AS,$<)
+	$(Q)mkdir -p $(@D) && $(GUEST_CC) $(guest_flags) -g0 -MMD -MP -c -o $@ $<
+
+# The ABI's mark in the ELF header, EI_OSABI = 255, is one ld cannot be asked for.
+guest_link = $(LD) $(guest_ldflags) $(1) -o $@ $(filter %.o,$^) && printf '\377' | dd of=$@ bs=1 seek=7 conv=notrunc status=none
+
+$(B)/kernels/%.elf: $(B)/kernels/%.o $(B)/kernels/rt/notes_v2.o $(B)/kernels/rt/abi_v2.o $(guest_rt) kernels/rt/guest.ld
+	$(call say,LD,$@)
+	$(Q)$(call guest_link,-pie --no-dynamic-linker -z text)
+
+$(B)/kernels/%-v1.elf: $(B)/kernels/%.o $(B)/kernels/rt/notes_v1.o $(B)/kernels/rt/abi_v1.o $(guest_rt) kernels/rt/guest.ld
+	$(call say,LD,$@)
+	$(Q)$(call guest_link,-Ttext-segment=0x200000)
+
+.SECONDARY: $(guest_obj)
+-include $(guest_obj:.o=.d)
+
+# What a user types. Names that are folders too, hence .PHONY.
+.PHONY: demo check bench install clean tests fuzz golden kernels scripts help
+e2e := $(sort $(wildcard tests/e2e_*.sh))
+
+help:
+	@echo 'make demo     install what is missing, build, show what belljar does'
+	@echo 'make check    install what is missing, build, run every test'
+	@echo 'make          build $(B)/belljar and the guests in $(B)/kernels'
+	@echo 'make bench    speed, as ratios measured side by side'
+	@echo 'make install  program, man page and completion below PREFIX=$(PREFIX)'
+	@echo 'MODE=rel|dbg|asan|afl|cov, CC=gcc|clang, V=1 shows commands'
+
+demo:
+	@scripts/setup build
+	@$(MAKE) --no-print-directory build
+	@scripts/demo $(B)
+
+check:
+	@scripts/setup check
+	@$(MAKE) --no-print-directory build tests
+	@scripts/check $(B) scripts/check-layers scripts/check-warnings $(test_bin) $(e2e)
+
+bench: build $(B)/tests/bench
+	@scripts/bench $(B)
+
+tests: $(test_bin) $(fuzz_bin)
+kernels: guests
+
+$(B)/tests/bench: $(B)/tests/bench.o $(B)/libharness.a $(B)/libvmm.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 755 $(B)/belljar $(DESTDIR)$(PREFIX)/bin/belljar
+	install -m 644 belljar.1 $(DESTDIR)$(PREFIX)/share/man/man1/belljar.1
+	install -m 644 scripts/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/belljar
+
+clean:
+	rm -rf build
+
+.SECONDARY: $(obj)
+-include $(obj:.o=.d)
