@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: ISC
+# Completion of belljar for bash: verbs, then the verb's own options as its --help lists them.
+_belljar() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+	if [ "$COMP_CWORD" = 1 ]; then
+		mapfile -t COMPREPLY < <(compgen -W "run inspect doctor --help --version" -- "$cur")
+	elif [ "$prev" = --backend ] || [ "$prev" = -b ]; then
+		mapfile -t COMPREPLY < <(compgen -W "auto kvm tcg" -- "$cur")
+	elif [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$("${COMP_WORDS[0]}" "${COMP_WORDS[1]}" --help 2>/dev/null |
+			grep -oE '^ +(-., )?--[a-z-]+' | grep -oE -- '--[a-z-]+')" -- "$cur")
+	else
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+	fi
+}
+complete -o filenames -F _belljar belljar
