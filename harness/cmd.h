@@ -16,7 +16,7 @@ enum exit_code {
 
 struct cmd {
 	const char *name, *synopsis, *summary;
-	const char *notes; /* printed after the options; may be NULL */
+	const char *notes;                /* printed after the options; may be NULL */
 	const struct option_row *options; /* may be NULL */
 	/* argv[0] is the verb. Returns the exit code. */
 	int (*run)(const struct cmd *cmd, int argc, char **argv);

@@ -23,8 +23,8 @@ static void say(enum verdict verdict, const char *what, const char *text)
 	static const char *const colours[] = { "\033[32m", "\033[33m", "\033[31m" };
 	bool colour = isatty(STDOUT_FILENO);
 
-	printf("%s%-4s%s  %-16s %s\n", colour ? colours[verdict] : "", marks[verdict], colour ? "\033[0m" : "",
-		what, text);
+	printf("%s%-4s%s  %-16s %s\n", colour ? colours[verdict] : "", marks[verdict],
+		colour ? "\033[0m" : "", what, text);
 }
 
 /* Gaps come as one string with "; " between: a line each. */
@@ -46,8 +46,8 @@ static void check_backends(void)
 		char text[sizeof(info.kind) + sizeof(info.why) + 8];
 
 		(*b)->probe(&info);
-		snprintf(text, sizeof(text), "%s%s%s", info.kind, info.kind[0] && info.why[0] ? ": " : "",
-			info.why);
+		snprintf(text, sizeof(text), "%s%s%s", info.kind,
+			info.kind[0] && info.why[0] ? ": " : "", info.why);
 		say(!info.usable ? BAD : info.gaps[0] ? NOTE : GOOD, (*b)->name, text);
 		print_gaps(info.gaps);
 	}
@@ -79,7 +79,8 @@ static void check_openat2(void)
 		close((int)fd);
 		return say(GOOD, "openat2", "mapped files are resolved beneath their roots");
 	}
-	say(BAD, "openat2", errno == ENOSYS ? "this kernel is older than Linux 5.6" : strerror(errno));
+	say(BAD, "openat2",
+		errno == ENOSYS ? "this kernel is older than Linux 5.6" : strerror(errno));
 }
 
 static void check_landlock(void)
@@ -140,6 +141,7 @@ const struct cmd cmd_doctor = {
 	.synopsis = "",
 	.summary = "Say what this machine offers and what belljar will use",
 	.options = options,
-	.notes = "A line each: ok, note (works, with gaps that are listed), or no, with the remedy.",
+	.notes =
+		"A line each: ok, note (works, with gaps that are listed), or no, with the remedy.",
 	.run = cmd_doctor_main,
 };

@@ -20,14 +20,16 @@ static void print_segments(const struct elf_image *image)
 	for (size_t i = 0; i < image->n_segments; i++) {
 		const struct elf_segment *s = &image->segments[i];
 
-		printf("  0x%012llx  %8llu bytes, %8llu in the file  %c%c%c\n", (unsigned long long)s->vaddr,
-			(unsigned long long)s->memsz, (unsigned long long)s->filesz, s->read ? 'r' : '-',
-			s->write ? 'w' : '-', s->exec ? 'x' : '-');
+		printf("  0x%012llx  %8llu bytes, %8llu in the file  %c%c%c\n",
+			(unsigned long long)s->vaddr, (unsigned long long)s->memsz,
+			(unsigned long long)s->filesz, s->read ? 'r' : '-', s->write ? 'w' : '-',
+			s->exec ? 'x' : '-');
 	}
 	if (image->has_tls)
 		printf("tls:          0x%llx, %llu bytes, %llu in the file, align %llu\n",
 			(unsigned long long)image->tls.vaddr, (unsigned long long)image->tls.memsz,
-			(unsigned long long)image->tls.filesz, (unsigned long long)image->tls.align);
+			(unsigned long long)image->tls.filesz,
+			(unsigned long long)image->tls.align);
 }
 
 static void print_notes(const struct elf_image *image)
@@ -38,7 +40,8 @@ static void print_notes(const struct elf_image *image)
 		char name[4 * ELF_NOTE_NAME_MAX + 1] = "";
 		size_t used = 0;
 
-		escape_bytes(name, sizeof(name), &used, note->name, strnlen(note->name, sizeof(note->name)));
+		escape_bytes(name, sizeof(name), &used, note->name,
+			strnlen(note->name, sizeof(note->name)));
 		printf("  %-8s type 0x%x, %u byte%s:", name, note->type, note->desc_len,
 			note->desc_len == 1 ? "" : "s");
 		for (uint32_t k = 0; k < note->desc_len && k < NOTE_BYTES_SHOWN; k++)
@@ -59,12 +62,15 @@ static int print_image(const struct elf_image *image, uint64_t mem_size, struct 
 		return r;
 	abi->describe(image, what, sizeof(what));
 	printf("abi:          %s\n", what);
-	printf("type:         %s\n", image->is_pie ? "static PIE (ET_DYN)" : "fixed address (ET_EXEC)");
+	printf("type:         %s\n",
+		image->is_pie ? "static PIE (ET_DYN)" : "fixed address (ET_EXEC)");
 	printf("entry:        0x%llx\n", (unsigned long long)(layout.kernel_base + image->entry));
-	printf("loaded at:    0x%llx-0x%llx\n", (unsigned long long)(layout.kernel_base + image->start),
+	printf("loaded at:    0x%llx-0x%llx\n",
+		(unsigned long long)(layout.kernel_base + image->start),
 		(unsigned long long)(layout.kernel_base + image->end));
 	printf("ram from:     0x%llx\n", (unsigned long long)layout.ram_gpa);
-	printf("needs ram:    %llu KiB at least\n", (unsigned long long)(layout.ram_min + 1023) / 1024);
+	printf("needs ram:    %llu KiB at least\n",
+		(unsigned long long)(layout.ram_min + 1023) / 1024);
 	printf("relocations:  %zu\n", image->dynamic.n_relocations);
 	printf("symbols:      %s\n", image->has_symbols ? "yes" : "no");
 	print_segments(image);
@@ -93,7 +99,8 @@ static int cmd_inspect_main(const struct cmd *cmd, int argc, char **argv)
 
 	r = options_parse(cmd->options, NULL, argc, argv, &first, &err);
 	if (!r && argc - first != 1)
-		r = err_set(&err, -EINVAL, first == argc ? "no guest given" : "one guest at a time");
+		r = err_set(
+			&err, -EINVAL, first == argc ? "no guest given" : "one guest at a time");
 	if (r)
 		return r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
 	if (inspect(argv[first], &err)) {

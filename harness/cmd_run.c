@@ -115,8 +115,13 @@ static int prepare(struct run *run, char **words, size_t n_words, struct err *er
 	struct vm_config config = {
 		.backend = o->backend,
 		.mem_size = o->mem_size,
-		.args = { .image_path = words[0], .kernel = o->kernel_args.list, .n_kernel = o->kernel_args.n,
-			.app = words + 1, .n_app = n_words - 1, .env = o->env.list, .n_env = o->env.n },
+		.args = { .image_path = words[0],
+			.kernel = o->kernel_args.list,
+			.n_kernel = o->kernel_args.n,
+			.app = words + 1,
+			.n_app = n_words - 1,
+			.env = o->env.list,
+			.n_env = o->env.n },
 		.sinks = o->strace ? &run->strace.sink : NULL,
 	};
 	int r;
@@ -177,7 +182,8 @@ static int exit_code(struct run *run, const struct vm_stop *stop)
 	if (stop->kind == VM_EXITED)
 		return stop->code & 0xff;
 	if (signum == SIGALRM) {
-		log_error("%s: still running after %llu.%03llu s; stopped", run->vm->args.image_path,
+		log_error("%s: still running after %llu.%03llu s; stopped",
+			run->vm->args.image_path,
 			(unsigned long long)run->options.timeout_ms / 1000,
 			(unsigned long long)run->options.timeout_ms % 1000);
 		return EXIT_TIME_LIMIT;
@@ -202,12 +208,13 @@ static int run_guest(struct run *run, char **words, size_t n_words)
 		return EXIT_OURS;
 	}
 	vm = run->vm;
-	log_info("backend %s: %s%s%s", vm->cpu->ops->name, vm->cpu_info.kind, vm->cpu_info.why[0] ? "; " : "",
-		vm->cpu_info.why);
-	log_debug("RAM 0x%llx-0x%llx, image 0x%llx-0x%llx, ABI %s v%d", (unsigned long long)vm->mem.gpa,
-		(unsigned long long)(vm->mem.gpa + vm->mem.size),
+	log_info("backend %s: %s%s%s", vm->cpu->ops->name, vm->cpu_info.kind,
+		vm->cpu_info.why[0] ? "; " : "", vm->cpu_info.why);
+	log_debug("RAM 0x%llx-0x%llx, image 0x%llx-0x%llx, ABI %s v%d",
+		(unsigned long long)vm->mem.gpa, (unsigned long long)(vm->mem.gpa + vm->mem.size),
 		(unsigned long long)(vm->layout.kernel_base + vm->image.start),
-		(unsigned long long)(vm->layout.kernel_base + vm->image.end), vm->abi->name, vm->abi_version);
+		(unsigned long long)(vm->layout.kernel_base + vm->image.end), vm->abi->name,
+		vm->abi_version);
 	catch_signals(run);
 	return exit_code(run, vm_run(run->vm));
 }
@@ -239,10 +246,13 @@ const struct cmd cmd_run = {
 	.synopsis = "[OPTIONS] GUEST [--] [ARGS...]",
 	.summary = "Boot a guest, answer its hypercalls, exit with its code",
 	.options = vm_option_rows,
-	.notes = "GUEST is a Hermit/Uhyve image (`belljar inspect` says what an image is). Options come\n"
-		 "before it; what follows it are its own arguments. Its console is standard input and\n"
+	.notes = "GUEST is a Hermit/Uhyve image (`belljar inspect` says what an image is). Options "
+		 "come\n"
+		 "before it; what follows it are its own arguments. Its console is standard input "
+		 "and\n"
 		 "output; belljar itself speaks on standard error.\n\n"
 		 "Example:\n"
-		 "  belljar run --strace --mount ./data:/data --mount ./out:/out:rw guest.elf -- /data/x",
+		 "  belljar run --strace --mount ./data:/data --mount ./out:/out:rw guest.elf -- "
+		 "/data/x",
 	.run = cmd_run_main,
 };

@@ -32,13 +32,15 @@ int cmd_usage(const struct cmd *cmd, const struct err *err)
 static int help(void)
 {
 	printf("Usage: belljar VERB [OPTIONS] ...\n\n"
-	       "A glass bell jar for unikernels: runs a guest on KVM or on a software CPU, answers\n"
+	       "A glass bell jar for unikernels: runs a guest on KVM or on a software CPU, "
+	       "answers\n"
 	       "its hypercalls from the files you map, and lets you watch.\n\nVerbs:\n");
 	for (size_t i = 0; i < ARRAY_LEN(cmds); i++)
 		printf("  %-10s%s\n", cmds[i]->name, cmds[i]->summary);
 	printf("\n  --help     this text; `belljar VERB --help` explains a verb\n"
 	       "  --version  the version\n\n"
-	       "Exit codes: the guest's own; 2 usage; 124 time limit; 125 belljar could not do what\n"
+	       "Exit codes: the guest's own; 2 usage; 124 time limit; 125 belljar could not do "
+	       "what\n"
 	       "was asked; 126 the guest crashed.\n");
 	return EXIT_OK;
 }

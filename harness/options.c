@@ -24,7 +24,8 @@ static size_t fill_tables(const struct option_row *rows, struct option *longs, c
 	shorts[at++] = '+'; /* stop at the first word that is no option: the rest is the guest's */
 	shorts[at++] = ':';
 	for (; rows[n].name; n++) {
-		longs[n] = (struct option){ rows[n].name, (int)rows[n].arg, NULL, LONG_BASE + (int)n };
+		longs[n] =
+			(struct option){ rows[n].name, (int)rows[n].arg, NULL, LONG_BASE + (int)n };
 		if (!rows[n].letter)
 			continue;
 		shorts[at++] = rows[n].letter;
@@ -47,7 +48,8 @@ static const struct option_row *row_of(const struct option_row *rows, int c)
 	return rows;
 }
 
-int options_parse(const struct option_row *rows, void *ctx, int argc, char **argv, int *first, struct err *err)
+int options_parse(const struct option_row *rows, void *ctx, int argc, char **argv, int *first,
+	struct err *err)
 {
 	struct option longs[ROWS_MAX + 2];
 	char shorts[3 * ROWS_MAX + 4];
@@ -83,8 +85,10 @@ static void print_row(const struct option_row *row)
 
 	n = snprintf(left, sizeof(left), "  %s%c%s--%s%s%s%s", row->letter ? "-" : "  ",
 		row->letter ? row->letter : ' ', row->letter ? ", " : " ", row->name,
-		row->arg == OPTION_MAYBE_ARG ? "[=" : row->arg ? " " : "", row->arg ? row->metavar : "",
-		row->arg == OPTION_MAYBE_ARG ? "]" : "");
+		row->arg == OPTION_MAYBE_ARG ? "[="
+		: row->arg                   ? " "
+					     : "",
+		row->arg ? row->metavar : "", row->arg == OPTION_MAYBE_ARG ? "]" : "");
 	printf("%-*s", HELP_COLUMN, left);
 	if (n >= HELP_COLUMN)
 		printf("\n%*s", HELP_COLUMN, "");
@@ -113,13 +117,15 @@ int options_parse_size(const char *text, uint64_t *bytes, struct err *err)
 	errno = 0;
 	n = strtoull(text, &end, 10);
 	if (text[0] < '0' || text[0] > '9' || errno)
-		return err_set(err, -EINVAL, "%s: not a size; give a number with K, M or G, such as 64M", text);
+		return err_set(err, -EINVAL,
+			"%s: not a size; give a number with K, M or G, such as 64M", text);
 	if (*end && (suffix = strchr(suffixes, *end))) {
 		shift = 10 * (unsigned)(suffix - suffixes + 1);
 		end++;
 	}
 	if (*end || n > UINT64_MAX >> shift)
-		return err_set(err, -EINVAL, "%s: not a size; give a number with K, M or G, such as 64M", text);
+		return err_set(err, -EINVAL,
+			"%s: not a size; give a number with K, M or G, such as 64M", text);
 	*bytes = (uint64_t)n << shift;
 	return 0;
 }
@@ -130,7 +136,8 @@ int options_parse_ms(const char *text, uint64_t *ms, struct err *err)
 	double seconds = strtod(text, &end);
 
 	if (end == text || *end || !isfinite(seconds) || seconds <= 0 || seconds > 1e9)
-		return err_set(err, -EINVAL, "%s: not a time limit; give seconds, such as 10 or 0.5", text);
+		return err_set(err, -EINVAL,
+			"%s: not a time limit; give seconds, such as 10 or 0.5", text);
 	*ms = (uint64_t)ceil(seconds * 1000);
 	return 0;
 }
@@ -159,7 +166,8 @@ static void strings_finish(struct strings *s)
 static int set_backend(void *ctx, const char *value, struct err *err)
 {
 	if (strcmp(value, "auto") && !backend_find(value))
-		return err_set(err, -EINVAL, "--backend %s: no such backend; one of auto, kvm, tcg", value);
+		return err_set(err, -EINVAL, "--backend %s: no such backend; one of auto, kvm, tcg",
+			value);
 	((struct vm_options *)ctx)->backend = value;
 	return 0;
 }
@@ -173,8 +181,8 @@ static int set_mem(void *ctx, const char *value, struct err *err)
 	if (r)
 		return r;
 	if (!o->mem_size || o->mem_size % granularity || o->mem_size > limit)
-		return err_set(err, -EINVAL, "--mem %s: must be a multiple of 2M, at least 2M and at most 64G",
-			value);
+		return err_set(err, -EINVAL,
+			"--mem %s: must be a multiple of 2M, at least 2M and at most 64G", value);
 	return 0;
 }
 
@@ -226,7 +234,8 @@ static int set_env(void *ctx, const char *value, struct err *err)
 		return r;
 	}
 	if (!strchr(value, '=') || value[0] == '=')
-		return err_set(err, -EINVAL, "--env %s: give NAME=VALUE, or host for all of belljar's own", value);
+		return err_set(err, -EINVAL,
+			"--env %s: give NAME=VALUE, or host for all of belljar's own", value);
 	return strings_add(&o->env, value, err);
 }
 
@@ -267,18 +276,27 @@ static int set_quiet(void *ctx, const char *value, struct err *err)
 
 const struct option_row vm_option_rows[] = {
 	{ "backend", 'b', OPTION_ARG, "auto|kvm|tcg",
-		"which CPU; auto (the default) takes kvm where it\nworks, else tcg, the software CPU", set_backend },
+		"which CPU; auto (the default) takes kvm where it\nworks, else tcg, the software "
+		"CPU",
+		set_backend },
 	{ "mem", 'm', OPTION_ARG, "SIZE", "guest RAM with K, M or G (default 64M)", set_mem },
 	{ "mount", 0, OPTION_ARG, "HOST:GUEST[:OPTS]",
-		"show the guest a host file or directory; OPTS:\nro (the default) or rw; repeatable", set_mount },
-	{ "file-mapping", 0, OPTION_ARG, "HOST:GUEST", "Uhyve's spelling: --mount HOST:GUEST:rw,unlink",
-		set_file_mapping },
+		"show the guest a host file or directory; OPTS:\nro (the default) or rw; "
+		"repeatable",
+		set_mount },
+	{ "file-mapping", 0, OPTION_ARG, "HOST:GUEST",
+		"Uhyve's spelling: --mount HOST:GUEST:rw,unlink", set_file_mapping },
 	{ "cwd", 0, OPTION_ARG, "DIR", "where relative guest paths start (default /)", set_cwd },
-	{ "env", 'e', OPTION_ARG, "K=V|host", "guest environment: an entry, or all of belljar's own", set_env },
-	{ "kernel-arg", 0, OPTION_ARG, "WORD", "a word for the guest's kernel, not its application", set_kernel_arg },
-	{ "strace", 0, OPTION_MAYBE_ARG, "FILE", "one line per hypercall, to stderr or FILE", set_strace },
-	{ "timeout", 0, OPTION_ARG, "SECONDS", "stop a guest that runs longer; exit 124", set_timeout },
-	{ "verbose", 'v', OPTION_NO_ARG, NULL, "say more on stderr; twice for more still", set_verbose },
+	{ "env", 'e', OPTION_ARG, "K=V|host",
+		"guest environment: an entry, or all of belljar's own", set_env },
+	{ "kernel-arg", 0, OPTION_ARG, "WORD", "a word for the guest's kernel, not its application",
+		set_kernel_arg },
+	{ "strace", 0, OPTION_MAYBE_ARG, "FILE", "one line per hypercall, to stderr or FILE",
+		set_strace },
+	{ "timeout", 0, OPTION_ARG, "SECONDS", "stop a guest that runs longer; exit 124",
+		set_timeout },
+	{ "verbose", 'v', OPTION_NO_ARG, NULL, "say more on stderr; twice for more still",
+		set_verbose },
 	{ "quiet", 'q', OPTION_NO_ARG, NULL, "errors only", set_quiet },
 	{ 0 },
 };

@@ -29,7 +29,8 @@ struct option_row {
  * Consumes options up to the first other word or "--". 0 with *first the index of what follows;
  * 1 when --help was given; -EINVAL with err.
  */
-int options_parse(const struct option_row *rows, void *ctx, int argc, char **argv, int *first, struct err *err);
+int options_parse(const struct option_row *rows, void *ctx, int argc, char **argv, int *first,
+	struct err *err);
 /* The rows as a help text on stdout. */
 void options_print(const struct option_row *rows);
 

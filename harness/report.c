@@ -14,10 +14,22 @@
 enum { FRAMES_MAX = 32, REGS_PER_LINE = 4, BACKTRACE_MS = 5000 };
 
 static const char *const gpr_names[CPU_GPR_COUNT] = {
-	[CPU_RAX] = "rax", [CPU_RCX] = "rcx", [CPU_RDX] = "rdx", [CPU_RBX] = "rbx",
-	[CPU_RSP] = "rsp", [CPU_RBP] = "rbp", [CPU_RSI] = "rsi", [CPU_RDI] = "rdi",
-	[CPU_R8] = "r8", [CPU_R9] = "r9", [CPU_R10] = "r10", [CPU_R11] = "r11",
-	[CPU_R12] = "r12", [CPU_R13] = "r13", [CPU_R14] = "r14", [CPU_R15] = "r15",
+	[CPU_RAX] = "rax",
+	[CPU_RCX] = "rcx",
+	[CPU_RDX] = "rdx",
+	[CPU_RBX] = "rbx",
+	[CPU_RSP] = "rsp",
+	[CPU_RBP] = "rbp",
+	[CPU_RSI] = "rsi",
+	[CPU_RDI] = "rdi",
+	[CPU_R8] = "r8",
+	[CPU_R9] = "r9",
+	[CPU_R10] = "r10",
+	[CPU_R11] = "r11",
+	[CPU_R12] = "r12",
+	[CPU_R13] = "r13",
+	[CPU_R14] = "r14",
+	[CPU_R15] = "r15",
 };
 
 struct memory {
@@ -42,11 +54,12 @@ static void print_registers(const struct cpu_state *s)
 	fprintf(stderr, "  rip    %016llx  rflags %016llx\n", (unsigned long long)s->regs.rip,
 		(unsigned long long)s->regs.rflags);
 	for (size_t i = 0; i < CPU_GPR_COUNT; i++)
-		fprintf(stderr, "  %-3s %016llx%s", gpr_names[i], (unsigned long long)s->regs.gpr[i],
+		fprintf(stderr, "  %-3s %016llx%s", gpr_names[i],
+			(unsigned long long)s->regs.gpr[i],
 			i % REGS_PER_LINE == REGS_PER_LINE - 1 ? "\n" : "");
-	fprintf(stderr, "  cr0 %llx  cr2 %llx  cr3 %llx  cr4 %llx  efer %llx\n", (unsigned long long)s->cr0,
-		(unsigned long long)s->cr2, (unsigned long long)s->cr3, (unsigned long long)s->cr4,
-		(unsigned long long)s->efer);
+	fprintf(stderr, "  cr0 %llx  cr2 %llx  cr3 %llx  cr4 %llx  efer %llx\n",
+		(unsigned long long)s->cr0, (unsigned long long)s->cr2, (unsigned long long)s->cr3,
+		(unsigned long long)s->cr4, (unsigned long long)s->efer);
 }
 
 /* The backtrace, line by line to fd. In a child: an image's debug information is hostile too. */
@@ -64,7 +77,8 @@ static void write_backtrace(void *ctx, int fd)
 		dprintf(fd, "  no backtrace: %s\n", err.text);
 		return;
 	}
-	n = symbols_backtrace(symbols, &crash->state.regs, read_memory, &crash->memory, pcs, FRAMES_MAX);
+	n = symbols_backtrace(
+		symbols, &crash->state.regs, read_memory, &crash->memory, pcs, FRAMES_MAX);
 	for (size_t i = 0; i < n; i++) {
 		symbols_describe(symbols, pcs[i], where, sizeof(where));
 		dprintf(fd, "  #%-2zu 0x%llx  %s\n", i, (unsigned long long)pcs[i], where);
@@ -81,7 +95,8 @@ void report_crash(struct vm *vm)
 	log_error("the guest crashed: %s", vm->stop.text);
 	if (backend_save(vm->cpu, &crash.state))
 		return;
-	crash.memory.paging = (struct paging){ .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
+	crash.memory.paging =
+		(struct paging){ .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
 	print_registers(s);
 	if (symbols_in_child(write_backtrace, &crash, BACKTRACE_MS, text, sizeof(text)) > 0)
 		fputs(text, stderr);

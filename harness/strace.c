@@ -53,18 +53,36 @@ static void put_quoted(struct line *line, const void *bytes, size_t len, bool cu
 
 /* Longer masks before the bits they contain. */
 static const struct name open_flags[] = {
-	{ O_CREAT, "O_CREAT" }, { O_EXCL, "O_EXCL" }, { O_NOCTTY, "O_NOCTTY" }, { O_TRUNC, "O_TRUNC" },
-	{ O_APPEND, "O_APPEND" }, { O_NONBLOCK, "O_NONBLOCK" }, { O_SYNC, "O_SYNC" }, { O_DSYNC, "O_DSYNC" },
-	{ O_ASYNC, "O_ASYNC" }, { O_DIRECT, "O_DIRECT" }, { 0100000, "O_LARGEFILE" },
-	{ O_TMPFILE, "O_TMPFILE" }, { O_DIRECTORY, "O_DIRECTORY" }, { O_NOFOLLOW, "O_NOFOLLOW" },
-	{ O_NOATIME, "O_NOATIME" }, { O_CLOEXEC, "O_CLOEXEC" }, { O_PATH, "O_PATH" },
+	{ O_CREAT, "O_CREAT" },
+	{ O_EXCL, "O_EXCL" },
+	{ O_NOCTTY, "O_NOCTTY" },
+	{ O_TRUNC, "O_TRUNC" },
+	{ O_APPEND, "O_APPEND" },
+	{ O_NONBLOCK, "O_NONBLOCK" },
+	{ O_SYNC, "O_SYNC" },
+	{ O_DSYNC, "O_DSYNC" },
+	{ O_ASYNC, "O_ASYNC" },
+	{ O_DIRECT, "O_DIRECT" },
+	{ 0100000, "O_LARGEFILE" },
+	{ O_TMPFILE, "O_TMPFILE" },
+	{ O_DIRECTORY, "O_DIRECTORY" },
+	{ O_NOFOLLOW, "O_NOFOLLOW" },
+	{ O_NOATIME, "O_NOATIME" },
+	{ O_CLOEXEC, "O_CLOEXEC" },
+	{ O_PATH, "O_PATH" },
 };
 static const char *const access_modes[] = { "O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE" };
 static const struct name file_types[] = {
-	{ S_IFREG, "S_IFREG" }, { S_IFDIR, "S_IFDIR" }, { S_IFLNK, "S_IFLNK" }, { S_IFCHR, "S_IFCHR" },
-	{ S_IFBLK, "S_IFBLK" }, { S_IFIFO, "S_IFIFO" }, { S_IFSOCK, "S_IFSOCK" },
+	{ S_IFREG, "S_IFREG" },
+	{ S_IFDIR, "S_IFDIR" },
+	{ S_IFLNK, "S_IFLNK" },
+	{ S_IFCHR, "S_IFCHR" },
+	{ S_IFBLK, "S_IFBLK" },
+	{ S_IFIFO, "S_IFIFO" },
+	{ S_IFSOCK, "S_IFSOCK" },
 };
-static const char *const whences[] = { "SEEK_SET", "SEEK_CUR", "SEEK_END", "SEEK_DATA", "SEEK_HOLE" };
+static const char *const whences[] = { "SEEK_SET", "SEEK_CUR", "SEEK_END", "SEEK_DATA",
+	"SEEK_HOLE" };
 static const char *const stat_kinds[] = { "STAT", "LSTAT" };
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
@@ -103,7 +121,8 @@ static void put_attr(struct line *line, const struct strace *s)
 	put(line, "{st_mode=");
 	if (type)
 		put(line, "%s|", type);
-	put(line, "%#o, st_size=%lld, ...}", attr.mode & (type ? 07777u : ~0u), (long long)attr.size);
+	put(line, "%#o, st_size=%lld, ...}", attr.mode & (type ? 07777u : ~0u),
+		(long long)attr.size);
 }
 
 static void put_data(struct line *line, const struct strace *s, uint64_t address)
@@ -238,7 +257,8 @@ static void gather(struct strace *s, const struct trace_event *event)
 	for (f = s->call->row->fields; f->name; f++) {
 		uint64_t value = hcall_field_value(s->call, f);
 
-		if (f->kind == HCALL_PATH && event->addr == value && event->len <= sizeof(s->path)) {
+		if (f->kind == HCALL_PATH && event->addr == value &&
+			event->len <= sizeof(s->path)) {
 			s->has_path = true;
 			s->path_len = event->len - 1; /* without the NUL */
 			memcpy(s->path, event->data, event->len);
@@ -248,9 +268,11 @@ static void gather(struct strace *s, const struct trace_event *event)
 			s->n_dents = count_dents(event->data, event->len);
 			return;
 		}
-		if ((f->kind == HCALL_DATA_IN || f->kind == HCALL_DATA_OUT || f->kind == HCALL_STAT_OUT) &&
+		if ((f->kind == HCALL_DATA_IN || f->kind == HCALL_DATA_OUT ||
+			    f->kind == HCALL_STAT_OUT) &&
 			event->addr == value + s->data_len) {
-			size_t have = s->data_len < sizeof(s->data) ? (size_t)s->data_len : sizeof(s->data);
+			size_t have = s->data_len < sizeof(s->data) ? (size_t)s->data_len
+								    : sizeof(s->data);
 			size_t room = sizeof(s->data) - have;
 
 			memcpy(s->data + have, event->data, event->len < room ? event->len : room);

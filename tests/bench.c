@@ -29,9 +29,8 @@ extern char **environ;
 /* `out dx, eax` and back: the shortest loop of hypercalls there is. */
 static const uint8_t call_loop[] = { 0xef, 0xeb, 0xfd };
 /* `inc rax; dec rcx; jnz`: three instructions a turn, then `out dx, eax` and back. */
-static const uint8_t count_loop[] = {
-	0x48, 0xff, 0xc0, 0x48, 0xff, 0xc9, 0x75, 0xf8, 0xef, 0xeb, 0xf5
-};
+static const uint8_t count_loop[] = { 0x48, 0xff, 0xc0, 0x48, 0xff, 0xc9, 0x75, 0xf8, 0xef, 0xeb,
+	0xf5 };
 
 static double now(void)
 {
@@ -79,7 +78,8 @@ static int64_t answer(void *ctx, struct vm *vm, struct hcall *call)
 	return r;
 }
 
-static void ours_start(struct ours *o, const char *backend, const char *guests, const uint8_t *code, size_t len)
+static void ours_start(
+	struct ours *o, const char *backend, const char *guests, const uint8_t *code, size_t len)
 {
 	struct uhyve_close block = { .fd = -1 };
 	struct cpu_state state;
@@ -91,10 +91,15 @@ static void ours_start(struct ours *o, const char *backend, const char *guests, 
 	snprintf(path, sizeof(path), "%s/hello.elf", guests);
 	*o = (struct ours){ 0 };
 	if (elf_read_file(path, &o->image, &size, &err) ||
-		fileio_init(&o->files, &(struct fileio_config){ .console_in = -1, .console_out = -1 }, &err) ||
+		fileio_init(&o->files,
+			&(struct fileio_config){ .console_in = -1, .console_out = -1 }, &err) ||
 		vm_create(&o->vm,
-			&(struct vm_config){ .backend = backend, .mem_size = RAM, .image = o->image,
-				.image_size = size, .args.image_path = path, .files = o->files },
+			&(struct vm_config){ .backend = backend,
+				.mem_size = RAM,
+				.image = o->image,
+				.image_size = size,
+				.args.image_path = path,
+				.files = o->files },
 			&err))
 		die(path, err.text);
 	ram = o->vm->mem.gpa;
@@ -138,25 +143,35 @@ struct bare_kvm {
 static struct kvm_segment segment_of(const struct cpu_seg *s)
 {
 	return (struct kvm_segment){
-		.base = s->base, .limit = s->limit, .selector = s->selector,
-		.type = s->attr & 15, .s = !!(s->attr & CPU_SEG_S), .present = !!(s->attr & CPU_SEG_P),
-		.l = !!(s->attr & CPU_SEG_L), .db = !!(s->attr & CPU_SEG_DB), .g = !!(s->attr & CPU_SEG_G),
+		.base = s->base,
+		.limit = s->limit,
+		.selector = s->selector,
+		.type = s->attr & 15,
+		.s = !!(s->attr & CPU_SEG_S),
+		.present = !!(s->attr & CPU_SEG_P),
+		.l = !!(s->attr & CPU_SEG_L),
+		.db = !!(s->attr & CPU_SEG_DB),
+		.g = !!(s->attr & CPU_SEG_G),
 		.unusable = !!(s->attr & CPU_SEG_UNUSABLE),
 	};
 }
 
 static void bare_kvm_start(struct bare_kvm *b, const struct vm *vm, const struct cpu_state *state)
 {
-	struct kvm_userspace_memory_region ram = { .guest_phys_addr = vm->mem.gpa, .memory_size = vm->mem.size,
+	struct kvm_userspace_memory_region ram = { .guest_phys_addr = vm->mem.gpa,
+		.memory_size = vm->mem.size,
 		.userspace_addr = (uint64_t)(uintptr_t)vm->mem.base };
-	struct kvm_regs regs = { .rip = state->regs.rip, .rflags = state->regs.rflags,
-		.rdi = state->regs.gpr[CPU_RDI], .rdx = state->regs.gpr[CPU_RDX] };
+	struct kvm_regs regs = { .rip = state->regs.rip,
+		.rflags = state->regs.rflags,
+		.rdi = state->regs.gpr[CPU_RDI],
+		.rdx = state->regs.gpr[CPU_RDX] };
 	struct kvm_sregs sregs;
 
 	b->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	b->vm = ioctl(b->kvm, KVM_CREATE_VM, 0);
 	b->run_size = (size_t)ioctl(b->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
-	if (ioctl(b->vm, KVM_SET_TSS_ADDR, 0xfffbd000ul) || ioctl(b->vm, KVM_SET_USER_MEMORY_REGION, &ram))
+	if (ioctl(b->vm, KVM_SET_TSS_ADDR, 0xfffbd000ul) ||
+		ioctl(b->vm, KVM_SET_USER_MEMORY_REGION, &ram))
 		die("bare KVM", strerror(errno));
 	b->vcpu = ioctl(b->vm, KVM_CREATE_VCPU, 0);
 	b->run = mmap(NULL, b->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, b->vcpu, 0);
@@ -164,7 +179,8 @@ static void bare_kvm_start(struct bare_kvm *b, const struct vm *vm, const struct
 		die("bare KVM", strerror(errno));
 	sregs.cs = segment_of(&state->seg[CPU_CS]);
 	sregs.ds = sregs.es = sregs.ss = sregs.fs = sregs.gs = segment_of(&state->seg[CPU_DS]);
-	sregs.cr0 = state->cr0, sregs.cr3 = state->cr3, sregs.cr4 = state->cr4, sregs.efer = state->efer;
+	sregs.cr0 = state->cr0, sregs.cr3 = state->cr3, sregs.cr4 = state->cr4,
+	sregs.efer = state->efer;
 	sregs.gdt.base = state->gdt.base, sregs.gdt.limit = state->gdt.limit;
 	if (ioctl(b->vcpu, KVM_SET_SREGS, &sregs) || ioctl(b->vcpu, KVM_SET_REGS, &regs))
 		die("bare KVM", strerror(errno));
@@ -338,8 +354,8 @@ static void bench_speed(const char *guests)
 		b[i] = ours_speed(&ours, TCG_TURNS);
 		ratio[i] = b[i] / a[i];
 	}
-	printf("%-46s %10.1f %-8s tcg  %10.1f   ratio %5.2f\n", "instructions, kvm / tcg", median(a, PAIRS), "M/s",
-		median(b, PAIRS), median(ratio, PAIRS));
+	printf("%-46s %10.1f %-8s tcg  %10.1f   ratio %5.2f\n", "instructions, kvm / tcg",
+		median(a, PAIRS), "M/s", median(b, PAIRS), median(ratio, PAIRS));
 	ours_finish(&memory);
 	ours_finish(&ours);
 }
@@ -354,8 +370,8 @@ static double run_program(char *const *argv)
 
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-	if (posix_spawnp(&child, argv[0], &actions, NULL, argv, environ) || waitpid(child, &status, 0) < 0 ||
-		status)
+	if (posix_spawnp(&child, argv[0], &actions, NULL, argv, environ) ||
+		waitpid(child, &status, 0) < 0 || status)
 		die(argv[0], "failed");
 	posix_spawn_file_actions_destroy(&actions);
 	return (now() - start) * 1e3;
@@ -379,7 +395,8 @@ static void bench_start(char *belljar, const char *guests, char *backend)
 		b[i] = run_program((char *[]){ "true", NULL });
 		ratio[i] = a[i] / b[i];
 	}
-	line(what, median(a, PROCESS_RUNS), median(b, PROCESS_RUNS), median(ratio, PROCESS_RUNS), "ms");
+	line(what, median(a, PROCESS_RUNS), median(b, PROCESS_RUNS), median(ratio, PROCESS_RUNS),
+		"ms");
 }
 
 int main(int argc, char **argv)

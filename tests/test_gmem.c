@@ -41,7 +41,8 @@ static void spans_only_what_lies_inside(void)
 
 	CU_ASSERT_EQUAL(gmem_init(&m, GPA, SIZE), 0);
 	for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
-		CU_ASSERT_EQUAL(gmem_span(&m, ranges[i].gpa, ranges[i].len) != NULL, ranges[i].inside);
+		CU_ASSERT_EQUAL(
+			gmem_span(&m, ranges[i].gpa, ranges[i].len) != NULL, ranges[i].inside);
 	gmem_finish(&m);
 }
 

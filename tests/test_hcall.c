@@ -18,7 +18,13 @@
 #include "unit.h"
 #include "vm.h"
 
-enum { RAM = 0x100000, SIZE = 0x10000, BLOCK = RAM + 0x1000, DATA = RAM + 0x2000, NAME = RAM + 0x3000 };
+enum {
+	RAM = 0x100000,
+	SIZE = 0x10000,
+	BLOCK = RAM + 0x1000,
+	DATA = RAM + 0x2000,
+	NAME = RAM + 0x3000
+};
 #define RAM_END ((uint64_t)RAM + SIZE)
 
 /* One port access for the script to make. */
@@ -52,8 +58,13 @@ static int next(void *ctx, struct backend *b, struct vcpu_exit *exit)
 		return 0;
 	}
 	f.asked = true;
-	*exit = (struct vcpu_exit){ .kind = VCPU_PORT, .port = f.ask.port, .size = f.ask.size, .in = f.ask.in,
-		.data = (uint32_t)f.ask.arg, .rdi = f.ask.arg, .rip = 0x1234 };
+	*exit = (struct vcpu_exit){ .kind = VCPU_PORT,
+		.port = f.ask.port,
+		.size = f.ask.size,
+		.in = f.ask.in,
+		.data = (uint32_t)f.ask.arg,
+		.rdi = f.ask.arg,
+		.rip = 0x1234 };
 	return 0;
 }
 
@@ -76,15 +87,26 @@ static void start_with_console(int console_in)
 	struct err err = { "" };
 
 	f = (struct fixture){ .watch.sink.emit = watch };
-	CU_ASSERT_EQUAL_FATAL(fileio_init(&f.files, &(struct fileio_config){ .console_in = console_in, .console_out = -1 },
-				      &err), 0);
+	CU_ASSERT_EQUAL_FATAL(
+		fileio_init(&f.files,
+			&(struct fileio_config){ .console_in = console_in, .console_out = -1 },
+			&err),
+		0);
 	CU_ASSERT_EQUAL_FATAL(vm_create_script(&f.vm,
-				      &(struct vm_script){ .abi = &abi_uhyve, .abi_version = 2, .ram_gpa = RAM,
-					      .mem_size = SIZE, .files = f.files, .sinks = &f.watch.sink,
-					      .args = { .image_path = "image", .app = app, .n_app = 2, .env = env,
+				      &(struct vm_script){ .abi = &abi_uhyve,
+					      .abi_version = 2,
+					      .ram_gpa = RAM,
+					      .mem_size = SIZE,
+					      .files = f.files,
+					      .sinks = &f.watch.sink,
+					      .args = { .image_path = "image",
+						      .app = app,
+						      .n_app = 2,
+						      .env = env,
 						      .n_env = 1 },
 					      .next = next },
-				      &err), 0);
+				      &err),
+		0);
 }
 
 static void start(void)
@@ -235,7 +257,9 @@ static void bad_descriptors_come_before_bad_buffers(void)
 		CU_ASSERT(went_on(call(UHYVE_V2_READ, &r, sizeof(r))));
 		CU_ASSERT_EQUAL(r.ret, rows[i].good_fd);
 		for (size_t k = 0; k < sizeof(bad_fds) / sizeof(bad_fds[0]); k++) {
-			struct uhyve_v2_write w = { .len = rows[i].len, .buf = rows[i].buf, .fd = bad_fds[k] };
+			struct uhyve_v2_write w = {
+				.len = rows[i].len, .buf = rows[i].buf, .fd = bad_fds[k]
+			};
 
 			CU_ASSERT(went_on(call(UHYVE_V2_WRITE, &w, sizeof(w))));
 			CU_ASSERT_EQUAL(w.ret, rows[i].bad_fd);
@@ -271,10 +295,13 @@ static void stops_on_what_cannot_be_answered(void)
 	} rows[] = {
 		{ { 0x7777, 4, false, BLOCK }, { "unknown hypercall", "0x7777", "0x1234" } },
 		{ { UHYVE_V2_CLOSE, 4, false, 0 }, { "close", "outside RAM", "0x1234" } },
-		{ { UHYVE_V2_CLOSE, 4, false, RAM_END - 7 }, { "close", "outside RAM", "0x10fff9" } },
-		{ { UHYVE_V2_CLOSE, 4, false, UINT64_MAX - 3 }, { "close", "outside RAM", "0x1234" } },
+		{ { UHYVE_V2_CLOSE, 4, false, RAM_END - 7 },
+			{ "close", "outside RAM", "0x10fff9" } },
+		{ { UHYVE_V2_CLOSE, 4, false, UINT64_MAX - 3 },
+			{ "close", "outside RAM", "0x1234" } },
 		{ { UHYVE_V2_CLOSE, 4, true, BLOCK }, { "close", "in from", "0x1234" } },
-		{ { UHYVE_V2_SERIAL_READ_BYTE, 4, false, 0 }, { "serial_read_byte", "out to", "0x1234" } },
+		{ { UHYVE_V2_SERIAL_READ_BYTE, 4, false, 0 },
+			{ "serial_read_byte", "out to", "0x1234" } },
 		{ { UHYVE_V1_CLOSE, 2, false, BLOCK }, { "close", "2 bytes", "0x1234" } },
 		{ { UHYVE_V1_WRITE, 4, false, BLOCK }, { "write", "EBADF", "0x1234" } },
 		{ { UHYVE_V1_CMDSIZE, 4, false, 16 }, { "cmdsize", "EFAULT", "0x1234" } },
@@ -297,7 +324,9 @@ static void stops_on_what_cannot_be_answered(void)
 
 static void exit_ends_the_machine_with_its_code(void)
 {
-	struct { int32_t code; } block = { -7 };
+	struct {
+		int32_t code;
+	} block = { -7 };
 	const struct vm_stop *stop;
 
 	start();
@@ -369,10 +398,18 @@ static void v1_lseek_says_exactly_minus_one(void)
 /* Two neighbouring virtual pages that lie apart and in the other order, and nothing behind them. */
 static void v1_buffers_are_virtual_and_may_be_scattered(void)
 {
-	enum { P = 1, W = 2, TABLES = RAM + 0x8000, LOW = RAM + 0xc000, HIGH = RAM + 0xe000, GVA = 0x3000 };
+	enum {
+		P = 1,
+		W = 2,
+		TABLES = RAM + 0x8000,
+		LOW = RAM + 0xc000,
+		HIGH = RAM + 0xe000,
+		GVA = 0x3000
+	};
 	struct uhyve_v1_write w = { .buf = GVA + 0xffe, .len = 4 };
 	struct uhyve_v1_read r = { .buf = GVA + 0xffd, .len = 4 };
-	uint64_t entries[] = { TABLES + 0x1000 + P + W, TABLES + 0x2000 + P + W, TABLES + 0x3000 + P + W };
+	uint64_t entries[] = { TABLES + 0x1000 + P + W, TABLES + 0x2000 + P + W,
+		TABLES + 0x3000 + P + W };
 	uint64_t pages[] = { HIGH + P + W, LOW + P + W };
 	struct cpu_state state;
 	char back[4];
@@ -478,7 +515,8 @@ static void survives_noise_on_every_port(void)
 
 			for (size_t i = 0; i < 8; i++) {
 				seed = seed * 1664525 + 1013904223;
-				block[i] = seed & 3 ? (uint64_t)RAM + (seed >> 8 & 0x1ffff) : (uint64_t)seed << (seed >> 26);
+				block[i] = seed & 3 ? (uint64_t)RAM + (seed >> 8 & 0x1ffff)
+						    : (uint64_t)seed << (seed >> 26);
 			}
 			gmem_write(&f.vm->mem, BLOCK, block, sizeof(block));
 			ask((struct ask){ (uint16_t)port, 4, seed >> 30 == 3, BLOCK });
@@ -491,7 +529,8 @@ static void survives_noise_on_every_port(void)
 static const struct unit_case cases[] = {
 	{ "writes_seeks_and_reads_back", writes_seeks_and_reads_back },
 	{ "stat_calls_answer_with_tags", stat_calls_answer_with_tags },
-	{ "getdents_tells_success_end_and_error_apart", getdents_tells_success_end_and_error_apart },
+	{ "getdents_tells_success_end_and_error_apart",
+		getdents_tells_success_end_and_error_apart },
 	{ "bad_descriptors_come_before_bad_buffers", bad_descriptors_come_before_bad_buffers },
 	{ "names_must_lie_in_ram_and_end", names_must_lie_in_ram_and_end },
 	{ "stops_on_what_cannot_be_answered", stops_on_what_cannot_be_answered },
@@ -500,7 +539,8 @@ static const struct unit_case cases[] = {
 	{ "serial_input_at_its_end_is_all_ones", serial_input_at_its_end_is_all_ones },
 	{ "serial_input_reaches_the_guest", serial_input_reaches_the_guest },
 	{ "v1_lseek_says_exactly_minus_one", v1_lseek_says_exactly_minus_one },
-	{ "v1_buffers_are_virtual_and_may_be_scattered", v1_buffers_are_virtual_and_may_be_scattered },
+	{ "v1_buffers_are_virtual_and_may_be_scattered",
+		v1_buffers_are_virtual_and_may_be_scattered },
 	{ "v1_arguments_come_in_two_calls", v1_arguments_come_in_two_calls },
 	{ "watchers_see_each_call_whole", watchers_see_each_call_whole },
 	{ "another_responder_may_answer", another_responder_may_answer },

@@ -10,7 +10,7 @@
 
 enum { P = 1, W = 2, U = 4, PS = 0x80, SIZE = 1 << 20 };
 enum { PML4 = 0x1000, PDPT = 0x2000, PD = 0x3000, PT = 0x4000, DATA = 0x8000 };
-#define NX (1ull << 63)
+#define NX   (1ull << 63)
 #define HIGH 0xffffff8000000000ull /* PML4 entry 511 */
 
 static struct gmem m;
@@ -42,7 +42,7 @@ struct walk {
 	uint64_t gva;
 	unsigned access;
 	int r;
-	uint32_t error; /* when r */
+	uint32_t error;     /* when r */
 	uint64_t gpa, size; /* when !r */
 };
 
@@ -83,13 +83,13 @@ static void finds_pages_of_every_size(void)
 static void gives_the_error_code_a_cpu_pushes(void)
 {
 	static const struct walk walks[] = {
-		{ 0x5000, 0, -EFAULT, 0, 0, 0 },                         /* not present */
+		{ 0x5000, 0, -EFAULT, 0, 0, 0 }, /* not present */
 		{ 0x5000, PAGING_WRITE, -EFAULT, 2, 0, 0 },
-		{ 0x1000, PAGING_WRITE, -EFAULT, 3, 0, 0 },              /* read-only, CR0.WP */
-		{ 0x1000, PAGING_USER, -EFAULT, 5, 0, 0 },               /* supervisor page */
-		{ 0x2000, PAGING_FETCH, -EFAULT, 0x11, 0, 0 },           /* NX */
-		{ 0x400000, PAGING_FETCH, -EFAULT, 0x10, 0, 0 },         /* no entry in the PD */
-		{ 0x0000800000000000, 0, -EFAULT, 0, 0, 0 },             /* not canonical */
+		{ 0x1000, PAGING_WRITE, -EFAULT, 3, 0, 0 },      /* read-only, CR0.WP */
+		{ 0x1000, PAGING_USER, -EFAULT, 5, 0, 0 },       /* supervisor page */
+		{ 0x2000, PAGING_FETCH, -EFAULT, 0x11, 0, 0 },   /* NX */
+		{ 0x400000, PAGING_FETCH, -EFAULT, 0x10, 0, 0 }, /* no entry in the PD */
+		{ 0x0000800000000000, 0, -EFAULT, 0, 0, 0 },     /* not canonical */
 		{ HIGH, 0, -EFAULT, 0, 0, 0 },
 	};
 
@@ -120,7 +120,8 @@ static void without_nxe_the_nx_bit_is_reserved(void)
 
 static void recursive_tables_reach_themselves(void)
 {
-	static const struct walk walks[] = { { 0xfffffffffffff000, PAGING_WRITE, 0, 0, PML4, 4096 } };
+	static const struct walk walks[] = { { 0xfffffffffffff000, PAGING_WRITE, 0, 0, PML4,
+		4096 } };
 
 	setup();
 	put(PML4, 511, PML4 | P | W);
@@ -171,8 +172,10 @@ static const struct unit_case cases[] = {
 	{ "without_nxe_the_nx_bit_is_reserved", without_nxe_the_nx_bit_is_reserved },
 	{ "recursive_tables_reach_themselves", recursive_tables_reach_themselves },
 	{ "tables_outside_ram_are_not_present", tables_outside_ram_are_not_present },
-	{ "reads_across_pages_stop_at_the_first_fault", reads_across_pages_stop_at_the_first_fault },
-	{ "every_address_maps_to_itself_without_paging", every_address_maps_to_itself_without_paging },
+	{ "reads_across_pages_stop_at_the_first_fault",
+		reads_across_pages_stop_at_the_first_fault },
+	{ "every_address_maps_to_itself_without_paging",
+		every_address_maps_to_itself_without_paging },
 };
 
 int main(void)

@@ -27,13 +27,15 @@ static inline void unit_skip(const char *reason)
 
 static int unit_passed, unit_failed, unit_skipped;
 
-static inline void unit_after_test(const CU_pTest test, const CU_pSuite suite, const CU_pFailureRecord failure)
+static inline void unit_after_test(
+	const CU_pTest test, const CU_pSuite suite, const CU_pFailureRecord failure)
 {
 	(void)suite;
 	if (failure) {
 		printf("FAIL %s\n", test->pName);
 		for (CU_pFailureRecord f = failure; f; f = f->pNext)
-			printf("     %s:%u: %s\n", f->strFileName, f->uiLineNumber, f->strCondition);
+			printf("     %s:%u: %s\n", f->strFileName, f->uiLineNumber,
+				f->strCondition);
 		unit_failed++;
 	} else if (unit_skip_reason[0]) {
 		printf("SKIP %s: %s\n", test->pName, unit_skip_reason);
@@ -63,10 +65,10 @@ static inline int unit_run(const char *name, const struct unit_case *cases, size
 	return unit_failed != 0;
 }
 
-#define UNIT_MAIN(name, cases)                                                                        \
-	int main(void)                                                                                \
-	{                                                                                             \
-		return unit_run(name, cases, sizeof(cases) / sizeof((cases)[0]));                     \
+#define UNIT_MAIN(name, cases)                                                                     \
+	int main(void)                                                                             \
+	{                                                                                          \
+		return unit_run(name, cases, sizeof(cases) / sizeof((cases)[0]));                  \
 	}
 
 #endif

@@ -11,8 +11,8 @@ const struct guest_abi *const abi_list[] = {
 	NULL,
 };
 
-int abi_find(const struct elf_image *image, uint64_t mem_size, const struct guest_abi **abi, int *version,
-	struct abi_layout *layout, struct err *err)
+int abi_find(const struct elf_image *image, uint64_t mem_size, const struct guest_abi **abi,
+	int *version, struct abi_layout *layout, struct err *err)
 {
 	for (const struct guest_abi *const *a = abi_list; *a; a++) {
 		int r = (*a)->claim(image, mem_size, version, layout, err);
@@ -25,5 +25,6 @@ int abi_find(const struct elf_image *image, uint64_t mem_size, const struct gues
 		}
 	}
 	return err_set(err, -ENOEXEC,
-		"no ELF note says which guest ABI this is; a Hermit kernel carries a note named HERMIT");
+		"no ELF note says which guest ABI this is; a Hermit kernel carries a note named "
+		"HERMIT");
 }

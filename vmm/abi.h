@@ -27,12 +27,12 @@ struct guest_abi {
 	/* Inclusive ranges of ports that PC guests poke at: `in` gives all ones, `out` is dropped. */
 	const struct abi_port_range {
 		uint16_t first, last;
-	} *legacy_ports;
+	} * legacy_ports;
 	size_t n_legacy_ports;
 	bool irqchip;
 	/* 1: this image is ours, *version and *layout filled in; 0: not ours; -ENOEXEC with err. */
-	int (*claim)(const struct elf_image *image, uint64_t mem_size, int *version, struct abi_layout *layout,
-		struct err *err);
+	int (*claim)(const struct elf_image *image, uint64_t mem_size, int *version,
+		struct abi_layout *layout, struct err *err);
 	/* Writes page tables, boot information and arguments; fills in the first CPU state. */
 	int (*boot)(struct vm *vm, struct cpu_state *state, struct err *err);
 	/* One line for `inspect`: "Uhyve v2 (entry version 4, kernel 0.13.2)". */
@@ -47,7 +47,7 @@ extern const struct guest_abi abi_uhyve;
 extern const struct guest_abi *const abi_list[];
 
 /* The ABI whose notes the image carries, or -ENOEXEC with err. */
-int abi_find(const struct elf_image *image, uint64_t mem_size, const struct guest_abi **abi, int *version,
-	struct abi_layout *layout, struct err *err);
+int abi_find(const struct elf_image *image, uint64_t mem_size, const struct guest_abi **abi,
+	int *version, struct abi_layout *layout, struct err *err);
 
 #endif

@@ -244,7 +244,8 @@ static int64_t answer_cmdsize(struct vm *vm, struct hcall *call)
 }
 
 /* Copies one string to the buffer whose address stands at array[i]. */
-static int put_string(struct vm *vm, struct hcall *call, uint64_t array, size_t i, const char *string)
+static int put_string(
+	struct vm *vm, struct hcall *call, uint64_t array, size_t i, const char *string)
 {
 	uint64_t at;
 	int r = hcall_read(vm, call, array + i * sizeof(at), &at, sizeof(at));
@@ -264,6 +265,8 @@ static int64_t answer_cmdval(struct vm *vm, struct hcall *call)
 	return r;
 }
 
+/* A row a call, its fields beneath. */
+/* clang-format off */
 #define FIELD(type, member, what)                                                                     \
 	{ #member, offsetof(struct type, member), sizeof(((struct type *)0)->member), what }
 #define BLOCK_OF(type)   .block_len = sizeof(struct type)
@@ -373,6 +376,8 @@ static const struct hcall_row rows[] = {
 		.fields = { FIELD(uhyve_v2_mkdir, name, HCALL_PATH) },
 		.answer = answer_mkdir },
 };
+
+/* clang-format on */
 
 /* Kernels initialise the PICs, stop the PIT and scan PCI by ports, on machines that have none. */
 static const struct abi_port_range legacy_ports[] = {

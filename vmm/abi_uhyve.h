@@ -171,7 +171,7 @@ struct uhyve_boot_info {
 	uint32_t platform, pad1;
 	uint8_t has_pci, pad2[7];
 	uint64_t n_cpus;
-	uint32_t cpu_khz, pad3; /* 0 = unknown */
+	uint32_t cpu_khz, pad3;   /* 0 = unknown */
 	uint64_t boot_time_ns[2]; /* since 1970; 128 bits, little endian */
 };
 

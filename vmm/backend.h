@@ -71,7 +71,7 @@ struct vcpu_watch {
 };
 
 struct vcpu_debug {
-	bool step; /* stop after one instruction */
+	bool step;              /* stop after one instruction */
 	const uint64_t *breaks; /* GVAs; stop before the instruction runs */
 	size_t n_breaks;
 	const struct vcpu_watch *watches; /* stop after the access */
@@ -79,9 +79,9 @@ struct vcpu_debug {
 };
 
 struct backend_config {
-	struct gmem *mem; /* borrowed; must outlive the backend */
-	bool irqchip;     /* interrupt controller and timer */
-	bool want_paging; /* backend_paging() is called often: keep it cheap */
+	struct gmem *mem;      /* borrowed; must outlive the backend */
+	bool irqchip;          /* interrupt controller and timer */
+	bool want_paging;      /* backend_paging() is called often: keep it cheap */
 	backend_port_fn *port; /* may be NULL */
 	void *ctx;             /* for port; and for a script */
 	/* script only: the next exit, or a negative errno to end with */
@@ -91,11 +91,11 @@ struct backend_config {
 /* What this machine gives a backend; filled in by probe. */
 struct backend_info {
 	bool usable;
-	char why[200];    /* when not usable: the reason and what to do */
-	char kind[80];    /* "KVM API 12 on VT-x", "KVM without VT-x (kvm_pvm)", "Unicorn 2.0.1" */
-	bool refuses;     /* some ordinary instructions are refused and need the assistance of tcg */
+	char why[200]; /* when not usable: the reason and what to do */
+	char kind[80]; /* "KVM API 12 on VT-x", "KVM without VT-x (kvm_pvm)", "Unicorn 2.0.1" */
+	bool refuses;  /* some ordinary instructions are refused and need the assistance of tcg */
 	bool breakpoints, watchpoints, icount;
-	char gaps[400];   /* what is missing here, "; " between; "" when nothing is */
+	char gaps[400]; /* what is missing here, "; " between; "" when nothing is */
 };
 
 struct backend_ops {

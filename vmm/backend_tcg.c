@@ -93,6 +93,7 @@ enum stop {
 	STOP_PORT,      /* before a port access nobody answered */
 	STOP_ANSWERED,  /* before one that was answered, but must not go on in this block */
 	STOP_EXCEPTION, /* vector, at RIP */
+	STOP_POISON,    /* before a block that must not be translated */
 	STOP_FAILED,    /* the emulator gave up */
 };
 
@@ -156,6 +157,7 @@ struct tcg {
 	uint32_t vector;
 	bool mid_block;  /* a hook inside a block has called out; rip is exact, done is not */
 	bool stepping, progress, careful, bursting, again;
+	bool poisoned; /* STOP_POISON: it is the instruction at rip */
 	bool guest_tf;
 	struct site *site; /* of STOP_SITE, STOP_PORT, STOP_ANSWERED */
 	struct vcpu_exit *exit;
@@ -447,11 +449,11 @@ static bool region_add(struct tcg *t, enum region_kind kind, uint64_t gva, uint6
 		return false;
 	*r = (struct region){ .gva = gva, .last = last, .gpa = gpa, .kind = kind };
 	if (kind == REGION_RAM)
-		e = uc_mem_map_ptr(t->uc, gva, len, UC_PROT_ALL, region_host(t, r, gva, len));
+		e = uc_mem_map_ptr(t->uc, gva, len, UC_PROT_READ | UC_PROT_WRITE, region_host(t, r, gva, len));
 	else if (kind == REGION_DEVICE)
 		e = uc_mmio_map(t->uc, gva, len, device_read, t, device_write, t);
 	else
-		e = uc_mem_map_ptr(t->uc, gva, len, UC_PROT_ALL, t->nothing);
+		e = uc_mem_map_ptr(t->uc, gva, len, UC_PROT_READ | UC_PROT_WRITE, t->nothing);
 	if (e != UC_ERR_OK)
 		return false;
 	t->last_region = t->n_regions++;
@@ -1084,6 +1086,33 @@ static bool on_invalid(uc_engine *uc, void *ctx)
 {
 	on_exception(uc, CPU_VEC_UD, ctx);
 	return true;
+}
+
+/*
+ * Every byte of code comes by here before it is translated: regions are not executable for Unicorn,
+ * which asks then. It breaks down, and the process with it, when it has to translate a compare with
+ * a LOCK prefix. Where a byte is a prefix is not known here; but in a single step it is.
+ */
+static bool on_fetch(uc_engine *uc, uc_mem_type type, uint64_t addr, int size, int64_t value, void *ctx)
+{
+	struct tcg *t = ctx;
+	const uint8_t *bytes;
+	size_t n = code_bytes(t, addr, 1, &bytes);
+
+	(void)uc, (void)type, (void)size, (void)value;
+	if (n && bytes[0] != TCG_INSN_LOCK)
+		return true;
+	n = code_bytes(t, addr, TCG_INSN_MAX, &bytes);
+	if (!tcg_insn_locks_compare(bytes, n))
+		return true;
+	if (t->stepping) {
+		n = code_bytes(t, t->rip, TCG_INSN_MAX, &bytes);
+		t->poisoned = tcg_insn_locks_compare(bytes, n);
+		if (!t->poisoned)
+			return true;
+	}
+	t->stop = STOP_POISON;
+	return false;
 }
 
 static uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *ctx)
@@ -1905,9 +1934,9 @@ static void emulate(struct tcg *t, bool step)
 		reg_set(t, UC_X86_REG_RFLAGS, rflags | CPU_RFLAGS_TF);
 	}
 	e = uc_emu_start(t->uc, t->rip, 0, 0, 0);
-	if (e != UC_ERR_OK)
+	if (e != UC_ERR_OK && t->stop != STOP_POISON)
 		t->stop = STOP_FAILED;
-	if (t->stop == STOP_NONE || t->stop == STOP_FAILED)
+	if (t->stop == STOP_NONE || t->stop == STOP_FAILED || t->stop == STOP_POISON)
 		t->rip = reg_get(t, UC_X86_REG_RIP);
 	if (step)
 		trap_flag_restore(t);
@@ -2054,6 +2083,14 @@ static bool advance(struct tcg *t, struct vcpu_exit *exit, bool step)
 	case STOP_NONE: /* mwait */
 		settle(t, t->rip);
 		t->halted = t->progress = true;
+		break;
+	case STOP_POISON:
+		settle(t, t->rip);
+		if (t->poisoned)
+			deliver_fault(t, CPU_VEC_UD, 0);
+		else
+			t->careful = true;
+		t->poisoned = false;
 		break;
 	case STOP_FAILED:
 		settle(t, t->rip);
@@ -2662,6 +2699,7 @@ static bool hooks_add(struct tcg *t)
 		{ UC_HOOK_INTR, (void *)(uintptr_t)on_exception, 0 },
 		{ UC_HOOK_INSN_INVALID, (void *)(uintptr_t)on_invalid, 0 },
 		{ UC_HOOK_MEM_UNMAPPED, (void *)(uintptr_t)on_unmapped, 0 },
+		{ UC_HOOK_MEM_FETCH_PROT, (void *)(uintptr_t)on_fetch, 0 },
 		{ UC_HOOK_INSN, (void *)(uintptr_t)on_in, UC_X86_INS_IN },
 		{ UC_HOOK_INSN, (void *)(uintptr_t)on_cpuid, UC_X86_INS_CPUID },
 	};

@@ -77,7 +77,8 @@ static void read_notes(const struct elf_image *image, struct notes *notes)
 	if (entry && entry->desc_len >= 1)
 		notes->entry = entry->desc[0];
 	if (interface)
-		notes->interface = interface->desc_len == 4 ? __builtin_bswap32(load32(interface->desc)) : 0;
+		notes->interface =
+			interface->desc_len == 4 ? __builtin_bswap32(load32(interface->desc)) : 0;
 	if (!gnu || gnu->desc_len < 16 || load32(gnu->desc) != 6)
 		return;
 	notes->has_kernel_version = true;
@@ -96,8 +97,8 @@ static uint64_t pie_base(const struct elf_image *image, uint64_t ram)
 	return ((ram + OFF_KERNEL + align - 1) & ~(align - 1)) - (image->start & ~(align - 1));
 }
 
-static int lay_out(const struct elf_image *image, uint64_t mem_size, int version, struct abi_layout *layout,
-	struct err *err)
+static int lay_out(const struct elf_image *image, uint64_t mem_size, int version,
+	struct abi_layout *layout, struct err *err)
 {
 	uint64_t start, end;
 
@@ -108,20 +109,23 @@ static int lay_out(const struct elf_image *image, uint64_t mem_size, int version
 	end = layout->kernel_base + image->end;
 	if (start < layout->ram_gpa + OFF_KERNEL)
 		return err_set(err, -ENOEXEC,
-			"the image begins at 0x%llx, among the boot structures; link it at 0x%llx or higher",
-			(unsigned long long)start, (unsigned long long)(layout->ram_gpa + OFF_KERNEL));
+			"the image begins at 0x%llx, among the boot structures; link it at 0x%llx "
+			"or higher",
+			(unsigned long long)start,
+			(unsigned long long)(layout->ram_gpa + OFF_KERNEL));
 	if (end < start || end - layout->ram_gpa > mem_size)
 		return err_set(err, -ENOEXEC,
 			"the image ends at 0x%llx, RAM at 0x%llx; give it more with --mem",
 			(unsigned long long)end, (unsigned long long)(layout->ram_gpa + mem_size));
 	if (version == 1 && mem_size > V1_RAM_END)
-		return err_set(err, -EINVAL, "a v1 guest has 32-bit pointers; --mem may be at most 3G");
+		return err_set(
+			err, -EINVAL, "a v1 guest has 32-bit pointers; --mem may be at most 3G");
 	layout->ram_min = end - layout->ram_gpa;
 	return 0;
 }
 
-int boot_uhyve_claim(const struct elf_image *image, uint64_t mem_size, int *version, struct abi_layout *layout,
-	struct err *err)
+int boot_uhyve_claim(const struct elf_image *image, uint64_t mem_size, int *version,
+	struct abi_layout *layout, struct err *err)
 {
 	struct notes notes;
 	int r;
@@ -130,10 +134,11 @@ int boot_uhyve_claim(const struct elf_image *image, uint64_t mem_size, int *vers
 	if (!notes.hermit)
 		return 0;
 	if (notes.entry != UHYVE_ENTRY_VERSION)
-		return err_set(err, -ENOEXEC, "note HERMIT: entry version %u; only %d is supported", notes.entry,
-			UHYVE_ENTRY_VERSION);
+		return err_set(err, -ENOEXEC, "note HERMIT: entry version %u; only %d is supported",
+			notes.entry, UHYVE_ENTRY_VERSION);
 	if (notes.interface < 1 || notes.interface > 3)
-		return err_set(err, -ENOEXEC, "note UHYVEIF: hypercall interface %u; 1, 2 and 3 are supported",
+		return err_set(err, -ENOEXEC,
+			"note UHYVEIF: hypercall interface %u; 1, 2 and 3 are supported",
 			notes.interface);
 	*version = notes.interface == 1 ? 1 : 2;
 	r = lay_out(image, mem_size, *version, layout, err);
@@ -152,7 +157,8 @@ void boot_uhyve_describe(const struct elf_image *image, char *buf, size_t size)
 
 	read_notes(image, &notes);
 	if (notes.has_kernel_version)
-		snprintf(kernel, sizeof(kernel), "%u.%u.%u", notes.kernel[0], notes.kernel[1], notes.kernel[2]);
+		snprintf(kernel, sizeof(kernel), "%u.%u.%u", notes.kernel[0], notes.kernel[1],
+			notes.kernel[2]);
 	snprintf(buf, size, "Uhyve v%d (interface %u, entry version %u, kernel %s)",
 		notes.interface == 1 ? 1 : 2, notes.interface, notes.entry, kernel);
 }
@@ -166,11 +172,13 @@ struct tables {
 
 static int put_entry(struct tables *t, uint64_t table, uint64_t gva, unsigned shift, uint64_t entry)
 {
-	return gmem_write(&t->vm->mem, table + 8 * (gva >> shift & (TABLE_ENTRIES - 1)), &entry, sizeof(entry));
+	return gmem_write(&t->vm->mem, table + 8 * (gva >> shift & (TABLE_ENTRIES - 1)), &entry,
+		sizeof(entry));
 }
 
 /* The table below `table` for that address, made if it is not there. */
-static int next_table(struct tables *t, uint64_t table, uint64_t gva, unsigned shift, uint64_t *next)
+static int next_table(
+	struct tables *t, uint64_t table, uint64_t gva, unsigned shift, uint64_t *next)
 {
 	uint64_t at = table + 8 * (gva >> shift & (TABLE_ENTRIES - 1)), entry;
 
@@ -283,7 +291,8 @@ static void write_mounts(const struct vm_args *args, struct words *w)
 		words_add(w, args->mount_dirs[i], strlen(args->mount_dirs[i]) + 1);
 }
 
-static int fdt_nodes(void *fdt, const struct vm *vm, const struct words *bootargs, const struct words *mounts)
+static int fdt_nodes(
+	void *fdt, const struct vm *vm, const struct words *bootargs, const struct words *mounts)
 {
 	uint64_t reg[2] = { cpu_to_fdt64(vm->mem.gpa), cpu_to_fdt64(vm->mem.size) };
 	char memory[40];
@@ -335,7 +344,8 @@ static int write_fdt(struct vm *vm, struct err *err)
 	if (bootargs.full || mounts.full || fdt_create(fdt, sizeof(fdt)) ||
 		fdt_nodes(fdt, vm, &bootargs, &mounts))
 		return err_set(err, -E2BIG,
-			"arguments, environment and mount points do not fit into the %d bytes the guest has "
+			"arguments, environment and mount points do not fit into the %d bytes the "
+			"guest has "
 			"for them; pass fewer",
 			FDT_MAX);
 	return gmem_write(&vm->mem, vm->mem.gpa + OFF_FDT, fdt, sizeof(fdt));
@@ -371,7 +381,8 @@ static int check_v1_args(const struct vm_args *args, struct err *err)
 {
 	if (args->n_app + 1 <= UHYVE_V1_ARGS_MAX && args->n_env <= UHYVE_V1_ARGS_MAX)
 		return 0;
-	return err_set(err, -E2BIG, "a v1 guest takes at most %d arguments and %d environment entries",
+	return err_set(err, -E2BIG,
+		"a v1 guest takes at most %d arguments and %d environment entries",
 		UHYVE_V1_ARGS_MAX - 1, UHYVE_V1_ARGS_MAX);
 }
 

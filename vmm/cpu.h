@@ -11,14 +11,35 @@
 
 /* Hardware encoding order: SDM 2A table 2-2. */
 enum cpu_gpr {
-	CPU_RAX, CPU_RCX, CPU_RDX, CPU_RBX, CPU_RSP, CPU_RBP, CPU_RSI, CPU_RDI,
-	CPU_R8, CPU_R9, CPU_R10, CPU_R11, CPU_R12, CPU_R13, CPU_R14, CPU_R15,
-	CPU_GPR_COUNT,
+	CPU_RAX,
+	CPU_RCX,
+	CPU_RDX,
+	CPU_RBX,
+	CPU_RSP,
+	CPU_RBP,
+	CPU_RSI,
+	CPU_RDI,
+	CPU_R8,
+	CPU_R9,
+	CPU_R10,
+	CPU_R11,
+	CPU_R12,
+	CPU_R13,
+	CPU_R14,
+	CPU_R15,
+	CPU_GPR_COUNT
 };
 
 enum cpu_seg_name {
-	CPU_ES, CPU_CS, CPU_SS, CPU_DS, CPU_FS, CPU_GS, CPU_LDTR, CPU_TR,
-	CPU_SEG_COUNT,
+	CPU_ES,
+	CPU_CS,
+	CPU_SS,
+	CPU_DS,
+	CPU_FS,
+	CPU_GS,
+	CPU_LDTR,
+	CPU_TR,
+	CPU_SEG_COUNT
 };
 
 /* cpu_seg.attr: the VMX access-rights form, SDM 3C table 24-2. */
@@ -35,21 +56,47 @@ enum cpu_seg_attr {
 };
 
 enum cpu_bits {
-	CPU_CR0_PE = 1 << 0, CPU_CR0_MP = 1 << 1, CPU_CR0_EM = 1 << 2, CPU_CR0_TS = 1 << 3,
-	CPU_CR0_ET = 1 << 4, CPU_CR0_NE = 1 << 5, CPU_CR0_WP = 1 << 16,
-	CPU_CR4_PAE = 1 << 5, CPU_CR4_OSFXSR = 1 << 9, CPU_CR4_OSXMMEXCPT = 1 << 10,
-	CPU_CR4_LA57 = 1 << 12, CPU_CR4_OSXSAVE = 1 << 18,
-	CPU_EFER_SCE = 1 << 0, CPU_EFER_LME = 1 << 8, CPU_EFER_LMA = 1 << 10, CPU_EFER_NXE = 1 << 11,
-	CPU_RFLAGS_FIXED = 1 << 1, CPU_RFLAGS_TF = 1 << 8, CPU_RFLAGS_IF = 1 << 9,
-	CPU_RFLAGS_RF = 1 << 16,
+	CPU_CR0_PE = 1 << 0,
+	CPU_CR0_MP = 1 << 1,
+	CPU_CR0_EM = 1 << 2,
+	CPU_CR0_TS = 1 << 3,
+	CPU_CR0_ET = 1 << 4,
+	CPU_CR0_NE = 1 << 5,
+	CPU_CR0_WP = 1 << 16,
+	CPU_CR4_PAE = 1 << 5,
+	CPU_CR4_OSFXSR = 1 << 9,
+	CPU_CR4_OSXMMEXCPT = 1 << 10,
+	CPU_CR4_LA57 = 1 << 12,
+	CPU_CR4_OSXSAVE = 1 << 18,
+	CPU_EFER_SCE = 1 << 0,
+	CPU_EFER_LME = 1 << 8,
+	CPU_EFER_LMA = 1 << 10,
+	CPU_EFER_NXE = 1 << 11,
+	CPU_RFLAGS_FIXED = 1 << 1,
+	CPU_RFLAGS_TF = 1 << 8,
+	CPU_RFLAGS_IF = 1 << 9,
+	CPU_RFLAGS_RF = 1 << 16
 };
 #define CPU_CR0_PG 0x80000000u
 
 enum cpu_vector {
-	CPU_VEC_DE = 0, CPU_VEC_DB = 1, CPU_VEC_NMI = 2, CPU_VEC_BP = 3, CPU_VEC_OF = 4,
-	CPU_VEC_BR = 5, CPU_VEC_UD = 6, CPU_VEC_NM = 7, CPU_VEC_DF = 8, CPU_VEC_TS = 10,
-	CPU_VEC_NP = 11, CPU_VEC_SS = 12, CPU_VEC_GP = 13, CPU_VEC_PF = 14, CPU_VEC_MF = 16,
-	CPU_VEC_AC = 17, CPU_VEC_XM = 19,
+	CPU_VEC_DE = 0,
+	CPU_VEC_DB = 1,
+	CPU_VEC_NMI = 2,
+	CPU_VEC_BP = 3,
+	CPU_VEC_OF = 4,
+	CPU_VEC_BR = 5,
+	CPU_VEC_UD = 6,
+	CPU_VEC_NM = 7,
+	CPU_VEC_DF = 8,
+	CPU_VEC_TS = 10,
+	CPU_VEC_NP = 11,
+	CPU_VEC_SS = 12,
+	CPU_VEC_GP = 13,
+	CPU_VEC_PF = 14,
+	CPU_VEC_MF = 16,
+	CPU_VEC_AC = 17,
+	CPU_VEC_XM = 19
 };
 
 /* What nearly every question about a CPU needs; cheap to get on every backend. */

@@ -86,7 +86,8 @@ static int put_result(struct vm *vm, const struct hcall *call, struct vcpu_exit 
 	case HCALL_RET_MINUS1:
 		return gmem_write(&vm->mem, at, &or_minus1, sizeof(or_minus1));
 	case HCALL_RET_TAG:
-		return r < 0 ? put_tag(vm, call, TAG_ERROR, -r32) : put_tag(vm, call, TAG_SUCCESS, 0);
+		return r < 0 ? put_tag(vm, call, TAG_ERROR, -r32)
+			     : put_tag(vm, call, TAG_SUCCESS, 0);
 	case HCALL_RET_DENTS:
 		return put_dents(vm, call, r);
 	case HCALL_RET_IN:
@@ -98,7 +99,8 @@ static int put_result(struct vm *vm, const struct hcall *call, struct vcpu_exit 
 	}
 	if (r >= 0)
 		return 0;
-	vm_stop_set(vm, VM_CRASHED, "%s(0x%llx) at RIP 0x%llx: %s, and this call has no way to tell the guest",
+	vm_stop_set(vm, VM_CRASHED,
+		"%s(0x%llx) at RIP 0x%llx: %s, and this call has no way to tell the guest",
 		call->row->name, (unsigned long long)call->arg, (unsigned long long)call->rip,
 		strerrorname_np((int)-r));
 	return 0;
@@ -115,8 +117,9 @@ static bool answer(struct vm *vm, struct vcpu_exit *exit, const struct hcall_row
 	if (!row->block_len) {
 		memcpy(call->block, &call->arg, sizeof(call->arg));
 	} else if (gmem_read(&vm->mem, call->arg, call->block, row->block_len)) {
-		vm_stop_set(vm, VM_CRASHED, "%s at RIP 0x%llx: parameter block 0x%llx+%u lies outside RAM",
-			row->name, (unsigned long long)call->rip, (unsigned long long)call->arg,
+		vm_stop_set(vm, VM_CRASHED,
+			"%s at RIP 0x%llx: parameter block 0x%llx+%u lies outside RAM", row->name,
+			(unsigned long long)call->rip, (unsigned long long)call->arg,
 			row->block_len);
 		return false;
 	}
@@ -174,7 +177,8 @@ static void emit_data(struct vm *vm, struct hcall *call, enum trace_kind kind, u
 	const void *data, size_t len)
 {
 	if (vm->trace)
-		emit(vm, &(struct trace_event){ kind, .call = call, .addr = addr, .data = data, .len = len });
+		emit(vm, &(struct trace_event){
+				 kind, .call = call, .addr = addr, .data = data, .len = len });
 }
 
 int hcall_read(struct vm *vm, struct hcall *call, uint64_t addr, void *buf, size_t len)
@@ -195,7 +199,8 @@ int hcall_write(struct vm *vm, struct hcall *call, uint64_t addr, const void *bu
 	return r;
 }
 
-ssize_t hcall_read_string(struct vm *vm, struct hcall *call, uint64_t gpa, char buf[HCALL_STRING_MAX])
+ssize_t hcall_read_string(
+	struct vm *vm, struct hcall *call, uint64_t gpa, char buf[HCALL_STRING_MAX])
 {
 	ssize_t n = gmem_read_string(&vm->mem, gpa, buf, HCALL_STRING_MAX);
 
@@ -217,21 +222,23 @@ static int find_piece(struct vm *vm, const struct hcall *call, unsigned access, 
 		return 0;
 	if (len && addr + len - 1 < addr)
 		return -EFAULT; /* wraps: the walk would go on at address 0 */
-	if (backend_paging(vm->cpu, &paging) || paging_walk(&vm->mem, &paging, addr, access, &page, NULL))
+	if (backend_paging(vm->cpu, &paging) ||
+		paging_walk(&vm->mem, &paging, addr, access, &page, NULL))
 		return -EFAULT;
 	*gpa = page.gpa + (addr - page.gva);
 	*n = 0;
 	do { /* neighbours in both spaces join into one piece */
 		*n += page.gva + page.size - (addr + *n);
-	} while (*n < len && *n < PIECE_MAX && !paging_walk(&vm->mem, &paging, addr + *n, access, &page, NULL) &&
+	} while (*n < len && *n < PIECE_MAX &&
+		 !paging_walk(&vm->mem, &paging, addr + *n, access, &page, NULL) &&
 		 page.gpa == *gpa + *n);
 	if (*n > len)
 		*n = len;
 	return 0;
 }
 
-ssize_t hcall_transfer(struct vm *vm, struct hcall *call, uint64_t addr, uint64_t len, bool in, int fd,
-	hcall_io_fn *io)
+ssize_t hcall_transfer(struct vm *vm, struct hcall *call, uint64_t addr, uint64_t len, bool in,
+	int fd, hcall_io_fn *io)
 {
 	unsigned access = in ? PAGING_READ : PAGING_WRITE;
 	uint64_t done = 0, gpa, n;
@@ -251,7 +258,8 @@ ssize_t hcall_transfer(struct vm *vm, struct hcall *call, uint64_t addr, uint64_
 		if (r < 0)
 			return done ? (ssize_t)done : r;
 		if (r > 0)
-			emit_data(vm, call, in ? TRACE_READ : TRACE_WRITE, addr + done, p, (size_t)r);
+			emit_data(
+				vm, call, in ? TRACE_READ : TRACE_WRITE, addr + done, p, (size_t)r);
 		done += (uint64_t)r;
 	} while (done < len && (uint64_t)r == n);
 	return (ssize_t)done;

@@ -44,15 +44,15 @@ enum hcall_ret {
 enum hcall_kind {
 	HCALL_INT,
 	HCALL_FD,
-	HCALL_PATH,       /* GPA of a C string */
+	HCALL_PATH, /* GPA of a C string */
 	HCALL_OPEN_FLAGS,
 	HCALL_MODE,
-	HCALL_DATA_IN,    /* address of bytes the host reads */
-	HCALL_DATA_OUT,   /* address of bytes the host writes */
-	HCALL_DENTS_OUT,  /* address of struct linux_dirent64 records the host writes */
+	HCALL_DATA_IN,   /* address of bytes the host reads */
+	HCALL_DATA_OUT,  /* address of bytes the host writes */
+	HCALL_DENTS_OUT, /* address of struct linux_dirent64 records the host writes */
 	HCALL_LEN,
 	HCALL_WHENCE,
-	HCALL_STAT_OUT,   /* address of a struct uhyve_attr the host fills in */
+	HCALL_STAT_OUT, /* address of a struct uhyve_attr the host fills in */
 	HCALL_STAT_KIND,
 	HCALL_POINTER,
 	HCALL_BYTE,
@@ -112,7 +112,8 @@ uint64_t hcall_field_value(const struct hcall *call, const struct hcall_field *f
 int hcall_read(struct vm *vm, struct hcall *call, uint64_t addr, void *buf, size_t len);
 int hcall_write(struct vm *vm, struct hcall *call, uint64_t addr, const void *buf, size_t len);
 /* A C string at a GPA: its length, -EFAULT, or -ENAMETOOLONG. */
-ssize_t hcall_read_string(struct vm *vm, struct hcall *call, uint64_t gpa, char buf[HCALL_STRING_MAX]);
+ssize_t hcall_read_string(
+	struct vm *vm, struct hcall *call, uint64_t gpa, char buf[HCALL_STRING_MAX]);
 
 /* Does one piece of I/O at a host address: bytes done (less than len ends the transfer) or -errno. */
 typedef ssize_t hcall_io_fn(struct vm *vm, int fd, void *buf, size_t len);
@@ -121,7 +122,7 @@ typedef ssize_t hcall_io_fn(struct vm *vm, int fd, void *buf, size_t len);
  * virtual and its pages are scattered.
  * in: the host reads (TRACE_READ), else it writes. Bytes done, or -errno when none were.
  */
-ssize_t hcall_transfer(struct vm *vm, struct hcall *call, uint64_t addr, uint64_t len, bool in, int fd,
-	hcall_io_fn *io);
+ssize_t hcall_transfer(struct vm *vm, struct hcall *call, uint64_t addr, uint64_t len, bool in,
+	int fd, hcall_io_fn *io);
 
 #endif

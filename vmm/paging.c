@@ -100,7 +100,8 @@ int paging_translate(const struct gmem *m, const struct paging *p, uint64_t gva,
 	return r;
 }
 
-uint64_t paging_read(const struct gmem *m, const struct paging *p, uint64_t gva, void *buf, uint64_t len)
+uint64_t paging_read(
+	const struct gmem *m, const struct paging *p, uint64_t gva, void *buf, uint64_t len)
 {
 	uint64_t done = 0;
 

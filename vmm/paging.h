@@ -22,8 +22,8 @@ enum paging_access {
 };
 
 struct paging_page {
-	uint64_t gva, gpa; /* first byte of the page that holds the address */
-	uint64_t size;     /* 4 KiB, 2 MiB or 1 GiB */
+	uint64_t gva, gpa;               /* first byte of the page that holds the address */
+	uint64_t size;                   /* 4 KiB, 2 MiB or 1 GiB */
 	bool writable, user, executable; /* what the entries grant, CR0.WP and EFER.NXE applied */
 };
 
@@ -38,6 +38,7 @@ int paging_walk(const struct gmem *m, const struct paging *p, uint64_t gva, unsi
 int paging_translate(const struct gmem *m, const struct paging *p, uint64_t gva, uint64_t *gpa);
 
 /* Copies from guest-virtual memory, page by page. Returns the bytes copied before a fault. */
-uint64_t paging_read(const struct gmem *m, const struct paging *p, uint64_t gva, void *buf, uint64_t len);
+uint64_t paging_read(
+	const struct gmem *m, const struct paging *p, uint64_t gva, void *buf, uint64_t len);
 
 #endif

@@ -271,3 +271,19 @@ bool tcg_insn_decode(const uint8_t *p, size_t n, struct tcg_insn *insn)
 	insn->len = (uint8_t)c.at;
 	return c.at <= n && c.at <= TCG_INSN_MAX;
 }
+
+bool tcg_insn_locks_compare(const uint8_t *p, size_t n)
+{
+	bool lock = false;
+	size_t i = 0;
+
+	for (; i < n && (one_byte[p[i]] == 'p' || one_byte[p[i]] == 'r'); i++)
+		lock |= p[i] == TCG_INSN_LOCK;
+	if (!lock || i == n)
+		return false;
+	if (p[i] == 0xa6 || p[i] == 0xa7)
+		return true;
+	if (i + 1 == n || p[i + 1] >= 0xc0)
+		return false;
+	return p[i] == 0x38 || p[i] == 0x39 || (p[i] >= 0x80 && p[i] <= 0x83 && (p[i + 1] >> 3 & 7) == 7);
+}

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TCG_INSN_MAX = 15 };
+enum { TCG_INSN_MAX = 15, TCG_INSN_LOCK = 0xf0 };
 
 enum tcg_insn_kind {
 	TCG_PLAIN,
@@ -51,6 +51,9 @@ struct tcg_insn {
 	bool opsize, addrsize;
 	uint8_t segment; /* the override prefix, 0 when none */
 };
+
+/* A compare of memory that would have a LOCK prefix, which is no instruction either. */
+bool tcg_insn_locks_compare(const uint8_t *p, size_t n);
 
 /* False: not an instruction, or not whole in n bytes. */
 bool tcg_insn_decode(const uint8_t *p, size_t n, struct tcg_insn *insn);

@@ -17,7 +17,8 @@ static void fill_ports(struct vm *vm)
 	const struct guest_abi *abi = vm->abi;
 
 	for (size_t i = 0; i < abi->n_legacy_ports; i++)
-		for (unsigned port = abi->legacy_ports[i].first; port <= abi->legacy_ports[i].last; port++)
+		for (unsigned port = abi->legacy_ports[i].first; port <= abi->legacy_ports[i].last;
+			port++)
 			vm->row_of_port[port] = VM_PORT_LEGACY;
 	for (size_t i = 0; i < abi->n_rows; i++)
 		vm->row_of_port[abi->rows[i].port] = (uint8_t)(i + 1);
@@ -30,7 +31,8 @@ static int create(struct vm *vm, const struct vm_config *config, struct err *err
 
 	r = elf_parse(config->image, config->image_size, &vm->image, err);
 	if (!r)
-		r = abi_find(&vm->image, config->mem_size, &vm->abi, &vm->abi_version, &vm->layout, err);
+		r = abi_find(
+			&vm->image, config->mem_size, &vm->abi, &vm->abi_version, &vm->layout, err);
 	if (r)
 		return r;
 	fill_ports(vm);
@@ -160,17 +162,21 @@ static void stop_for(struct vm *vm, const struct vcpu_exit *exit)
 	case VCPU_KICKED:
 		return vm_stop_set(vm, VM_KICKED, "interrupted");
 	case VCPU_SHUTDOWN:
-		return vm_stop_set(vm, VM_CRASHED, "triple fault at RIP 0x%llx: an exception, and no handler of the guest's that works",
+		return vm_stop_set(vm, VM_CRASHED,
+			"triple fault at RIP 0x%llx: an exception, and no handler of the guest's "
+			"that works",
 			(unsigned long long)exit->rip);
 	case VCPU_HALT:
-		return vm_stop_set(vm, VM_CRASHED, "halted at RIP 0x%llx with nothing that could wake it",
+		return vm_stop_set(vm, VM_CRASHED,
+			"halted at RIP 0x%llx with nothing that could wake it",
 			(unsigned long long)exit->rip);
 	case VCPU_REFUSED:
 		return stop_refused(vm, exit);
 	case VCPU_EXIT_COUNT:
 		break;
 	}
-	vm_stop_set(vm, VM_FAILED, "backend %s: exit %d is not one we know", vm->cpu->ops->name, exit->kind);
+	vm_stop_set(vm, VM_FAILED, "backend %s: exit %d is not one we know", vm->cpu->ops->name,
+		exit->kind);
 }
 
 const struct vm_stop *vm_run(struct vm *vm)
@@ -183,7 +189,8 @@ const struct vm_stop *vm_run(struct vm *vm)
 	} else {
 		r = backend_run(vm->cpu, &vm->exit);
 		if (r)
-			vm_stop_set(vm, VM_FAILED, "backend %s: %s", vm->cpu->ops->name, strerror(-r));
+			vm_stop_set(
+				vm, VM_FAILED, "backend %s: %s", vm->cpu->ops->name, strerror(-r));
 		else if (vm->stop.kind == VM_RUNNING)
 			stop_for(vm, &vm->exit);
 	}

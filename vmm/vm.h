@@ -51,12 +51,12 @@ struct vm_args {
 };
 
 struct vm_config {
-	const char *backend;     /* "auto", "kvm", "tcg" */
-	uint64_t mem_size;       /* bytes, a multiple of 2 MiB */
-	const uint8_t *image;    /* the ELF file in memory; borrowed while the machine lives */
+	const char *backend;  /* "auto", "kvm", "tcg" */
+	uint64_t mem_size;    /* bytes, a multiple of 2 MiB */
+	const uint8_t *image; /* the ELF file in memory; borrowed while the machine lives */
 	size_t image_size;
 	struct vm_args args;
-	struct fileio *files;    /* borrowed */
+	struct fileio *files;     /* borrowed */
 	struct trace_sink *sinks; /* borrowed; NULL: nobody watches */
 	uint64_t boot_time_ns;
 };
@@ -81,8 +81,8 @@ struct vm {
 	uint64_t n_calls;
 	struct vm_stop stop;
 	volatile sig_atomic_t kicked;
-	struct hcall call;          /* the one in progress: dispatch is single-threaded */
-	struct vcpu_exit exit;      /* between runs: an unanswered `in` waits here */
+	struct hcall call;     /* the one in progress: dispatch is single-threaded */
+	struct vcpu_exit exit; /* between runs: an unanswered `in` waits here */
 	uint8_t row_of_port[65536];
 };
 
@@ -115,7 +115,7 @@ void vm_kick(struct vm *vm);
 
 /* For answers: the guest ends itself; the machine cannot go on. */
 void vm_stop_exit(struct vm *vm, int code);
-__attribute__((format(printf, 3, 4))) void vm_stop_set(struct vm *vm, enum vm_stop_kind kind,
-	const char *format, ...);
+__attribute__((format(printf, 3, 4))) void vm_stop_set(
+	struct vm *vm, enum vm_stop_kind kind, const char *format, ...);
 
 #endif
