@@ -267,7 +267,7 @@ static int64_t answer_cmdval(struct vm *vm, struct hcall *call)
 
 /* A row a call, its fields beneath. */
 /* clang-format off */
-#define FIELD(type, member, what)                                                                     \
+#define FIELD(type, member, what) \
 	{ #member, offsetof(struct type, member), sizeof(((struct type *)0)->member), what }
 #define BLOCK_OF(type)   .block_len = sizeof(struct type)
 #define RET(type, member) .ret_at = offsetof(struct type, member)
