@@ -82,6 +82,15 @@ result "strace_reads_like_strace" $? "$(cat "$dir/err")"
 [ ! -s "$dir/err" ] && grep -q '^exit(0) = ?$' "$dir/log"
 result "strace_goes_to_a_file" $? "$(cat "$dir/err")"
 
+mkdir "$dir/m"
+printf 'abc\xe9\n' >"$dir/m/f"
+"$BELLJAR" run --backend tcg --strace="$dir/log" --mount "$dir/m:/m:rw" "$GUESTS/paths.elf" open:/m/f create:/m/n \
+	create,excl:/m/n stat:/m/n lstat:/m/none readdir:/m mkdir:/m/d unlink:/m/n 'open:/m/\xff\x01' \
+	open,wronly+append+nofollow+dsync:/m/f >"$dir/out" 2>"$dir/err"
+sed 's/0x[0-9a-f]\{6,\}/ADDR/g; /^serial_write/d' "$dir/log" >"$dir/lines"
+diff "$dir/lines" "$(dirname "$0")/expect/strace.log" >"$dir/diff"
+result "strace_decodes_every_file_call" $? "$(head -n 20 "$dir/diff")"
+
 "$BELLJAR" run --backend tcg -v "$hello" >"$dir/out" 2>"$dir/err"
 grep -q '^belljar: backend tcg: Unicorn' "$dir/err"
 result "verbose_says_which_backend" $? "$(cat "$dir/err")"
