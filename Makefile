@@ -29,7 +29,7 @@ WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 CPPFLAGS += -D_GNU_SOURCE -DBELLJAR_VERSION='"$(VERSION)"' -I. -Ivmm -Iharness
 CFLAGS   += -std=gnu17 $(WARN) $(flags_$(MODE))
 LDFLAGS  += $(flags_$(MODE))
-LDLIBS   += -lelf -ldw -lunicorn -lfdt -lcapstone -lpthread
+LDLIBS   += -lelf -ldw -lunicorn -lfdt -lpthread
 
 vmm_src     := $(wildcard vmm/*.c)
 harness_src := $(filter-out harness/main.c,$(wildcard harness/*.c))

@@ -48,12 +48,25 @@ static void keeps_only_the_bits_a_register_has(void)
 	static const struct {
 		uint32_t offset, written, read;
 	} rows[] = {
-		{ LAPIC_ID, ~0u, 0xff000000 }, { LAPIC_VERSION, ~0u, 0x50014 }, { LAPIC_TPR, ~0u, 0xff },
-		{ LAPIC_LDR, ~0u, 0xff000000 }, { LAPIC_DFR, 0, 0x0fffffff }, { LAPIC_SVR, ~0u, 0x3ff },
-		{ LAPIC_LVT_TIMER, ~0u, 0x310ff }, { LAPIC_TIMER_DIVIDE, ~0u, 0xb }, { LAPIC_ISR, ~0u, 0 },
-		{ LAPIC_IRR + 0x10, ~0u, 0 }, { LAPIC_EOI, ~0u, 0 }, { 0x3f0, ~0u, 0 }, { 0, ~0u, 0 },
-		{ 0x400, ~0u, 0 }, { 0xff0, ~0u, 0 }, { LAPIC_SVR + 4, ~0u, 0 }, { LAPIC_TPR + 1, ~0u, 0 },
-		{ LAPIC_PAGE_SIZE, ~0u, 0 }, { ~0u - 15, ~0u, 0 },
+		{ LAPIC_ID, ~0u, 0xff000000 },
+		{ LAPIC_VERSION, ~0u, 0x50014 },
+		{ LAPIC_TPR, ~0u, 0xff },
+		{ LAPIC_LDR, ~0u, 0xff000000 },
+		{ LAPIC_DFR, 0, 0x0fffffff },
+		{ LAPIC_SVR, ~0u, 0x3ff },
+		{ LAPIC_LVT_TIMER, ~0u, 0x310ff },
+		{ LAPIC_TIMER_DIVIDE, ~0u, 0xb },
+		{ LAPIC_ISR, ~0u, 0 },
+		{ LAPIC_IRR + 0x10, ~0u, 0 },
+		{ LAPIC_EOI, ~0u, 0 },
+		{ 0x3f0, ~0u, 0 },
+		{ 0, ~0u, 0 },
+		{ 0x400, ~0u, 0 },
+		{ 0xff0, ~0u, 0 },
+		{ LAPIC_SVR + 4, ~0u, 0 },
+		{ LAPIC_TPR + 1, ~0u, 0 },
+		{ LAPIC_PAGE_SIZE, ~0u, 0 },
+		{ ~0u - 15, ~0u, 0 },
 	};
 	struct lapic l;
 
@@ -124,11 +137,8 @@ static void sends_only_to_itself(void)
 		uint32_t high, low;
 		int pending;
 	} rows[] = {
-		{ 0, VECTOR, VECTOR },
-		{ 0xff000000, VECTOR, VECTOR },
-		{ 1u << 24, VECTOR, -1 },
-		{ 1u << 24, 1 << 18 | VECTOR, VECTOR },
-		{ 0, 2 << 18 | VECTOR, VECTOR },
+		{ 0, VECTOR, VECTOR }, { 0xff000000, VECTOR, VECTOR }, { 1u << 24, VECTOR, -1 },
+		{ 1u << 24, 1 << 18 | VECTOR, VECTOR }, { 0, 2 << 18 | VECTOR, VECTOR },
 		{ 0, 3 << 18 | VECTOR, -1 },     /* all but itself */
 		{ 0, 1 << 18 | 5 << 8 | 0, -1 }, /* INIT */
 		{ 0, 1 << 18 | 15, -1 },         /* no such vector */
@@ -146,7 +156,8 @@ static void sends_only_to_itself(void)
 	CU_ASSERT_EQUAL(lapic_read(&l, LAPIC_ESR, 0), 0);
 }
 
-static void start_timer(struct lapic *l, uint32_t lvt, uint32_t divide, uint32_t count, uint64_t now)
+static void start_timer(
+	struct lapic *l, uint32_t lvt, uint32_t divide, uint32_t count, uint64_t now)
 {
 	enabled(l);
 	lapic_write(l, LAPIC_TIMER_DIVIDE, divide, now);
@@ -259,7 +270,8 @@ static void takes_the_longest_count(void)
 static const struct unit_case cases[] = {
 	{ "starts_disabled_and_masked", starts_disabled_and_masked },
 	{ "keeps_only_the_bits_a_register_has", keeps_only_the_bits_a_register_has },
-	{ "gives_the_highest_first_and_waits_for_the_end", gives_the_highest_first_and_waits_for_the_end },
+	{ "gives_the_highest_first_and_waits_for_the_end",
+		gives_the_highest_first_and_waits_for_the_end },
 	{ "shows_requests_and_service_bit_by_bit", shows_requests_and_service_bit_by_bit },
 	{ "holds_back_what_the_task_priority_covers", holds_back_what_the_task_priority_covers },
 	{ "sends_only_to_itself", sends_only_to_itself },

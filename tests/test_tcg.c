@@ -143,7 +143,9 @@ static void write_tables(struct guest *g)
 
 static void start_with(struct guest *g, const uint8_t *code, size_t len, bool irqchip)
 {
-	struct backend_config config = { .mem = &g->mem, .port = on_port, .ctx = g, .irqchip = irqchip };
+	struct backend_config config = {
+		.mem = &g->mem, .port = on_port, .ctx = g, .irqchip = irqchip
+	};
 	struct err err = { "" };
 
 	*g = (struct guest){ .answer = true };
@@ -163,8 +165,9 @@ static void start_with(struct guest *g, const uint8_t *code, size_t len, bool ir
 	g->state.efer |= CPU_EFER_NXE;
 	g->state.gdt = (struct cpu_table){ .base = GDT, .limit = 39 };
 	g->state.idt = (struct cpu_table){ .base = IDT, .limit = VECTORS * 16 - 1 };
-	g->state.seg[CPU_TR] = (struct cpu_seg){ .base = TSS, .limit = 103, .selector = 0x28,
-		.attr = 11 | CPU_SEG_P };
+	g->state.seg[CPU_TR] = (struct cpu_seg){
+		.base = TSS, .limit = 103, .selector = 0x28, .attr = 11 | CPU_SEG_P
+	};
 }
 
 static void start(struct guest *g, const uint8_t *code, size_t len)
@@ -370,7 +373,8 @@ GUEST(far_code, "mov $0x40000ffd, %eax\n jmp *%rax\n");
 
 static void faults_on_fetches_where_they_begin(void)
 {
-	static const uint8_t ret = 0xc3, ahead[] = { 0xff, 0xc0, 0xb8 }; /* inc %eax; mov $...: cut off */
+	static const uint8_t ret = 0xc3,
+			     ahead[] = { 0xff, 0xc0, 0xb8 }; /* inc %eax; mov $...: cut off */
 	struct guest g;
 
 	start(&g, BYTES(no_exec));
@@ -393,7 +397,8 @@ static void faults_on_fetches_where_they_begin(void)
 }
 
 GUEST(again, "movq $0, 0x200000\n mov $3, %ecx\n 1: xor %edx, %edx\n again_a: div %edx\n"
-	     "again_b: mov 0x40000000, %rax\n movabs $0x8000000000000000, %rbx\n again_c: mov (%rbx), %rax\n"
+	     "again_b: mov 0x40000000, %rax\n movabs $0x8000000000000000, %rbx\n again_c: mov "
+	     "(%rbx), %rax\n"
 	     "dec %ecx\n jnz 1b\n hlt\n"
 	     "again_divide: incq 0x200000\n addq $2, (%rsp)\n iretq\n"
 	     "again_page: incq 0x200000\n addq $8, 8(%rsp)\n add $8, %rsp\n iretq\n"
@@ -466,12 +471,14 @@ static void ends_in_double_and_triple_faults(void)
 }
 
 /* To CPL 3 by iretq; there a page of the kernel's, a privileged instruction, a system call. */
-GUEST(user, "push $0x1b\n push $0x200800\n push $0x202\n push $0x23\n lea 1f(%rip), %rax\n push %rax\n"
-	    "iretq\n 1: mov %cs, %r8d\n user_a: mov 0x40000000, %rax\n user_b: cli\n user_c: syscall\n"
-	    "user_d: int $0x41\n user_e: hlt\n"
-	    "user_skip: mov %cs, %r9d\n mov %rsp, %r10\n mov (%rsp), %r11\n add $8, %rsp\n"
-	    "add %rdi, (%rsp)\n iretq\n"
-	    "user_kernel: mov %rcx, %r12\n mov %r11, %r13\n mov %cs, %r14d\n mov %ss, %r15d\n sysretq\n");
+GUEST(user,
+	"push $0x1b\n push $0x200800\n push $0x202\n push $0x23\n lea 1f(%rip), %rax\n push %rax\n"
+	"iretq\n 1: mov %cs, %r8d\n user_a: mov 0x40000000, %rax\n user_b: cli\n user_c: syscall\n"
+	"user_d: int $0x41\n user_e: hlt\n"
+	"user_skip: mov %cs, %r9d\n mov %rsp, %r10\n mov (%rsp), %r11\n add $8, %rsp\n"
+	"add %rdi, (%rsp)\n iretq\n"
+	"user_kernel: mov %rcx, %r12\n mov %r11, %r13\n mov %cs, %r14d\n mov %ss, %r15d\n "
+	"sysretq\n");
 LABEL(user, a);
 LABEL(user, b);
 LABEL(user, d);
@@ -544,24 +551,45 @@ static void knows_how_long_instructions_are(void)
 		const char *bytes;
 		uint8_t n, len, kind;
 	} rows[] = {
-		{ "\x90", 1, 1, TCG_PLAIN }, { "\xef", 1, 1, TCG_OUT }, { "\xe5\x70", 2, 2, TCG_IN },
-		{ "\x66\xef", 2, 2, TCG_OUT }, { "\x6e", 1, 1, TCG_STRING_IO }, { "\x0f\x31", 2, 2, TCG_RDTSC },
-		{ "\x0f\x01\xf9", 3, 3, TCG_RDTSCP }, { "\x0f\x01\x38", 3, 3, TCG_INVLPG },
-		{ "\x0f\x01\xf8", 3, 3, TCG_PLAIN }, { "\xf3\x48\xab", 3, 3, TCG_REPEAT },
-		{ "\x48\xab", 2, 2, TCG_PLAIN }, { "\x0f\x22\xd8", 3, 3, TCG_MOV_CR },
-		{ "\x0f\x22\x18\xff", 4, 3, TCG_MOV_CR }, { "\xfb", 1, 1, TCG_SHADOW },
-		{ "\x8e\xd0", 2, 2, TCG_SHADOW }, { "\x8e\xd8", 2, 2, TCG_PLAIN },
-		{ "\x48\xb8\1\2\3\4\5\6\7\10", 10, 10, TCG_PLAIN }, { "\x66\xb8\1\2", 4, 4, TCG_PLAIN },
-		{ "\x48\xa1\1\2\3\4\5\6\7\10", 10, 10, TCG_PLAIN }, { "\x67\xa1\1\2\3\4", 6, 6, TCG_PLAIN },
-		{ "\xf6\x05\1\2\3\4\5", 7, 7, TCG_PLAIN }, { "\xf6\x15\1\2\3\4", 6, 6, TCG_PLAIN },
-		{ "\xf7\xc0\1\2\3\4", 6, 6, TCG_PLAIN }, { "\xf7\xd8", 2, 2, TCG_PLAIN },
-		{ "\x8b\x04\x25\1\2\3\4", 7, 7, TCG_PLAIN }, { "\x8b\x44\x24\1", 4, 4, TCG_PLAIN },
-		{ "\xc8\1\2\3", 4, 4, TCG_PLAIN }, { "\x66\xe8\1\2", 4, 4, TCG_PLAIN },
-		{ "\x0f\x3a\x0f\xc1\4", 5, 5, TCG_PLAIN }, { "\x0f\x38\x00\xc1", 4, 4, TCG_PLAIN },
-		{ "\xc4\xe2\x78\xf2\xc1", 5, 5, TCG_PLAIN }, { "\xc5\xf8\x77", 3, 3, TCG_PLAIN },
+		{ "\x90", 1, 1, TCG_PLAIN },
+		{ "\xef", 1, 1, TCG_OUT },
+		{ "\xe5\x70", 2, 2, TCG_IN },
+		{ "\x66\xef", 2, 2, TCG_OUT },
+		{ "\x6e", 1, 1, TCG_STRING_IO },
+		{ "\x0f\x31", 2, 2, TCG_RDTSC },
+		{ "\x0f\x01\xf9", 3, 3, TCG_RDTSCP },
+		{ "\x0f\x01\x38", 3, 3, TCG_INVLPG },
+		{ "\x0f\x01\xf8", 3, 3, TCG_PLAIN },
+		{ "\xf3\x48\xab", 3, 3, TCG_REPEAT },
+		{ "\x48\xab", 2, 2, TCG_PLAIN },
+		{ "\x0f\x22\xd8", 3, 3, TCG_MOV_CR },
+		{ "\x0f\x22\x18\xff", 4, 3, TCG_MOV_CR },
+		{ "\xfb", 1, 1, TCG_SHADOW },
+		{ "\x8e\xd0", 2, 2, TCG_SHADOW },
+		{ "\x8e\xd8", 2, 2, TCG_PLAIN },
+		{ "\x48\xb8\1\2\3\4\5\6\7\10", 10, 10, TCG_PLAIN },
+		{ "\x66\xb8\1\2", 4, 4, TCG_PLAIN },
+		{ "\x48\xa1\1\2\3\4\5\6\7\10", 10, 10, TCG_PLAIN },
+		{ "\x67\xa1\1\2\3\4", 6, 6, TCG_PLAIN },
+		{ "\xf6\x05\1\2\3\4\5", 7, 7, TCG_PLAIN },
+		{ "\xf6\x15\1\2\3\4", 6, 6, TCG_PLAIN },
+		{ "\xf7\xc0\1\2\3\4", 6, 6, TCG_PLAIN },
+		{ "\xf7\xd8", 2, 2, TCG_PLAIN },
+		{ "\x8b\x04\x25\1\2\3\4", 7, 7, TCG_PLAIN },
+		{ "\x8b\x44\x24\1", 4, 4, TCG_PLAIN },
+		{ "\xc8\1\2\3", 4, 4, TCG_PLAIN },
+		{ "\x66\xe8\1\2", 4, 4, TCG_CALL },
+		{ "\x0f\x3a\x0f\xc1\4", 5, 5, TCG_PLAIN },
+		{ "\x0f\x38\x00\xc1", 4, 4, TCG_PLAIN },
+		{ "\xc4\xe2\x78\xf2\xc1", 5, 5, TCG_PLAIN },
+		{ "\xc5\xf8\x77", 3, 3, TCG_PLAIN },
 		/* not instructions, or not whole */
-		{ "\x06", 1, 0, 0 }, { "\x48", 1, 0, 0 }, { "\xe8\1\2\3", 4, 0, 0 }, { "\x8b\x04", 2, 0, 0 },
-		{ "", 0, 0, 0 }, { "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x90", 16, 0, 0 },
+		{ "\x06", 1, 0, 0 },
+		{ "\x48", 1, 0, 0 },
+		{ "\xe8\1\2\3", 4, 0, 0 },
+		{ "\x8b\x04", 2, 0, 0 },
+		{ "", 0, 0, 0 },
+		{ "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x90", 16, 0, 0 },
 	};
 	struct tcg_insn insn;
 
@@ -574,10 +602,38 @@ static void knows_how_long_instructions_are(void)
 	}
 }
 
-GUEST(msrs, "mov $0x1234, %ecx\n msrs_a: rdmsr\n hlt\n msrs_b: mov $0x808, %ecx\n msrs_c: wrmsr\n hlt\n"
-	    "msrs_d: mov $0x1b, %ecx\n rdmsr\n or $0x400, %eax\n msrs_e: wrmsr\n hlt\n"
-	    "msrs_f: mov $0xc0000100, %ecx\n mov $0x80000000, %edx\n msrs_g: wrmsr\n hlt\n"
-	    "msrs_h: xor %ecx, %ecx\n msrs_i: xgetbv\n hlt\n msrs_j: rdrand %eax\n hlt\n");
+/* The emulator would abort on these, and must not on what only looks like them. */
+GUEST(locked, "mov $0x200000, %edi\n mov %edi, %esi\n xor %ecx, %ecx\n cmp %edi, %esi\n"
+	      ".byte 0x75, 0xf0\n cmpsb\n mov $0xa6f0, %eax\n lock incl (%rdi)\n"
+	      "locked_a: .byte 0xf0, 0xa6\n hlt\n"
+	      "locked_b: .byte 0x66, 0xf0, 0x48, 0x39, 0x07\n hlt\n"
+	      "locked_c: .byte 0xf0, 0x83, 0x3f, 1\n hlt");
+LABEL(locked, a);
+LABEL(locked, b);
+LABEL(locked, c);
+
+static void survives_a_locked_compare(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(locked));
+	expect_fault(&g, CPU_VEC_UD, AT(locked, a), NO_ERROR);
+	CU_ASSERT_EQUAL(g.seen_icount, 8 + 2);
+	CU_ASSERT_EQUAL(read64(&g, DATA), 1ull << 8);
+	g.state.regs.rip = AT(locked, b);
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	expect_fault(&g, CPU_VEC_UD, AT(locked, b), NO_ERROR);
+	g.state.regs.rip = AT(locked, c);
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	expect_fault(&g, CPU_VEC_UD, AT(locked, c), NO_ERROR);
+	finish(&g);
+}
+
+GUEST(msrs,
+	"mov $0x1234, %ecx\n msrs_a: rdmsr\n hlt\n msrs_b: mov $0x808, %ecx\n msrs_c: wrmsr\n hlt\n"
+	"msrs_d: mov $0x1b, %ecx\n rdmsr\n or $0x400, %eax\n msrs_e: wrmsr\n hlt\n"
+	"msrs_f: mov $0xc0000100, %ecx\n mov $0x80000000, %edx\n msrs_g: wrmsr\n hlt\n"
+	"msrs_h: xor %ecx, %ecx\n msrs_i: xgetbv\n hlt\n msrs_j: rdrand %eax\n hlt\n");
 LABEL(msrs, a);
 LABEL(msrs, b);
 LABEL(msrs, c);
@@ -608,17 +664,21 @@ static void refuses_registers_that_do_not_exist(void)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		g.state.regs.rip = rows[i].from;
 		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
-		expect_fault(&g, rows[i].vector, rows[i].at, rows[i].vector == CPU_VEC_GP ? 0 : NO_ERROR);
+		expect_fault(&g, rows[i].vector, rows[i].at,
+			rows[i].vector == CPU_VEC_GP ? 0 : NO_ERROR);
 	}
 	finish(&g);
 }
 
-GUEST(written, "mov %cr0, %rax\n or $0x40000, %rax\n mov %rax, %cr0\n mov %cr0, %r8\n"
-	       "mov %cr4, %rax\n or $0x484, %rax\n mov %rax, %cr4\n mov %cr4, %r9\n"
-	       "mov $0xc0000080, %ecx\n rdmsr\n or $1, %eax\n wrmsr\n rdmsr\n mov %rax, %r10\n"
-	       "mov $0x123400, %eax\n mov %rax, %dr0\n mov %dr0, %r11\n mov $0xe0000, %eax\n mov %rax, %dr7\n"
-	       "mov $5, %eax\n mov %rax, %cr8\n mov %cr8, %r12\n mov $0x277, %ecx\n mov $0x01040506, %eax\n"
-	       "mov $0x00070106, %edx\n wrmsr\n swapgs\n mov $0x18, %eax\n mov %eax, %fs\n clts\n hlt");
+GUEST(written,
+	"mov %cr0, %rax\n or $0x40000, %rax\n mov %rax, %cr0\n mov %cr0, %r8\n"
+	"mov %cr4, %rax\n or $0x484, %rax\n mov %rax, %cr4\n mov %cr4, %r9\n"
+	"mov $0xc0000080, %ecx\n rdmsr\n or $1, %eax\n wrmsr\n rdmsr\n mov %rax, %r10\n"
+	"mov $0x123400, %eax\n mov %rax, %dr0\n mov %dr0, %r11\n mov $0xe0000, %eax\n mov %rax, "
+	"%dr7\n"
+	"mov $5, %eax\n mov %rax, %cr8\n mov %cr8, %r12\n mov $0x277, %ecx\n mov $0x01040506, "
+	"%eax\n"
+	"mov $0x00070106, %edx\n wrmsr\n swapgs\n mov $0x18, %eax\n mov %eax, %fs\n clts\n hlt");
 
 static void gives_back_what_the_guest_wrote(void)
 {
@@ -647,15 +707,18 @@ static void gives_back_what_the_guest_wrote(void)
 	CU_ASSERT_EQUAL(s.seg[CPU_GS].base, 0x2000);
 	CU_ASSERT_EQUAL(s.kernel_gs_base, 0x1000);
 	CU_ASSERT_EQUAL(s.seg[CPU_FS].selector, 0x18);
-	CU_ASSERT_EQUAL(s.seg[CPU_FS].attr, 3 | CPU_SEG_S | 3 << CPU_SEG_DPL_SHIFT | CPU_SEG_P | CPU_SEG_DB | CPU_SEG_G);
+	CU_ASSERT_EQUAL(s.seg[CPU_FS].attr,
+		3 | CPU_SEG_S | 3 << CPU_SEG_DPL_SHIFT | CPU_SEG_P | CPU_SEG_DB | CPU_SEG_G);
 	CU_ASSERT_EQUAL(s.seg[CPU_CS].attr, g.state.seg[CPU_CS].attr);
 	CU_ASSERT_EQUAL(memcmp(&s.seg[CPU_TR], &g.state.seg[CPU_TR], sizeof(s.seg[CPU_TR])), 0);
 	finish(&g);
 }
 
-GUEST(identify, "mov $1, %eax\n cpuid\n mov %ecx, %r8d\n mov %edx, %r9d\n mov $0x80000001, %eax\n cpuid\n"
-		"mov %edx, %r10d\n mov $0x16, %eax\n cpuid\n mov %eax, %r11d\n mov $0x80000000, %eax\n cpuid\n"
-		"mov %eax, %r12d\n hlt");
+GUEST(identify,
+	"mov $1, %eax\n cpuid\n mov %ecx, %r8d\n mov %edx, %r9d\n mov $0x80000001, %eax\n cpuid\n"
+	"mov %edx, %r10d\n mov $0x16, %eax\n cpuid\n mov %eax, %r11d\n mov $0x80000000, %eax\n "
+	"cpuid\n"
+	"mov %eax, %r12d\n hlt");
 
 static void shows_only_features_it_has(void)
 {
@@ -666,7 +729,9 @@ static void shows_only_features_it_has(void)
 	run_to(&g, VCPU_HALT);
 	r = regs_of(&g);
 	/* not x2APIC, TSC-deadline, XSAVE, AVX, POPCNT, RDRAND; but the hypervisor bit */
-	CU_ASSERT_EQUAL(r.gpr[CPU_R8] & (1u << 21 | 1 << 24 | 1 << 26 | 1 << 27 | 1 << 28 | 1 << 23 | 1 << 30), 0);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R8] & (1u << 21 | 1 << 24 | 1 << 26 | 1 << 27 | 1 << 28 |
+						1 << 23 | 1 << 30),
+		0);
 	CU_ASSERT_EQUAL(r.gpr[CPU_R8] >> 31, 1);
 	CU_ASSERT_EQUAL(r.gpr[CPU_R9] >> 9 & 1, 0); /* no APIC without irqchip */
 	CU_ASSERT_EQUAL(tcg_cpuid(1, 0, true).edx >> 9 & 1, 1);
@@ -679,7 +744,8 @@ static void shows_only_features_it_has(void)
 /* ---- counting and time ---- */
 
 GUEST(middle, "mov $0x1100, %edx\n mov $5, %eax\n sub $6, %eax\n middle_a: out %eax, %dx\n"
-	      "xor %eax, %eax\n middle_b: in %dx, %eax\n add $1, %eax\n middle_c: out %eax, %dx\n nop\n hlt");
+	      "xor %eax, %eax\n middle_b: in %dx, %eax\n add $1, %eax\n middle_c: out %eax, %dx\n "
+	      "nop\n hlt");
 LABEL(middle, a);
 LABEL(middle, b);
 LABEL(middle, c);
@@ -721,8 +787,9 @@ static void knows_everything_in_the_middle_of_a_block(void)
 	finish(&g);
 }
 
-GUEST(strings, "mov $0x200000, %edi\n mov $1000, %ecx\n mov $7, %eax\n rep stosb\n"
-	       "mov $0x200000, %edi\n mov $1000, %ecx\n mov $8, %al\n repne scasb\n rep stosb\n hlt");
+GUEST(strings,
+	"mov $0x200000, %edi\n mov $1000, %ecx\n mov $7, %eax\n rep stosb\n"
+	"mov $0x200000, %edi\n mov $1000, %ecx\n mov $8, %al\n repne scasb\n rep stosb\n hlt");
 
 static void counts_a_repeated_instruction_once(void)
 {
@@ -738,7 +805,8 @@ static void counts_a_repeated_instruction_once(void)
 }
 
 GUEST(time, "rdtsc\n mov %eax, %r8d\n nop\n nop\n rdtscp\n mov %eax, %r9d\n mov %ecx, %r10d\n"
-	    "mov $5, %edx\n xor %eax, %eax\n mov $0x10, %ecx\n wrmsr\n rdtsc\n mov %rdx, %r11\n mov %eax, %r12d\n hlt");
+	    "mov $5, %edx\n xor %eax, %eax\n mov $0x10, %ecx\n wrmsr\n rdtsc\n mov %rdx, %r11\n "
+	    "mov %eax, %r12d\n hlt");
 
 static void makes_time_of_instructions(void)
 {
@@ -804,7 +872,8 @@ static void compare_run_and_steps(struct guest *g, uint64_t *steps)
 GUEST(flags, "mov $100, %ecx\n 1: pushfq\n pop %rax\n xor %rax, %rbx\n rol %rbx\n pushf\n pop %dx\n"
 	     "add %dx, %bx\n push %rbx\n andq $0xcd5, (%rsp)\n popfq\n adc %rbx, %rbx\n rdtsc\n"
 	     "add %rax, %rsi\n lahf\n add %rax, %rbx\n cpuid\n mov $0x1100, %edx\n out %eax, %dx\n"
-	     "in %dx, %eax\n int $0x42\n dec %r15d\n mov %rsi, %rdi\n and $0xff, %edi\n add $0x200000, %edi\n"
+	     "in %dx, %eax\n int $0x42\n dec %r15d\n mov %rsi, %rdi\n and $0xff, %edi\n add "
+	     "$0x200000, %edi\n"
 	     "mov $5, %ecx\n rep stosb\n cmp $-100, %r15d\n jne 1b\n hlt\n"
 	     "flags_handler: add 16(%rsp), %rbx\n iretq");
 LABEL(flags, handler);
@@ -822,13 +891,16 @@ static void runs_the_same_in_steps(void)
 }
 
 /* A periodic timer interrupts odd code; its handler mixes the TSC and the interrupted RIP in. */
-GUEST(timed, "mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $0xb, 0x3e0(%rbx)\n"
-	     "movl $0x2007b, 0x320(%rbx)\n movl $777, 0x380(%rbx)\n xor %r8d, %r8d\n xor %r9d, %r9d\n"
-	     "mov $2000, %ecx\n sti\n 1: add %rcx, %rax\n imul $3, %rax\n cli\n rol %rax\n xor %rcx, %rax\n sti\n"
-	     "push %rcx\n mov $0x200000, %edi\n mov $20, %ecx\n rep stosl\n pop %rcx\n loop 1b\n"
-	     "mov 0x390(%rbx), %r10d\n hlt\n mov 0x390(%rbx), %r11d\n rdtsc\n cli\n hlt\n"
-	     "timed_handler: push %rax\n push %rdx\n rdtsc\n rol %r8\n add %rax, %r8\n xor 16(%rsp), %r8\n"
-	     "inc %r9\n movl $0, 0xb0(%rbx)\n pop %rdx\n pop %rax\n iretq");
+GUEST(timed,
+	"mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $0xb, 0x3e0(%rbx)\n"
+	"movl $0x2007b, 0x320(%rbx)\n movl $777, 0x380(%rbx)\n xor %r8d, %r8d\n xor %r9d, %r9d\n"
+	"mov $2000, %ecx\n sti\n 1: add %rcx, %rax\n imul $3, %rax\n cli\n rol %rax\n xor %rcx, "
+	"%rax\n sti\n"
+	"push %rcx\n mov $0x200000, %edi\n mov $20, %ecx\n rep stosl\n pop %rcx\n loop 1b\n"
+	"mov 0x390(%rbx), %r10d\n hlt\n mov 0x390(%rbx), %r11d\n rdtsc\n cli\n hlt\n"
+	"timed_handler: push %rax\n push %rdx\n rdtsc\n rol %r8\n add %rax, %r8\n xor 16(%rsp), "
+	"%r8\n"
+	"inc %r9\n movl $0, 0xb0(%rbx)\n pop %rdx\n pop %rax\n iretq");
 LABEL(timed, handler);
 
 static void interrupts_come_at_exact_instructions(void)
@@ -843,9 +915,11 @@ static void interrupts_come_at_exact_instructions(void)
 	finish(&g);
 }
 
-GUEST(sleeper, "mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $2, 0x3e0(%rbx)\n"
-	       "movl $0x7b, 0x320(%rbx)\n movl $1000000, 0x380(%rbx)\n rdtsc\n mov %rax, %r8\n sti\n hlt\n"
-	       "sleeper_a: rdtsc\n mov %rax, %r9\n hlt\n sleeper_handler: mov (%rsp), %r10\n movl $0, 0xb0(%rbx)\n iretq");
+GUEST(sleeper,
+	"mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $2, 0x3e0(%rbx)\n"
+	"movl $0x7b, 0x320(%rbx)\n movl $1000000, 0x380(%rbx)\n rdtsc\n mov %rax, %r8\n sti\n hlt\n"
+	"sleeper_a: rdtsc\n mov %rax, %r9\n hlt\n sleeper_handler: mov (%rsp), %r10\n movl $0, "
+	"0xb0(%rbx)\n iretq");
 LABEL(sleeper, a);
 LABEL(sleeper, handler);
 
@@ -868,9 +942,10 @@ static void sleeps_at_once(void)
 /* ---- code ---- */
 
 /* Code runs at FAR and is written through the identity map, and the other way round. */
-GUEST(alias, "mov $0x40000000, %r8d\n mov $0x400000, %r9d\n mov $20, %ecx\n xor %ebx, %ebx\n"
-	     "1: incl 1(%r9)\n call *%r8\n add %eax, %ebx\n incl 1(%r8)\n call *%r9\n add %eax, %ebx\n"
-	     "loop 1b\n hlt");
+GUEST(alias,
+	"mov $0x40000000, %r8d\n mov $0x400000, %r9d\n mov $20, %ecx\n xor %ebx, %ebx\n"
+	"1: incl 1(%r9)\n call *%r8\n add %eax, %ebx\n incl 1(%r8)\n call *%r9\n add %eax, %ebx\n"
+	"loop 1b\n hlt");
 
 static void notices_code_written_through_another_address(void)
 {
@@ -885,8 +960,9 @@ static void notices_code_written_through_another_address(void)
 	finish(&g);
 }
 
-GUEST(self, "mov $10, %ecx\n xor %ebx, %ebx\n 1: incb 3f+1(%rip)\n 3: mov $0, %eax\n add %eax, %ebx\n"
-	    "dec %ecx\n jnz 1b\n hlt");
+GUEST(self,
+	"mov $10, %ecx\n xor %ebx, %ebx\n 1: incb 3f+1(%rip)\n 3: mov $0, %eax\n add %eax, %ebx\n"
+	"dec %ecx\n jnz 1b\n hlt");
 
 static void counts_code_that_changes_itself(void)
 {
@@ -922,9 +998,10 @@ static void runs_code_full_of_port_accesses(void)
 
 /* ---- debugging ---- */
 
-GUEST(watched, "mov $0x200000, %ebx\n incq 8(%rbx)\n watched_a: mov (%rbx), %rax\n mov %rax, 0x10(%rbx)\n"
-	       "lea 0x18(%rbx), %rsp\n push %rax\n watched_b: mov %rbx, %rsi\n lea 8(%rbx), %edi\n movsq\n"
-	       "watched_c: movups %xmm0, 4(%rbx)\n watched_d: nop\n hlt");
+GUEST(watched,
+	"mov $0x200000, %ebx\n incq 8(%rbx)\n watched_a: mov (%rbx), %rax\n mov %rax, 0x10(%rbx)\n"
+	"lea 0x18(%rbx), %rsp\n push %rax\n watched_b: mov %rbx, %rsi\n lea 8(%rbx), %edi\n movsq\n"
+	"watched_c: movups %xmm0, 4(%rbx)\n watched_d: nop\n hlt");
 LABEL(watched, a);
 LABEL(watched, b);
 LABEL(watched, c);
@@ -937,7 +1014,8 @@ static void watches_a_page_in_use(void)
 		{ .gva = DATA + 0x10, .len = 4, .on_write = true },
 	};
 	const struct vcpu_debug d = { .watches = rows, .n_watches = 2 };
-	const uint64_t rips[] = { AT(watched, a), AT(watched, b) - 6, AT(watched, b), AT(watched, c), AT(watched, d) };
+	const uint64_t rips[] = { AT(watched, a), AT(watched, b) - 6, AT(watched, b),
+		AT(watched, c), AT(watched, d) };
 	const uint64_t addrs[] = { DATA + 8, DATA + 0x10, DATA + 0x10, DATA + 8, DATA + 0x10 };
 	struct guest g;
 
@@ -1057,6 +1135,7 @@ static const struct unit_case cases[] = {
 	{ "goes_to_user_mode_and_back", goes_to_user_mode_and_back },
 	{ "makes_system_calls", makes_system_calls },
 	{ "knows_how_long_instructions_are", knows_how_long_instructions_are },
+	{ "survives_a_locked_compare", survives_a_locked_compare },
 	{ "refuses_registers_that_do_not_exist", refuses_registers_that_do_not_exist },
 	{ "gives_back_what_the_guest_wrote", gives_back_what_the_guest_wrote },
 	{ "shows_only_features_it_has", shows_only_features_it_has },
@@ -1066,7 +1145,8 @@ static const struct unit_case cases[] = {
 	{ "runs_the_same_in_steps", runs_the_same_in_steps },
 	{ "interrupts_come_at_exact_instructions", interrupts_come_at_exact_instructions },
 	{ "sleeps_at_once", sleeps_at_once },
-	{ "notices_code_written_through_another_address", notices_code_written_through_another_address },
+	{ "notices_code_written_through_another_address",
+		notices_code_written_through_another_address },
 	{ "counts_code_that_changes_itself", counts_code_that_changes_itself },
 	{ "runs_code_full_of_port_accesses", runs_code_full_of_port_accesses },
 	{ "watches_a_page_in_use", watches_a_page_in_use },

@@ -4,16 +4,16 @@
  * includes unicorn.h. Knows no calls and no ABI.
  *
  * How memory works. Unicorn walks page tables for permissions, but then takes the virtual address
- * for the physical one. So its address space is made to be the guest-virtual one: regions[] map runs
- * of guest RAM where the guest's tables put them, and the page tables Unicorn walks are ours
+ * for the physical one. So its address space is made to be the guest-virtual one: regions[] map
+ * runs of guest RAM where the guest's tables put them, and the page tables Unicorn walks are ours
  * (tcg_shadow.h), kept in a window of that address space and filled from the guest's own one page
- * fault at a time. Whatever makes a fault in them comes with exact registers and without side
- * effects; what the guest's tables do not grant goes on to the guest. Presence is the shadow's
- * business alone; a region may cover more than the guest has mapped. A page that must be watched
- * (devices, watchpoints) stays absent, and an instruction that touches it runs alone in a "glimpse".
+ * fault at a time. What faults in them does so with exact registers and without side effects; what
+ * the guest's tables do not grant goes on to the guest. Presence is the shadow's business alone; a
+ * region may cover more than the guest has mapped. A page that must be watched (devices,
+ * watchpoints) stays absent, and an instruction that touches it runs alone, in a "glimpse".
  *
  * How counting works. A hook at the start of each block adds the instructions of the block before
- * it, known from when it was translated. Whoever stops inside a block settles: adds those before RIP.
+ * it, known from when it was translated. Who stops inside a block settles: adds those before RIP.
  *
  * How stopping works. Only before a block, before a hooked instruction, or at an exception. Every
  * instruction that Unicorn executes wrongly or that leaves the guest gets a hook of its own when it
@@ -21,7 +21,7 @@
  * so that stepping and running do not throw away each other's code.
  *
  * What Unicorn cannot be told through its registers is changed in a saved context, at offsets found
- * by experiment when the engine is made (find_layout); one that does not answer as expected is refused.
+ * by experiment when the engine is made (find_layout). One that answers otherwise is refused.
  */
 #include "backend.h"
 
@@ -108,9 +108,10 @@ struct region {
 struct block {
 	uint64_t addr;
 	uint64_t rep; /* the repeated string instruction it ends in, or NO_ADDRESS */
-	uint16_t size, n, last_at; /* last_at: offset of the last instruction */
-	uint8_t last_kind;         /* its kind */
-	uint8_t special;           /* enum special */
+	uint16_t size, n;
+	uint16_t redo;     /* an instruction before this offset may be run again, alone */
+	uint8_t last_kind; /* of the last instruction */
+	uint8_t special;   /* enum special */
 };
 
 enum special {
@@ -152,10 +153,10 @@ struct tcg {
 	/* The block being run; its instructions are not yet in done. &settled when they are. */
 	struct block *cur, settled, overwritten;
 	uint8_t last_kind; /* of the last instruction that ran, when settled */
-	uint64_t limit; /* done must not pass it unseen */
+	uint64_t limit;    /* done must not pass it unseen */
 	enum stop stop;
 	uint32_t vector;
-	bool mid_block;  /* a hook inside a block has called out; rip is exact, done is not */
+	bool mid_block; /* a hook inside a block has called out; rip is exact, done is not */
 	bool stepping, progress, careful, bursting, again;
 	bool poisoned; /* STOP_POISON: it is the instruction at rip */
 	bool guest_tf;
@@ -170,7 +171,8 @@ struct tcg {
 	/* What the guest wrote and Unicorn cannot hold. */
 	uint64_t cr0, cr2, cr3, cr4, cr8, efer, pat, apic_base, misc_enable, xcr0;
 	uint64_t dr[4], dr6, dr7;
-	uint64_t skipped, tsc_offset; /* time passed over in HLT; from our clock to the guest's TSC */
+	uint64_t skipped,
+		tsc_offset; /* time passed over in HLT; from our clock to the guest's TSC */
 	struct cpu_seg seg[CPU_SEG_COUNT];
 	uint16_t seg_there[CPU_SEG_COUNT]; /* the selectors Unicorn had when seg[] was loaded */
 	struct cpu_event event;
@@ -182,7 +184,7 @@ struct tcg {
 	struct tcg_shadow shadow;
 	struct region regions[REGIONS_MAX];
 	size_t n_regions, last_region;
-	uint8_t *nothing; /* a page to map where an access is about to fault */
+	uint8_t *nothing;  /* a page to map where an access is about to fault */
 	uint64_t fill_gpa; /* what fill() last looked at */
 	uint64_t *code_at; /* per page of RAM: the address its code was translated at, | 1; or 0 */
 
@@ -216,9 +218,22 @@ static struct tcg *tcg_of(struct backend *b)
 /* ---- registers ---- */
 
 static const int gpr_ids[CPU_GPR_COUNT] = {
-	UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX, UC_X86_REG_RSP, UC_X86_REG_RBP,
-	UC_X86_REG_RSI, UC_X86_REG_RDI, UC_X86_REG_R8, UC_X86_REG_R9, UC_X86_REG_R10, UC_X86_REG_R11,
-	UC_X86_REG_R12, UC_X86_REG_R13, UC_X86_REG_R14, UC_X86_REG_R15,
+	UC_X86_REG_RAX,
+	UC_X86_REG_RCX,
+	UC_X86_REG_RDX,
+	UC_X86_REG_RBX,
+	UC_X86_REG_RSP,
+	UC_X86_REG_RBP,
+	UC_X86_REG_RSI,
+	UC_X86_REG_RDI,
+	UC_X86_REG_R8,
+	UC_X86_REG_R9,
+	UC_X86_REG_R10,
+	UC_X86_REG_R11,
+	UC_X86_REG_R12,
+	UC_X86_REG_R13,
+	UC_X86_REG_R14,
+	UC_X86_REG_R15,
 };
 
 static uint64_t reg_get(struct tcg *t, int id)
@@ -430,7 +445,8 @@ static unsigned regions_showing(const struct tcg *t, uint64_t gpa, uint64_t len)
 	for (size_t i = 0; i < t->n_regions; i++) {
 		const struct region *r = &t->regions[i];
 
-		if (r->kind == REGION_RAM && gpa + len - 1 >= r->gpa && gpa <= r->gpa + (r->last - r->gva))
+		if (r->kind == REGION_RAM && gpa + len - 1 >= r->gpa &&
+			gpa <= r->gpa + (r->last - r->gva))
 			n++;
 	}
 	return n;
@@ -439,7 +455,8 @@ static unsigned regions_showing(const struct tcg *t, uint64_t gpa, uint64_t len)
 static uint64_t device_read(uc_engine *uc, uint64_t offset, unsigned size, void *ctx);
 static void device_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value, void *ctx);
 
-static bool region_add(struct tcg *t, enum region_kind kind, uint64_t gva, uint64_t last, uint64_t gpa)
+static bool region_add(
+	struct tcg *t, enum region_kind kind, uint64_t gva, uint64_t last, uint64_t gpa)
 {
 	struct region *r = &t->regions[t->n_regions];
 	uint64_t len = last - gva + 1;
@@ -449,7 +466,8 @@ static bool region_add(struct tcg *t, enum region_kind kind, uint64_t gva, uint6
 		return false;
 	*r = (struct region){ .gva = gva, .last = last, .gpa = gpa, .kind = kind };
 	if (kind == REGION_RAM)
-		e = uc_mem_map_ptr(t->uc, gva, len, UC_PROT_READ | UC_PROT_WRITE, region_host(t, r, gva, len));
+		e = uc_mem_map_ptr(
+			t->uc, gva, len, UC_PROT_READ | UC_PROT_WRITE, region_host(t, r, gva, len));
 	else if (kind == REGION_DEVICE)
 		e = uc_mmio_map(t->uc, gva, len, device_read, t, device_write, t);
 	else
@@ -464,8 +482,8 @@ static bool region_add(struct tcg *t, enum region_kind kind, uint64_t gva, uint6
 
 /*
  * Drops what was translated from gva..last. (Dropping everything is no way: Unicorn clears its
- * buffer of 1 GiB then.) Unicorn finds code by a fetch, for which paging is switched off; the caller
- * must see to it that the TLB is emptied afterwards. Not while it runs.
+ * buffer of 1 GiB then.) Unicorn finds code by a fetch, for which paging is switched off; it is for
+ * the caller to empty the TLB afterwards. Not while it runs.
  */
 static void code_remove(struct tcg *t, uint64_t gva, uint64_t last)
 {
@@ -487,7 +505,8 @@ static void code_forget_all(struct tcg *t)
 			const struct region *r = &t->regions[k];
 			uint64_t gva = r->gva + (gpa - r->gpa);
 
-			if (r->kind == REGION_RAM && gpa >= r->gpa && gpa - r->gpa <= r->last - r->gva)
+			if (r->kind == REGION_RAM && gpa >= r->gpa &&
+				gpa - r->gpa <= r->last - r->gva)
 				code_remove(t, gva, gva + (PAGE - 1));
 		}
 		t->code_at[i] = 0;
@@ -570,11 +589,13 @@ static void region_room(const struct tcg *t, uint64_t gva, uint64_t *first, uint
 }
 
 /* As much around gva as lies at the same distance from RAM: it will be wanted sooner or later. */
-static void region_extent(const struct tcg *t, uint64_t gva, uint64_t gpa, uint64_t *first, uint64_t *last)
+static void region_extent(
+	const struct tcg *t, uint64_t gva, uint64_t gpa, uint64_t *first, uint64_t *last)
 {
 	const struct gmem *m = t->base.config.mem;
 	struct paging p = paging_now(t);
-	uint64_t distance = gva - gpa, ram_first = m->gpa + distance, ram_last = ram_first + m->size - 1;
+	uint64_t distance = gva - gpa, ram_first = m->gpa + distance,
+		 ram_last = ram_first + m->size - 1;
 	uint64_t room_first, room_last, at;
 
 	region_room(t, gva, &room_first, &room_last);
@@ -588,8 +609,9 @@ static void region_extent(const struct tcg *t, uint64_t gva, uint64_t gpa, uint6
 		return;
 	*first = gva & ~(uint64_t)(LARGE_PAGE - 1);
 	*last = gva | (LARGE_PAGE - 1);
-	for (int i = 0; i < REGION_GROW_MAX && *first > ram_first; i++, *first -= LARGE_PAGE)
-		if (paging_translate(m, &p, *first - LARGE_PAGE, &at) || at + distance != *first - LARGE_PAGE)
+	for (int i = 0; i<REGION_GROW_MAX && * first> ram_first; i++, *first -= LARGE_PAGE)
+		if (paging_translate(m, &p, *first - LARGE_PAGE, &at) ||
+			at + distance != *first - LARGE_PAGE)
 			break;
 	for (int i = 0; i < REGION_GROW_MAX && *last < ram_last; i++, *last += LARGE_PAGE)
 		if (paging_translate(m, &p, *last + 1, &at) || at + distance != *last + 1)
@@ -648,7 +670,7 @@ static bool can_fetch(struct tcg *t, uint64_t gva)
 	uint64_t flags;
 
 	return !tcg_shadow_get(&t->shadow, gva, &flags) && !(flags & TCG_SHADOW_NO_EXEC) &&
-		(!cpl(t) || flags & TCG_SHADOW_USER);
+	       (!cpl(t) || flags & TCG_SHADOW_USER);
 }
 
 /* The page's bytes are about to be others. In a hook, what cannot be done there is left to do. */
@@ -710,10 +732,11 @@ static bool fits_large(struct tcg *t, const struct paging_page *page, uint64_t g
 	const struct region *r = region_find(t, gva);
 
 	return page->size >= LARGE_PAGE && first >= r->gva && first + (LARGE_PAGE - 1) <= r->last &&
-		!is_watched(t, first, LARGE_PAGE) && regions_showing(t, first_gpa, LARGE_PAGE) == 1;
+	       !is_watched(t, first, LARGE_PAGE) && regions_showing(t, first_gpa, LARGE_PAGE) == 1;
 }
 
-static uint64_t fill_flags(struct tcg *t, const struct paging_page *page, uint64_t gva, unsigned access)
+static uint64_t fill_flags(
+	struct tcg *t, const struct paging_page *page, uint64_t gva, unsigned access)
 {
 	struct paging strict = paging_now(t);
 	struct paging_page same;
@@ -727,7 +750,8 @@ static uint64_t fill_flags(struct tcg *t, const struct paging_page *page, uint64
 		return flags;
 	/* Writable only for the supervisor, thanks to WP being clear: then not for the user at all. */
 	strict.cr0 |= CPU_CR0_WP;
-	if (!paging_walk(t->base.config.mem, &strict, gva, PAGING_READ, &same, NULL) && !same.writable)
+	if (!paging_walk(t->base.config.mem, &strict, gva, PAGING_READ, &same, NULL) &&
+		!same.writable)
 		flags &= ~(uint64_t)TCG_SHADOW_USER;
 	return flags;
 }
@@ -752,7 +776,8 @@ static enum fill fill_device(struct tcg *t, uint64_t gva, unsigned access)
 		region_carve(t, gva);
 		r = NULL;
 	}
-	return r || region_add(t, REGION_DEVICE, gva, gva + (PAGE - 1), 0) ? FILL_GLIMPSE : FILL_FULL;
+	return r || region_add(t, REGION_DEVICE, gva, gva + (PAGE - 1), 0) ? FILL_GLIMPSE
+									   : FILL_FULL;
 }
 
 /*
@@ -789,14 +814,17 @@ static enum fill fill(struct tcg *t, uint64_t gva, unsigned access, uint32_t *er
 		else
 			flags &= ~(uint64_t)TCG_SHADOW_WRITE;
 	}
-	return tcg_shadow_set(&t->shadow, gva, flags, fits_large(t, &page, gva, gpa)) ? FILL_DONE : FILL_FULL;
+	return tcg_shadow_set(&t->shadow, gva, flags, fits_large(t, &page, gva, gpa)) ? FILL_DONE
+										      : FILL_FULL;
 }
 
-static bool on_unmapped(uc_engine *uc, uc_mem_type type, uint64_t addr, int size, int64_t value, void *ctx)
+static bool on_unmapped(
+	uc_engine *uc, uc_mem_type type, uint64_t addr, int size, int64_t value, void *ctx)
 {
 	struct tcg *t = ctx;
-	unsigned access = type == UC_MEM_WRITE_UNMAPPED ? PAGING_WRITE :
-			  type == UC_MEM_FETCH_UNMAPPED ? PAGING_FETCH : PAGING_READ;
+	unsigned access = type == UC_MEM_WRITE_UNMAPPED   ? PAGING_WRITE
+			  : type == UC_MEM_FETCH_UNMAPPED ? PAGING_FETCH
+							  : PAGING_READ;
 	uint64_t page = addr & ~(uint64_t)(PAGE - 1);
 	uint32_t error;
 
@@ -822,7 +850,8 @@ static size_t code_bytes(struct tcg *t, uint64_t gva, size_t len, const uint8_t 
 		return *bytes ? len : 0;
 	}
 	while (r && r->kind == REGION_RAM && done < len) {
-		size_t n = r->last - (gva + done) + 1 < len - done ? r->last - (gva + done) + 1 : len - done;
+		size_t n = r->last - (gva + done) + 1 < len - done ? r->last - (gva + done) + 1
+								   : len - done;
 
 		memcpy(t->code + done, region_host(t, r, gva + done, n), n);
 		done += n;
@@ -935,7 +964,7 @@ static bool break_within(const struct tcg *t, uint64_t addr, uint32_t size)
 	return low < t->n_breaks && t->breaks[low] - addr < size;
 }
 
-/* Looks at a block that was just translated; n is 0 when the number of instructions is not known. */
+/* Looks at a block that was just translated; n is 0 when the count is not known. */
 static void block_learn(struct tcg *t, uint64_t addr, uint32_t size, uint32_t n)
 {
 	struct block *b = block_of(t, addr);
@@ -944,18 +973,20 @@ static void block_learn(struct tcg *t, uint64_t addr, uint32_t size, uint32_t n)
 	size_t len = code_bytes(t, addr, size, &bytes), at = 0;
 	struct tcg_insn insn;
 	uint32_t counted = 0;
+	uint64_t last_at = 0;
 
 	if (b == t->cur) { /* still to be counted */
 		t->overwritten = *b;
 		t->cur = &t->overwritten;
 	}
 	*b = (struct block){ .addr = addr, .size = (uint16_t)size, .rep = NO_ADDRESS };
-	while (at < len) {
+	for (bool known = true; known && at < len; at += insn.len) {
 		struct site *s;
 
 		counted++;
-		if (!tcg_insn_decode(bytes + at, len - at, &insn))
-			break;
+		known = tcg_insn_decode(bytes + at, len - at, &insn);
+		if (!known)
+			insn = (struct tcg_insn){ 0 }; /* it will fault */
 		s = near || insn.kind >= TCG_HOOKED ? site_find(t, addr + at) : NULL;
 		if (s) {
 			s->insn = insn;
@@ -963,13 +994,13 @@ static void block_learn(struct tcg *t, uint64_t addr, uint32_t size, uint32_t n)
 		}
 		if (insn.kind >= TCG_HOOKED && !s)
 			b->special |= SPECIAL_SITES;
-		b->last_at = (uint16_t)at;
+		last_at = at;
 		b->last_kind = insn.kind;
-		at += insn.len;
 	}
 	b->n = (uint16_t)(n ? n : counted);
+	b->redo = (uint16_t)(last_at + (b->last_kind == TCG_CALL));
 	if (b->last_kind == TCG_REPEAT)
-		b->rep = addr + b->last_at;
+		b->rep = addr + last_at;
 	if (b->n == 1)
 		b->special |= SPECIAL_SINGLE;
 	if (break_within(t, addr, size))
@@ -1042,10 +1073,16 @@ static __attribute__((noinline)) void block_specially(struct tcg *t, uint64_t ad
 		return;
 	if (b->addr != addr || b->size != size)
 		block_learn(t, addr, size, 0);
-	if (b->n == 1 && t->cur->n > 1 && addr - t->cur->addr < t->cur->last_at)
+	if ((b->n == 1 && addr - t->cur->addr < t->cur->redo) ||
+		(t->stepping && addr == t->cur->addr)) {
 		settle(t, addr);
-	else if (t->cur != &t->settled)
+	} else if (t->cur != &t->settled) {
 		block_leave(t, addr);
+		if (t->stepping) { /* pause does not trap */
+			stop(t, STOP_BLOCK, addr);
+			return;
+		}
+	}
 	if (!block_stops(t, b, attention))
 		t->cur = b;
 }
@@ -1061,8 +1098,10 @@ static void on_block(uc_engine *uc, uint64_t addr, uint32_t size, void *ctx)
 	uint64_t done = t->done + t->cur->n - (uint64_t)(addr == t->cur->rep);
 
 	(void)uc;
-	if (__builtin_expect(b->addr != addr || b->size != size || b->special || done + b->n > t->limit ||
-				     atomic_load_explicit(&t->attention, memory_order_relaxed), 0)) {
+	if (__builtin_expect(b->addr != addr || b->size != size || b->special ||
+				     done + b->n > t->limit ||
+				     atomic_load_explicit(&t->attention, memory_order_relaxed),
+		    0)) {
 		block_specially(t, addr, size);
 		return;
 	}
@@ -1093,7 +1132,8 @@ static bool on_invalid(uc_engine *uc, void *ctx)
  * which asks then. It breaks down, and the process with it, when it has to translate a compare with
  * a LOCK prefix. Where a byte is a prefix is not known here; but in a single step it is.
  */
-static bool on_fetch(uc_engine *uc, uc_mem_type type, uint64_t addr, int size, int64_t value, void *ctx)
+static bool on_fetch(
+	uc_engine *uc, uc_mem_type type, uint64_t addr, int size, int64_t value, void *ctx)
 {
 	struct tcg *t = ctx;
 	const uint8_t *bytes;
@@ -1127,8 +1167,8 @@ static int on_cpuid(uc_engine *uc, void *ctx)
 {
 	struct tcg *t = ctx;
 	bool apic = t->base.config.irqchip && t->apic_base >> 11 & 1;
-	struct tcg_cpuid r = tcg_cpuid((uint32_t)reg_get(t, UC_X86_REG_RAX),
-		(uint32_t)reg_get(t, UC_X86_REG_RCX), apic);
+	struct tcg_cpuid r = tcg_cpuid(
+		(uint32_t)reg_get(t, UC_X86_REG_RAX), (uint32_t)reg_get(t, UC_X86_REG_RCX), apic);
 
 	(void)uc;
 	reg_set(t, UC_X86_REG_RAX, r.eax);
@@ -1167,10 +1207,13 @@ static void site_port(struct tcg *t, struct site *s)
 	exit->port = s->insn.opcode & 8 ? (uint16_t)rdx : s->insn.imm;
 	exit->size = size;
 	exit->in = s->insn.kind == TCG_IN;
-	exit->data = exit->in ? 0 : size == 4 ? (uint32_t)rax : (uint32_t)rax & ((1u << 8 * size) - 1);
+	exit->data = exit->in    ? 0
+		     : size == 4 ? (uint32_t)rax
+				 : (uint32_t)rax & ((1u << 8 * size) - 1);
 	exit->rdi = rdi;
 	t->mid_block = true;
-	answered = !t->bursting && t->base.config.port && t->base.config.port(t->base.config.ctx, exit);
+	answered = !t->bursting && t->base.config.port &&
+		   t->base.config.port(t->base.config.ctx, exit);
 	t->mid_block = false;
 	t->in_data = exit->data;
 	if (!answered)
@@ -1252,7 +1295,8 @@ static bool sites_add(struct tcg *t, const struct block *b)
 	size_t len = code_bytes(t, b->addr, b->size, &bytes);
 	struct tcg_insn insn;
 
-	for (size_t at = 0; at < len && tcg_insn_decode(bytes + at, len - at, &insn); at += insn.len) {
+	for (size_t at = 0; at < len && tcg_insn_decode(bytes + at, len - at, &insn);
+		at += insn.len) {
 		if (insn.kind < TCG_HOOKED || site_find(t, b->addr + at))
 			continue;
 		if (t->n_sites == t->max_sites || !site_add(t, b->addr + at, &insn))
@@ -1492,7 +1536,8 @@ static bool hand_invlpg(struct by_hand *h)
 
 	if (tcg_shadow_get(&t->shadow, gva, &flags))
 		return true;
-	if (r && r->kind == REGION_RAM && !paging_walk(t->base.config.mem, &p, gva, PAGING_READ, &page, NULL) &&
+	if (r && r->kind == REGION_RAM &&
+		!paging_walk(t->base.config.mem, &p, gva, PAGING_READ, &page, NULL) &&
 		page.gpa + (gva - page.gva) == r->gpa + (gva - r->gva) &&
 		fill_flags(t, &page, gva, PAGING_READ) == flags)
 		return true;
@@ -1560,7 +1605,11 @@ static bool hand_mov_cr(struct by_hand *h)
 	unsigned reg = (h->insn->modrm >> 3 & 7) | (h->insn->rex & 4u) << 1;
 	unsigned rm = (h->insn->modrm & 7) | (h->insn->rex & 1u) << 3;
 	const uint64_t cr[9] = {
-		[0] = cr0_get(t), [2] = t->cr2, [3] = t->cr3, [4] = t->cr4, [8] = cr8_get(t),
+		[0] = cr0_get(t),
+		[2] = t->cr2,
+		[3] = t->cr3,
+		[4] = t->cr4,
+		[8] = cr8_get(t),
 	};
 	uint64_t v = gpr_get(t, rm);
 
@@ -1592,7 +1641,8 @@ static bool hand_mov_cr(struct by_hand *h)
 static bool hand_mov_dr(struct by_hand *h)
 {
 	struct tcg *t = h->t;
-	unsigned reg = h->insn->modrm >> 3 & 7, rm = (h->insn->modrm & 7) | (h->insn->rex & 1u) << 3;
+	unsigned reg = h->insn->modrm >> 3 & 7, rm = (h->insn->modrm & 7) | (h->insn->rex & 1u)
+										    << 3;
 	uint64_t v = gpr_get(t, rm), *dr;
 
 	if ((h->insn->rex & 4) || ((reg == 4 || reg == 5) && (t->cr4 & 1 << 3)))
@@ -1636,11 +1686,17 @@ static const struct {
 	bool canonical;
 	uint64_t reserved;
 } kept_msrs[] = {
-	{ MSR_SYSENTER_CS, false, 0 }, { MSR_SYSENTER_ESP, true, 0 }, { MSR_SYSENTER_EIP, true, 0 },
-	{ (uint32_t)MSR_STAR, false, 0 }, { (uint32_t)MSR_LSTAR, true, 0 },
-	{ (uint32_t)MSR_CSTAR, true, 0 }, { (uint32_t)MSR_SFMASK, false, ~0ull << 32 },
-	{ (uint32_t)MSR_FS_BASE, true, 0 }, { (uint32_t)MSR_GS_BASE, true, 0 },
-	{ (uint32_t)MSR_KERNEL_GS_BASE, true, 0 }, { (uint32_t)MSR_TSC_AUX, false, ~0ull << 32 },
+	{ MSR_SYSENTER_CS, false, 0 },
+	{ MSR_SYSENTER_ESP, true, 0 },
+	{ MSR_SYSENTER_EIP, true, 0 },
+	{ (uint32_t)MSR_STAR, false, 0 },
+	{ (uint32_t)MSR_LSTAR, true, 0 },
+	{ (uint32_t)MSR_CSTAR, true, 0 },
+	{ (uint32_t)MSR_SFMASK, false, ~0ull << 32 },
+	{ (uint32_t)MSR_FS_BASE, true, 0 },
+	{ (uint32_t)MSR_GS_BASE, true, 0 },
+	{ (uint32_t)MSR_KERNEL_GS_BASE, true, 0 },
+	{ (uint32_t)MSR_TSC_AUX, false, ~0ull << 32 },
 };
 
 static int msr_kept(uint32_t index)
@@ -1716,7 +1772,8 @@ static bool hand_wrmsr(struct by_hand *h)
 	int kept = msr_kept(index);
 
 	if (kept >= 0) {
-		if ((kept_msrs[kept].canonical && !is_canonical(v)) || (v & kept_msrs[kept].reserved))
+		if ((kept_msrs[kept].canonical && !is_canonical(v)) ||
+			(v & kept_msrs[kept].reserved))
 			return fail(h, CPU_VEC_GP);
 		msr_set(t, index, v);
 		return true;
@@ -1804,7 +1861,8 @@ static void retire(struct tcg *t, uint8_t len)
 	t->last_kind = TCG_PLAIN;
 	/* RF lasts for one instruction. */
 	if (reg_get(t, UC_X86_REG_RFLAGS) & CPU_RFLAGS_RF)
-		reg_set(t, UC_X86_REG_RFLAGS, reg_get(t, UC_X86_REG_RFLAGS) & ~(uint64_t)CPU_RFLAGS_RF);
+		reg_set(t, UC_X86_REG_RFLAGS,
+			reg_get(t, UC_X86_REG_RFLAGS) & ~(uint64_t)CPU_RFLAGS_RF);
 }
 
 static void execute_by_hand(struct tcg *t, const struct tcg_insn *insn)
@@ -1830,7 +1888,8 @@ static void execute_by_hand(struct tcg *t, const struct tcg_insn *insn)
 
 /* ---- glimpses: one instruction sees a page that stays absent otherwise ---- */
 
-static void on_watched(uc_engine *uc, uc_mem_type type, uint64_t addr, int size, int64_t value, void *ctx)
+static void on_watched(
+	uc_engine *uc, uc_mem_type type, uint64_t addr, int size, int64_t value, void *ctx)
 {
 	struct tcg *t = ctx;
 
@@ -1900,7 +1959,7 @@ static void unpush_trap_flag(struct tcg *t)
 	if (paging_translate(m, &p, reg_get(t, UC_X86_REG_RSP) + 1, &gpa) ||
 		gmem_read(m, gpa, &byte, sizeof(byte)))
 		return;
-	byte &= (uint8_t)~(CPU_RFLAGS_TF >> 8);
+	byte &= (uint8_t) ~(CPU_RFLAGS_TF >> 8);
 	gmem_write(m, gpa, &byte, sizeof(byte));
 }
 
@@ -1955,6 +2014,11 @@ static void shadow_fault(struct tcg *t, uint32_t error, bool stepped)
 		f = fill(t, gva, access, &error, false);
 	}
 	t->again = true;
+	/* A block is translated ahead: the fault may be that of a later instruction. */
+	if (f != FILL_DONE && (access & PAGING_FETCH) && (gva ^ t->rip) >= PAGE && !stepped) {
+		t->careful = true;
+		return;
+	}
 	switch (f) {
 	case FILL_DONE:
 		return;
@@ -1972,14 +2036,11 @@ static void shadow_fault(struct tcg *t, uint32_t error, bool stepped)
 	case FILL_FAULT:
 		break;
 	}
-	/* A block is translated ahead: the fault may be that of a later instruction. */
-	if ((access & PAGING_FETCH) && (gva ^ t->rip) >= PAGE && !stepped) {
-		t->careful = true;
-		return;
-	}
 	t->again = false;
-	deliver(t, (struct tcg_event){
-		.kind = TCG_EVENT_FAULT, .vector = CPU_VEC_PF, .error = error, .cr2 = gva });
+	deliver(t, (struct tcg_event){ .kind = TCG_EVENT_FAULT,
+			   .vector = CPU_VEC_PF,
+			   .error = error,
+			   .cr2 = gva });
 }
 
 static void trap_by_flag(struct tcg *t, bool stepped)
@@ -2003,11 +2064,13 @@ static void exception(struct tcg *t, bool stepped)
 	}
 	settle(t, t->rip);
 	if (soft)
-		deliver(t, (struct tcg_event){ .kind = TCG_EVENT_SOFT, .vector = (uint8_t)t->vector });
+		deliver(t,
+			(struct tcg_event){ .kind = TCG_EVENT_SOFT, .vector = (uint8_t)t->vector });
 	else if (t->vector == CPU_VEC_PF)
 		shadow_fault(t, error, stepped);
 	else
-		deliver_fault(t, (uint8_t)t->vector, tcg_event_has_error((uint8_t)t->vector) ? error : 0);
+		deliver_fault(
+			t, (uint8_t)t->vector, tcg_event_has_error((uint8_t)t->vector) ? error : 0);
 }
 
 static void port_retire(struct tcg *t, const struct tcg_insn *insn, uint32_t data)
@@ -2039,6 +2102,47 @@ static void port_resume(struct tcg *t, const struct vcpu_exit *exit)
 		port_retire(t, &t->port_insn, exit->data);
 }
 
+/* Before an instruction that is not Unicorn's to execute. True: run() returns. */
+static bool at_site(struct tcg *t, struct vcpu_exit *exit)
+{
+	const struct tcg_insn *insn = &t->site->insn;
+
+	settle_at_site(t, t->site);
+	switch (t->stop) {
+	case STOP_PORT:
+		if (!t->bursting)
+			port_left(t, insn);
+		return true;
+	case STOP_ANSWERED:
+		port_retire(t, insn, t->in_data);
+		return false;
+	default:
+		break;
+	}
+	if (t->bursting && insn->kind == TCG_HLT) {
+		exit->kind = VCPU_HALT;
+		return true;
+	}
+	execute_by_hand(t, insn);
+	return false;
+}
+
+/* A block that cannot be translated, or an emulator that stopped by itself. */
+static void at_odds(struct tcg *t)
+{
+	settle(t, t->rip);
+	if (t->stop == STOP_NONE) { /* mwait */
+		t->halted = t->progress = true;
+	} else if (t->stop == STOP_FAILED) {
+		t->refused = "the emulator gave up";
+	} else if (t->poisoned) {
+		t->poisoned = false;
+		deliver_fault(t, CPU_VEC_UD, 0);
+	} else {
+		t->careful = true;
+	}
+}
+
 /* Runs on, and deals with why that ended. True: run() returns with *exit as it is. */
 static bool advance(struct tcg *t, struct vcpu_exit *exit, bool step)
 {
@@ -2059,46 +2163,22 @@ static bool advance(struct tcg *t, struct vcpu_exit *exit, bool step)
 			t->refused = "too many privileged instructions in one block";
 		break;
 	case STOP_SITE:
-		settle_at_site(t, t->site);
-		if (t->bursting && t->site->insn.kind == TCG_HLT) {
-			exit->kind = VCPU_HALT;
-			leave = true;
-			break;
-		}
-		execute_by_hand(t, &t->site->insn);
-		break;
 	case STOP_PORT:
-		settle_at_site(t, t->site);
-		leave = true;
-		if (!t->bursting)
-			port_left(t, &t->site->insn);
-		break;
 	case STOP_ANSWERED:
-		settle_at_site(t, t->site);
-		port_retire(t, &t->site->insn, t->in_data);
+		leave = at_site(t, exit);
 		break;
 	case STOP_EXCEPTION:
 		exception(t, stepped);
 		break;
-	case STOP_NONE: /* mwait */
-		settle(t, t->rip);
-		t->halted = t->progress = true;
-		break;
+	case STOP_NONE:
 	case STOP_POISON:
-		settle(t, t->rip);
-		if (t->poisoned)
-			deliver_fault(t, CPU_VEC_UD, 0);
-		else
-			t->careful = true;
-		t->poisoned = false;
-		break;
 	case STOP_FAILED:
-		settle(t, t->rip);
-		t->refused = "the emulator gave up";
+		at_odds(t);
 		break;
 	}
 	if (t->again && t->glimpse.open && ++t->glimpse.tries > GLIMPSE_TRIES)
-		t->refused = "an instruction uses more watched or device pages than can be shown at once";
+		t->refused = "an instruction uses more watched or device pages than can be shown "
+			     "at once";
 	if (t->glimpse.open && (!t->again || t->refused))
 		glimpse_close(t);
 	return leave;
@@ -2129,7 +2209,8 @@ static void take_interrupt(struct tcg *t)
 /* Halted: time passes at once, up to the timer's next interrupt. False when none will ever come. */
 static bool wake(struct tcg *t)
 {
-	uint64_t now = clock_now(t), at = t->base.config.irqchip ? lapic_deadline(&t->lapic) : LAPIC_NEVER;
+	uint64_t now = clock_now(t),
+		 at = t->base.config.irqchip ? lapic_deadline(&t->lapic) : LAPIC_NEVER;
 
 	if (!(reg_get(t, UC_X86_REG_RFLAGS) & CPU_RFLAGS_IF) || at == LAPIC_NEVER)
 		return false;
@@ -2142,7 +2223,8 @@ static bool wake(struct tcg *t)
 /* What was put off because Unicorn was running. */
 static void catch_up(struct tcg *t)
 {
-	unsigned late = atomic_fetch_and(&t->attention, ~(unsigned)(LOOK_FORGET | LOOK_REVOKE | LOOK_REGIONS));
+	unsigned late = atomic_fetch_and(
+		&t->attention, ~(unsigned)(LOOK_FORGET | LOOK_REVOKE | LOOK_REGIONS));
 
 	if (late & LOOK_FORGET)
 		code_forget_all(t);
@@ -2159,7 +2241,9 @@ static void inject(struct tcg *t)
 
 	t->event.pending = false;
 	deliver(t, (struct tcg_event){ .kind = trap ? TCG_EVENT_TRAP : TCG_EVENT_FAULT,
-				.vector = e->vector, .error = e->error, .cr2 = t->cr2 });
+			   .vector = e->vector,
+			   .error = e->error,
+			   .cr2 = t->cr2 });
 }
 
 static void refuse(struct tcg *t, struct vcpu_exit *exit)
@@ -2168,11 +2252,13 @@ static void refuse(struct tcg *t, struct vcpu_exit *exit)
 
 	exit->kind = VCPU_REFUSED;
 	exit->text = t->refused;
-	exit->insn_len = (uint8_t)paging_read(t->base.config.mem, &p, t->rip, exit->insn, sizeof(exit->insn));
+	exit->insn_len = (uint8_t)paging_read(
+		t->base.config.mem, &p, t->rip, exit->insn, sizeof(exit->insn));
 	t->refused = NULL;
 }
 
-static void debug_exit(struct tcg *t, struct vcpu_exit *exit, enum vcpu_debug_why why, uint64_t addr)
+static void debug_exit(
+	struct tcg *t, struct vcpu_exit *exit, enum vcpu_debug_why why, uint64_t addr)
 {
 	(void)t;
 	exit->kind = VCPU_DEBUG;
@@ -2239,16 +2325,16 @@ static void check_seen(struct tcg *t, const uint8_t *bytes, size_t len)
 
 	if (s->rip == t->rip && len <= sizeof(s->bytes) && !memcmp(s->bytes, bytes, len))
 		return;
-	if (!can_fetch(t, t->rip) &&
-		fill(t, t->rip, PAGING_FETCH | (cpl(t) == 3 ? PAGING_USER : 0), &error, false) != FILL_DONE)
+	if (!can_fetch(t, t->rip) && fill(t, t->rip, PAGING_FETCH | (cpl(t) == 3 ? PAGING_USER : 0),
+					     &error, false) != FILL_DONE)
 		return;
 	uc_ctl_remove_cache(t->uc, t->rip, t->rip + 1);
 	*s = (struct seen){ .rip = t->rip };
 	memcpy(s->bytes, bytes, len);
 }
 
-static int tcg_burst(struct backend *backend, struct vcpu_exit *exit, uint64_t max, backend_leave_fn *leave,
-	void *ctx)
+static int tcg_burst(struct backend *backend, struct vcpu_exit *exit, uint64_t max,
+	backend_leave_fn *leave, void *ctx)
 {
 	struct tcg *t = tcg_of(backend);
 	struct paging p;
@@ -2288,13 +2374,28 @@ static int tcg_burst(struct backend *backend, struct vcpu_exit *exit, uint64_t m
 
 /* ---- state in and out ---- */
 
-enum { FX_FCW = 0, FX_FSW = 2, FX_FTW = 4, FX_FOP = 6, FX_FIP = 8, FX_FDP = 16, FX_MXCSR = 24, FX_MASK = 28, FX_ST = 32, FX_XMM = 160 };
+enum {
+	FX_FCW = 0,
+	FX_FSW = 2,
+	FX_FTW = 4,
+	FX_FOP = 6,
+	FX_FIP = 8,
+	FX_FDP = 16,
+	FX_MXCSR = 24,
+	FX_MASK = 28,
+	FX_ST = 32,
+	FX_XMM = 160
+};
 
 static const struct {
 	int id, at, size;
 } fx_fields[] = {
-	{ UC_X86_REG_FPCW, FX_FCW, 2 }, { UC_X86_REG_FPSW, FX_FSW, 2 }, { UC_X86_REG_FOP, FX_FOP, 2 },
-	{ UC_X86_REG_FIP, FX_FIP, 8 }, { UC_X86_REG_FDP, FX_FDP, 8 }, { UC_X86_REG_MXCSR, FX_MXCSR, 4 },
+	{ UC_X86_REG_FPCW, FX_FCW, 2 },
+	{ UC_X86_REG_FPSW, FX_FSW, 2 },
+	{ UC_X86_REG_FOP, FX_FOP, 2 },
+	{ UC_X86_REG_FIP, FX_FIP, 8 },
+	{ UC_X86_REG_FDP, FX_FDP, 8 },
+	{ UC_X86_REG_MXCSR, FX_MXCSR, 4 },
 };
 
 /* The long tag word, 3 for empty, and FXSAVE's short one, a bit for not empty. */
@@ -2345,11 +2446,15 @@ static void fpu_load(struct tcg *t, const uint8_t *fx)
 }
 
 static const int seg_ids[] = {
-	[CPU_ES] = UC_X86_REG_ES, [CPU_CS] = UC_X86_REG_CS, [CPU_SS] = UC_X86_REG_SS,
-	[CPU_DS] = UC_X86_REG_DS, [CPU_FS] = UC_X86_REG_FS, [CPU_GS] = UC_X86_REG_GS,
+	[CPU_ES] = UC_X86_REG_ES,
+	[CPU_CS] = UC_X86_REG_CS,
+	[CPU_SS] = UC_X86_REG_SS,
+	[CPU_DS] = UC_X86_REG_DS,
+	[CPU_FS] = UC_X86_REG_FS,
+	[CPU_GS] = UC_X86_REG_GS,
 };
 
-/* The hidden part of a segment register that the guest loaded itself, from the table it came from. */
+/* The hidden part of a segment register that the guest loaded itself, from its table. */
 static struct cpu_seg seg_from_gdt(struct tcg *t, uint16_t selector)
 {
 	uc_x86_mmr gdt = table_get(t, UC_X86_REG_GDTR);
@@ -2381,7 +2486,9 @@ static void segs_save(struct tcg *t, struct cpu_state *s)
 	s->seg[CPU_GS].base = reg_get(t, UC_X86_REG_GS_BASE);
 	for (int i = CPU_LDTR; i <= CPU_TR; i++) {
 		mmr = table_get(t, i == CPU_TR ? UC_X86_REG_TR : UC_X86_REG_LDTR);
-		s->seg[i] = (struct cpu_seg){ .base = mmr.base, .limit = mmr.limit, .selector = mmr.selector,
+		s->seg[i] = (struct cpu_seg){ .base = mmr.base,
+			.limit = mmr.limit,
+			.selector = mmr.selector,
 			.attr = mmr.flags >> 8 & 0xf0ff };
 		if (!(s->seg[i].attr & CPU_SEG_P))
 			s->seg[i].attr |= CPU_SEG_UNUSABLE;
@@ -2406,8 +2513,10 @@ static void segs_load(struct tcg *t, const struct cpu_state *s)
 	reg_set(t, UC_X86_REG_FS_BASE, s->seg[CPU_FS].base);
 	reg_set(t, UC_X86_REG_GS_BASE, s->seg[CPU_GS].base);
 	for (int i = CPU_LDTR; i <= CPU_TR; i++) {
-		mmr = (uc_x86_mmr){ .base = s->seg[i].base, .limit = s->seg[i].limit,
-			.selector = s->seg[i].selector, .flags = (s->seg[i].attr & 0xf0ff) << 8 };
+		mmr = (uc_x86_mmr){ .base = s->seg[i].base,
+			.limit = s->seg[i].limit,
+			.selector = s->seg[i].selector,
+			.flags = (s->seg[i].attr & 0xf0ff) << 8 };
 		uc_reg_write(t->uc, i == CPU_TR ? UC_X86_REG_TR : UC_X86_REG_LDTR, &mmr);
 	}
 	mmr = (uc_x86_mmr){ .base = s->gdt.base, .limit = s->gdt.limit };
@@ -2442,11 +2551,21 @@ static int tcg_save(struct backend *backend, struct cpu_state *s)
 	struct tcg *t = tcg_of(backend);
 
 	*s = (struct cpu_state){
-		.cr0 = cr0_get(t), .cr2 = t->cr2, .cr3 = t->cr3, .cr4 = t->cr4, .cr8 = cr8_get(t),
-		.efer = t->efer, .pat = t->pat, .apic_base = t->apic_base,
+		.cr0 = cr0_get(t),
+		.cr2 = t->cr2,
+		.cr3 = t->cr3,
+		.cr4 = t->cr4,
+		.cr8 = cr8_get(t),
+		.efer = t->efer,
+		.pat = t->pat,
+		.apic_base = t->apic_base,
 		.tsc = TICKS * tcg_icount(backend) + t->skipped + t->tsc_offset,
-		.dr = { t->dr[0], t->dr[1], t->dr[2], t->dr[3] }, .dr6 = t->dr6, .dr7 = t->dr7,
-		.xcr0 = t->xcr0, .halted = t->halted, .event = t->event,
+		.dr = { t->dr[0], t->dr[1], t->dr[2], t->dr[3] },
+		.dr6 = t->dr6,
+		.dr7 = t->dr7,
+		.xcr0 = t->xcr0,
+		.halted = t->halted,
+		.event = t->event,
 	};
 	regs_get(t, &s->regs);
 	segs_save(t, s);
@@ -2463,8 +2582,9 @@ static int tcg_load(struct backend *backend, const struct cpu_state *s)
 {
 	struct tcg *t = tcg_of(backend);
 
-	if (!(s->cr0 & CPU_CR0_PE) || !(s->efer & CPU_EFER_LMA) || !(s->seg[CPU_CS].attr & CPU_SEG_L) ||
-		(s->cr4 & CPU_CR4_LA57) || (s->regs.rflags & 1 << 17))
+	if (!(s->cr0 & CPU_CR0_PE) || !(s->efer & CPU_EFER_LMA) ||
+		!(s->seg[CPU_CS].attr & CPU_SEG_L) || (s->cr4 & CPU_CR4_LA57) ||
+		(s->regs.rflags & 1 << 17))
 		return -EOPNOTSUPP;
 	if ((s->cr0 ^ t->cr0) & CPU_CR0_PG)
 		regions_drop(t); /* the limits of addresses are others */
@@ -2508,7 +2628,7 @@ static int tcg_get_regs(struct backend *backend, struct cpu_regs *regs)
 	return 0;
 }
 
-/* A port access left unfinished is finished by the next run, unless the guest is moved elsewhere. */
+/* A port access left unfinished is finished by the next run, unless the guest is moved. */
 static int tcg_set_regs(struct backend *backend, const struct cpu_regs *regs)
 {
 	struct tcg *t = tcg_of(backend);
@@ -2536,8 +2656,8 @@ static int compare_addresses(const void *a, const void *b)
 
 static bool watch_is_valid(const struct vcpu_watch *w)
 {
-	return (w->len == 1 || w->len == 2 || w->len == 4 || w->len == 8) && !(w->gva & (w->len - 1u)) &&
-		(w->on_read || w->on_write);
+	return (w->len == 1 || w->len == 2 || w->len == 4 || w->len == 8) &&
+	       !(w->gva & (w->len - 1u)) && (w->on_read || w->on_write);
 }
 
 static int tcg_set_debug(struct backend *backend, const struct vcpu_debug *d)
@@ -2600,17 +2720,18 @@ static void tcg_code_changed(struct backend *backend, uint64_t gpa, size_t len)
 
 /* ---- made and unmade ---- */
 
-enum { CODE_MOV_CR0 = 0, CODE_MOV_DS = 16, WRONG_SELECTOR = 0x1238 };
+enum { CODE_MOV_CR0 = 0, CODE_MOV_DS = 16, CODE_JMP_HLT = 32, WRONG_SELECTOR = 0x1238 };
 
-static void run_ours(struct tcg *t, uint64_t offset, uint64_t rax)
+static void run_ours(struct tcg *t, uint64_t offset, uint64_t rax, uint64_t trap_flag)
 {
 	reg_set(t, UC_X86_REG_RAX, rax);
-	reg_set(t, UC_X86_REG_RFLAGS, CPU_RFLAGS_FIXED | CPU_RFLAGS_TF);
+	reg_set(t, UC_X86_REG_RFLAGS, CPU_RFLAGS_FIXED | trap_flag);
 	uc_emu_start(t->uc, t->window_at + offset, 0, 0, 0);
 }
 
-/* The only place a word changed from `from` to `to` (xor: differs by to); -1 when not exactly one. */
-static ssize_t find_word(const uint8_t *before, const uint8_t *after, size_t size, uint32_t from, uint32_t to)
+/* The only place where a word was `from` and is `to`; -1 when there is not exactly one. */
+static ssize_t find_word(
+	const uint8_t *before, const uint8_t *after, size_t size, uint32_t from, uint32_t to)
 {
 	ssize_t at = -1;
 
@@ -2644,38 +2765,46 @@ static bool find_layout_in(struct tcg *t, uint8_t *before, size_t size)
 	ssize_t hflags, efer, old, error;
 
 	memcpy(before, context_take(t), size);
-	efer = find_word(before, before, size, CPU_EFER_LME | CPU_EFER_LMA, CPU_EFER_LME | CPU_EFER_LMA);
-	run_ours(t, CODE_MOV_CR0, CPU_CR0_PE | CPU_CR0_TS);
+	efer = find_word(
+		before, before, size, CPU_EFER_LME | CPU_EFER_LMA, CPU_EFER_LME | CPU_EFER_LMA);
+	run_ours(t, CODE_MOV_CR0, CPU_CR0_PE | CPU_CR0_TS, CPU_RFLAGS_TF);
 	context_take(t);
 	hflags = find_flip(before, now, size, HF_TS);
-	run_ours(t, CODE_MOV_DS, WRONG_SELECTOR | 3);
+	run_ours(t, CODE_MOV_DS, WRONG_SELECTOR | 3, CPU_RFLAGS_TF);
 	context_take(t);
 	old = find_word(before, now, size, UINT32_MAX, CPU_VEC_GP);
 	error = find_word(before, now, size, 0, WRONG_SELECTOR);
 	if (efer < 0 || hflags < 0 || old < 0 || error < 0 || t->vector != CPU_VEC_GP)
 		return false;
-	t->layout = (struct layout){ .efer = (size_t)efer, .hflags = (size_t)hflags,
-		.old_exception = (size_t)old, .error_code = (size_t)error };
+	t->layout = (struct layout){ .efer = (size_t)efer,
+		.hflags = (size_t)hflags,
+		.old_exception = (size_t)old,
+		.error_code = (size_t)error };
 	memcpy(t->context, before, size);
 	uc_context_restore(t->uc, t->context);
 	/* Twice the same fault is twice the same fault, and not a double fault. */
 	for (int i = 0; i < 2; i++) {
-		run_ours(t, CODE_MOV_DS, WRONG_SELECTOR | 3);
+		run_ours(t, CODE_MOV_DS, WRONG_SELECTOR | 3, CPU_RFLAGS_TF);
 		if (t->vector != CPU_VEC_GP || exception_forget(t) != WRONG_SELECTOR)
 			return false;
 	}
-	return true;
+	/* Unicorn reports translated blocks once one has come to its end, and not in an exception. */
+	run_ours(t, CODE_JMP_HLT, 0, 0);
+	run_ours(t, CODE_JMP_HLT + 3, 0, 0);
+	return block_of(t, t->window_at + CODE_JMP_HLT + 3)->n == 2;
 }
 
 static bool find_layout(struct tcg *t)
 {
 	static const uint8_t mov_cr0[] = { 0x0f, 0x22, 0xc0 }, mov_ds[] = { 0x8e, 0xd8 };
+	static const uint8_t jmp_hlt[] = { 0xeb, 0x00, 0xf4, 0x90, 0xf4 };
 	size_t size = uc_context_size(t->uc);
 	uint8_t *before = malloc(size);
 	bool found;
 
 	memcpy(t->window + CODE_MOV_CR0, mov_cr0, sizeof(mov_cr0));
 	memcpy(t->window + CODE_MOV_DS, mov_ds, sizeof(mov_ds));
+	memcpy(t->window + CODE_JMP_HLT, jmp_hlt, sizeof(jmp_hlt));
 	if (!before || uc_context_alloc(t->uc, &t->context)) {
 		free(before);
 		return false;
@@ -2706,14 +2835,16 @@ static bool hooks_add(struct tcg *t)
 	uc_hook hook;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (uc_hook_add(t->uc, &hook, rows[i].type, rows[i].callback, t, 1, 0, rows[i].insn))
+		if (uc_hook_add(
+			    t->uc, &hook, rows[i].type, rows[i].callback, t, 1, 0, rows[i].insn))
 			return false;
 	return true;
 }
 
 static void *pages(size_t size)
 {
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -2748,7 +2879,8 @@ static int create_engine(struct tcg *t, struct err *err)
 	if (e != UC_ERR_OK || uc_ctl_exits_enable(t->uc) || !hooks_add(t))
 		return err_set(err, -ENOMEM, "tcg: Unicorn: %s", uc_strerror(e));
 	if (!find_layout(t))
-		return err_set(err, -ENOTSUP, "tcg: this Unicorn does not behave like 2.0.1, which is needed");
+		return err_set(err, -ENOTSUP,
+			"tcg: this Unicorn does not behave like 2.0.1, which is needed");
 	return 0;
 }
 
@@ -2775,7 +2907,8 @@ static int tcg_create(struct backend **out, const struct backend_config *config,
 		tcg_destroy(&t->base);
 		return err_set(err, -ENOMEM, "tcg: out of memory");
 	}
-	t->shadow = (struct tcg_shadow){ .tables = (void *)(t->window + PAGE), .n_tables = WINDOW_TABLES,
+	t->shadow = (struct tcg_shadow){ .tables = (void *)(t->window + PAGE),
+		.n_tables = WINDOW_TABLES,
 		.base = t->window_at + PAGE };
 	tcg_shadow_clear(&t->shadow);
 	r = create_engine(t, err);
@@ -2798,7 +2931,8 @@ static void tcg_probe(struct backend_info *info)
 	snprintf(info->kind, sizeof(info->kind), "Unicorn %u.%u", major, minor);
 	info->breakpoints = info->watchpoints = info->icount = true;
 	snprintf(info->gaps, sizeof(info->gaps),
-		"no AVX, XSAVE, POPCNT or RDRAND; 64-bit mode only; the guest's debug registers have no effect");
+		"no AVX, XSAVE, POPCNT or RDRAND; 64-bit mode only; the guest's debug registers "
+		"have no effect");
 }
 
 const struct backend_ops backend_tcg = {

@@ -128,7 +128,7 @@ static void send(struct lapic *l, uint32_t command)
 	uint32_t shorthand = command & ICR_SHORTHAND;
 	uint32_t destination = get(l, LAPIC_ICR_HIGH) >> 24;
 	bool self = shorthand == ICR_SELF || shorthand == ICR_ALL ||
-		(!shorthand && (destination == get(l, LAPIC_ID) >> 24 || destination == 0xff));
+		    (!shorthand && (destination == get(l, LAPIC_ID) >> 24 || destination == 0xff));
 
 	/* There is one CPU, and only fixed and lowest-priority interrupts mean anything to itself. */
 	if (self && (command & ICR_DELIVERY) <= 1 << 8)
@@ -166,10 +166,19 @@ static uint32_t writable(uint32_t offset)
 		uint16_t offset;
 		uint32_t bits;
 	} rows[] = {
-		{ LAPIC_ID, 0xff000000 }, { LAPIC_TPR, 0xff }, { LAPIC_LDR, 0xff000000 },
-		{ LAPIC_DFR, 0xf0000000 }, { LAPIC_SVR, 0x3ff }, { LAPIC_ICR, 0xccfff & ~(1u << 12) },
-		{ LAPIC_ICR_HIGH, 0xff000000 }, { LAPIC_LVT_TIMER, 0x310ff }, { 0x330, 0x107ff },
-		{ 0x340, 0x107ff }, { 0x350, 0x1a7ff }, { 0x360, 0x1a7ff }, { 0x370, 0x100ff },
+		{ LAPIC_ID, 0xff000000 },
+		{ LAPIC_TPR, 0xff },
+		{ LAPIC_LDR, 0xff000000 },
+		{ LAPIC_DFR, 0xf0000000 },
+		{ LAPIC_SVR, 0x3ff },
+		{ LAPIC_ICR, 0xccfff & ~(1u << 12) },
+		{ LAPIC_ICR_HIGH, 0xff000000 },
+		{ LAPIC_LVT_TIMER, 0x310ff },
+		{ 0x330, 0x107ff },
+		{ 0x340, 0x107ff },
+		{ 0x350, 0x1a7ff },
+		{ 0x360, 0x1a7ff },
+		{ 0x370, 0x100ff },
 		{ LAPIC_TIMER_INITIAL, ~0u },
 	};
 
@@ -196,7 +205,8 @@ void lapic_write(struct lapic *l, uint32_t offset, uint32_t value, uint64_t now)
 		*at(l, offset) |= 0x0fffffff;
 		break;
 	case LAPIC_SVR:
-		for (unsigned lvt = LAPIC_LVT_TIMER; !enabled(l) && lvt <= LAPIC_LVT_LAST; lvt += 16)
+		for (unsigned lvt = LAPIC_LVT_TIMER; !enabled(l) && lvt <= LAPIC_LVT_LAST;
+			lvt += 16)
 			*at(l, lvt) |= LVT_MASKED;
 		break;
 	case LAPIC_ESR: /* a write shows what was gathered since the last; one vector is all there is */

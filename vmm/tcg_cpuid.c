@@ -23,11 +23,11 @@ enum {
 	EDX_INVARIANT_TSC = 1 << 8,
 	ADDRESS_SIZES = 48 << 8 | 40,
 };
-#define ECX_1_HYPERVISOR  (1u << 31)
-#define EXTENDED          0x80000000u
-#define MAX_EXTENDED      0x80000008u
-#define BRAND_FIRST       0x80000002u
-#define BRAND_LAST        0x80000004u
+#define ECX_1_HYPERVISOR (1u << 31)
+#define EXTENDED         0x80000000u
+#define MAX_EXTENDED     0x80000008u
+#define BRAND_FIRST      0x80000002u
+#define BRAND_LAST       0x80000004u
 
 static const struct {
 	uint32_t leaf;

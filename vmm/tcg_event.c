@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-/* Delivery of interrupts and exceptions in 64-bit mode. Knows no emulator and no interrupt controller. */
+/* Delivery of interrupts and exceptions in 64-bit mode. Knows no emulator, no controller. */
 #include "tcg_event.h"
 
 #include <errno.h>
@@ -124,7 +124,8 @@ static int check_code(const struct delivery *d, uint16_t selector)
 	return (int)(attr & DESCRIPTOR_CONFORMING ? cpl : dpl);
 }
 
-static int find_stack(const struct delivery *d, const struct gate *gate, unsigned cpl, uint64_t *rsp)
+static int find_stack(
+	const struct delivery *d, const struct gate *gate, unsigned cpl, uint64_t *rsp)
 {
 	uint32_t at;
 
@@ -168,7 +169,7 @@ static int push(const struct delivery *d, uint64_t rsp, const uint64_t *frame, s
 bool tcg_event_has_error(uint8_t vector)
 {
 	return vector == CPU_VEC_DF || vector == CPU_VEC_AC ||
-		(vector >= CPU_VEC_TS && vector <= CPU_VEC_PF);
+	       (vector >= CPU_VEC_TS && vector <= CPU_VEC_PF);
 }
 
 int tcg_event_deliver(const struct gmem *m, const struct paging *p, const struct tcg_event *event,

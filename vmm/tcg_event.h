@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Interrupts and exceptions the way a CPU in 64-bit mode takes them: through the guest's IDT, with
- * stacks from its TSS. SDM 3A 6.14. Pure: registers in, registers and a stack frame in guest memory out.
+ * stacks from its TSS. SDM 3A 6.14. Pure: registers in; registers and a stack frame out.
  */
 #ifndef TCG_EVENT_H
 #define TCG_EVENT_H
@@ -45,7 +45,7 @@ bool tcg_event_has_error(uint8_t vector);
 int tcg_event_deliver(const struct gmem *m, const struct paging *p, const struct tcg_event *event,
 	struct tcg_event_cpu *cpu, struct tcg_event *fault);
 
-/* What two exceptions in a row make: the second; a double fault; or -1, the end. SDM 3A table 6-5. */
+/* What two exceptions in a row make: the second, a double fault, or -1, the end. */
 int tcg_event_combine(int first, int second);
 
 #endif

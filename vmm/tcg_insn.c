@@ -8,23 +8,22 @@
  * address. f: b only for /0 and /1. g: z likewise. p: prefix. r: REX. x, y: VEX. -: no instruction.
  * m: ModRM whose mod bits do not count.
  */
-static const char one_byte[256 + 1] =
-	"aaaaBZ--aaaaBZ-."  /* 00; 0f is the escape */
-	"aaaaBZ--aaaaBZ--"  /* 10 */
-	"aaaaBZp-aaaaBZp-"  /* 20 */
-	"aaaaBZp-aaaaBZp-"  /* 30 */
-	"rrrrrrrrrrrrrrrr"  /* 40 */
-	"AAAAAAAAAAAAAAAA"  /* 50 */
-	"---appppZzBbAAAA"  /* 60 */
-	"BBBBBBBBBBBBBBBB"  /* 70 */
-	"bz-baaaaaaaaaaaa"  /* 80 */
-	"AAAAAAAAAA-AAAAA"  /* 90 */
-	"OOOOAAAABZAAAAAA"  /* a0 */
-	"BBBBBBBBVVVVVVVV"  /* b0 */
-	"bbWAyxbzEAWAAB-A"  /* c0 */
-	"aaaa---Aaaaaaaaa"  /* d0 */
-	"BBBBBBBBZZ-BAAAA"  /* e0 */
-	"pAppAAfgAAAAAAaa"; /* f0 */
+static const char one_byte[256 + 1] = "aaaaBZ--aaaaBZ-."  /* 00; 0f is the escape */
+				      "aaaaBZ--aaaaBZ--"  /* 10 */
+				      "aaaaBZp-aaaaBZp-"  /* 20 */
+				      "aaaaBZp-aaaaBZp-"  /* 30 */
+				      "rrrrrrrrrrrrrrrr"  /* 40 */
+				      "AAAAAAAAAAAAAAAA"  /* 50 */
+				      "---appppZzBbAAAA"  /* 60 */
+				      "BBBBBBBBBBBBBBBB"  /* 70 */
+				      "bz-baaaaaaaaaaaa"  /* 80 */
+				      "AAAAAAAAAA-AAAAA"  /* 90 */
+				      "OOOOAAAABZAAAAAA"  /* a0 */
+				      "BBBBBBBBVVVVVVVV"  /* b0 */
+				      "bbWAyxbzEAWAAB-A"  /* c0 */
+				      "aaaa---Aaaaaaaaa"  /* d0 */
+				      "BBBBBBBBZZ-BAAAA"  /* e0 */
+				      "pAppAAfgAAAAAAaa"; /* f0 */
 
 static const char two_bytes[256 + 1] =
 	"aaaa-AAAAA-A-aAb"  /* 0f 00 */
@@ -57,11 +56,13 @@ static const struct kind_row {
 	{ 0xcf, 0xcf, TCG_LOADS_FLAGS },
 	{ 0xe4, 0xe5, TCG_IN },
 	{ 0xe6, 0xe7, TCG_OUT },
+	{ 0xe8, 0xe8, TCG_CALL },
 	{ 0xec, 0xed, TCG_IN },
 	{ 0xee, 0xef, TCG_OUT },
 	{ 0xf1, 0xf1, TCG_SOFT_INT },
 	{ 0xf4, 0xf4, TCG_HLT },
 	{ 0xfb, 0xfb, TCG_SHADOW },
+	{ 0xff, 0xff, TCG_CALL },
 }, two_byte_kinds[] = {
 	{ 0x05, 0x05, TCG_SYSCALL },
 	{ 0x20, 0x20, TCG_MOV_CR },
@@ -142,8 +143,8 @@ static char two_byte(struct cursor *c, struct tcg_insn *insn)
 	if ((escape == 0x38 || escape == 0x3a) && !take(c, &insn->opcode))
 		return '-';
 	if (escape != 0x38 && escape != 0x3a)
-		insn->kind = find_kind(two_byte_kinds,
-			sizeof(two_byte_kinds) / sizeof(two_byte_kinds[0]), escape);
+		insn->kind = find_kind(
+			two_byte_kinds, sizeof(two_byte_kinds) / sizeof(two_byte_kinds[0]), escape);
 	return two_bytes[escape];
 }
 
@@ -234,6 +235,8 @@ static void refine(const struct cursor *c, struct tcg_insn *insn, bool escaped)
 		insn->kind = TCG_PLAIN; /* a single round */
 	if (insn->kind == TCG_SHADOW && insn->opcode == 0x8e && reg != 2)
 		insn->kind = TCG_PLAIN; /* mov to another segment than SS */
+	if (insn->kind == TCG_CALL && insn->opcode == 0xff && reg != 2 && reg != 3)
+		insn->kind = TCG_PLAIN;
 	if (!escaped || insn->opcode != 1 || insn->kind)
 		return;
 	if (insn->modrm == 0xf9)
@@ -258,8 +261,8 @@ bool tcg_insn_decode(const uint8_t *p, size_t n, struct tcg_insn *insn)
 	else if (what == 'x' || what == 'y')
 		what = vex(&c, insn, what == 'y');
 	else
-		insn->kind = find_kind(one_byte_kinds, sizeof(one_byte_kinds) / sizeof(one_byte_kinds[0]),
-			insn->opcode);
+		insn->kind = find_kind(one_byte_kinds,
+			sizeof(one_byte_kinds) / sizeof(one_byte_kinds[0]), insn->opcode);
 	if (what == '-')
 		return false;
 	if (what >= 'a' && !take_modrm(&c, insn, what == 'm'))
@@ -285,5 +288,6 @@ bool tcg_insn_locks_compare(const uint8_t *p, size_t n)
 		return true;
 	if (i + 1 == n || p[i + 1] >= 0xc0)
 		return false;
-	return p[i] == 0x38 || p[i] == 0x39 || (p[i] >= 0x80 && p[i] <= 0x83 && (p[i + 1] >> 3 & 7) == 7);
+	return p[i] == 0x38 || p[i] == 0x39 ||
+	       (p[i] >= 0x80 && p[i] <= 0x83 && (p[i + 1] >> 3 & 7) == 7);
 }

@@ -16,9 +16,10 @@ enum { TCG_INSN_MAX = 15, TCG_INSN_LOCK = 0xf0 };
 enum tcg_insn_kind {
 	TCG_PLAIN,
 	/* Wants to be watched while it runs, nothing more. */
-	TCG_REPEAT,      /* a string instruction that comes back to itself */
-	TCG_SHADOW,      /* sti, or a load of SS: no interrupt after it */
-	TCG_SOFT_INT,    /* int n, int3: the exception's RIP is the next instruction */
+	TCG_REPEAT,   /* a string instruction that comes back to itself */
+	TCG_SHADOW,   /* sti, or a load of SS: no interrupt after it */
+	TCG_SOFT_INT, /* int n, int3: the exception's RIP is the next instruction */
+	TCG_CALL,     /* ends a block and writes memory */
 	TCG_PUSHF,
 	TCG_LOADS_FLAGS, /* popf, iret: may set TF */
 	/* From here on the instruction is hooked. */
@@ -47,7 +48,7 @@ struct tcg_insn {
 	uint8_t modrm;
 	uint8_t modrm_at; /* offset of the ModRM byte, 0 when there is none */
 	uint8_t rex;
-	uint8_t imm;    /* first byte of the immediate; port or vector */
+	uint8_t imm; /* first byte of the immediate; port or vector */
 	bool opsize, addrsize;
 	uint8_t segment; /* the override prefix, 0 when none */
 };

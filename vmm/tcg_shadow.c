@@ -9,7 +9,7 @@ enum {
 	P = 1 << 0,
 	PS = 1 << 7,
 	TOP = 3,
-	LARGE = 1, /* the level whose entries map 2 MiB */
+	LARGE = 1,               /* the level whose entries map 2 MiB */
 	NO_WALK_WRITES = 3 << 5, /* accessed, dirty: the CPU finds them set and writes nothing */
 };
 #define FLAGS (TCG_SHADOW_WRITE | TCG_SHADOW_USER | TCG_SHADOW_NO_EXEC)
@@ -36,7 +36,7 @@ static bool add_table(struct tcg_shadow *s, uint64_t *entry)
 		return false;
 	memset(s->tables[s->used], 0, sizeof(s->tables[0]));
 	*entry = (s->base + s->used * TCG_SHADOW_PAGE) | P | TCG_SHADOW_WRITE | TCG_SHADOW_USER |
-		NO_WALK_WRITES;
+		 NO_WALK_WRITES;
 	s->used++;
 	return true;
 }

@@ -31,7 +31,7 @@ void tcg_shadow_clear(struct tcg_shadow *s);
 /* Makes the page, or with large the 2 MiB around it, present. False: out of tables. */
 bool tcg_shadow_set(struct tcg_shadow *s, uint64_t gva, uint64_t flags, bool large);
 
-/* Makes what holds gva absent: a page, or 2 MiB when it was set so. False when nothing was there. */
+/* Makes what holds gva absent: a page, or 2 MiB when it was set so. False: nothing was there. */
 bool tcg_shadow_unset(struct tcg_shadow *s, uint64_t gva);
 
 /* The flags gva is present with: 0. -ENOENT when it is not. */
