@@ -108,14 +108,15 @@ struct cpu_regs {
 struct cpu_seg {
 	uint64_t base;
 	uint32_t limit, attr;
-	uint16_t selector;
+	uint16_t selector, pad[3];
 };
 
 struct cpu_table {
 	uint64_t base;
-	uint16_t limit;
+	uint16_t limit, pad[3];
 };
 
+/* No holes: two states may be compared, hashed and written as bytes. */
 struct cpu_state {
 	struct cpu_regs regs;
 	struct cpu_seg seg[CPU_SEG_COUNT];
@@ -128,12 +129,13 @@ struct cpu_state {
 	uint64_t xcr0;
 	uint8_t fx[512];      /* x87 and SSE as FXSAVE64 lays them out: SDM 1 table 10-2 */
 	uint8_t ymmh[16][16]; /* upper halves of ymm0-15; zero where a backend has no AVX */
-	bool halted;          /* executed HLT, waits for an interrupt */
+	bool halted, pad[3];  /* executed HLT, waits for an interrupt */
 	struct cpu_event {    /* an exception accepted but not yet delivered */
 		bool pending, has_error;
-		uint8_t vector;
+		uint8_t vector, pad;
 		uint32_t error;
 	} event;
+	uint32_t pad2;
 };
 
 /*
