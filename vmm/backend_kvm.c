@@ -1081,7 +1081,9 @@ static int open_kvm(char *why, size_t size)
 	if (version == API_VERSION && r > 0 && (r & needed) == needed)
 		return fd;
 	close(fd);
-	if (version != API_VERSION)
+	if (version < 0)
+		snprintf(why, size, "/dev/kvm: is there, but is no KVM device");
+	else if (version != API_VERSION)
 		snprintf(why, size, "/dev/kvm: API version %d, not %d", version, API_VERSION);
 	else
 		snprintf(
