@@ -43,21 +43,21 @@ static void check_backends(void)
 {
 	for (const struct backend_ops *const *b = backend_list; *b; b++) {
 		struct backend_info info = { 0 };
-		char text[sizeof(info.kind) + sizeof(info.why) + 8];
 
 		(*b)->probe(&info);
-		snprintf(text, sizeof(text), "%s%s%s", info.kind,
-			info.kind[0] && info.why[0] ? ": " : "", info.why);
-		say(!info.usable ? BAD : info.gaps[0] ? NOTE : GOOD, (*b)->name, text);
+		if (!info.usable) {
+			say(BAD, (*b)->name, info.why);
+			continue;
+		}
+		say(info.gaps[0] ? NOTE : GOOD, (*b)->name, info.kind);
 		print_gaps(info.gaps);
 	}
 }
 
 static void check_choice(void)
 {
-	struct backend_info info = { 0 };
-
 	for (const struct backend_ops *const *b = backend_list; *b; b++) {
+		struct backend_info info = { 0 };
 		char text[200];
 
 		(*b)->probe(&info);
