@@ -24,9 +24,16 @@ ifeq ($(MODE),afl)
 CC := afl-clang-fast
 endif
 
+# What compiles needs a compiler; demo and check install it, the others say what is missing.
+ifneq ($(filter-out demo check clean help,$(or $(MAKECMDGOALS),build)),)
+ifeq ($(shell command -v $(CC)),)
+$(error $(CC) is not installed; $(if $(filter afl,$(MODE)),as root: apt-get install afl++,scripts/setup build installs what is needed))
+endif
+endif
+
 VERSION  := 0.1.0
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes $(if $(CI),-Werror)
-CPPFLAGS += -D_GNU_SOURCE -DBELLJAR_VERSION='"$(VERSION)"' -I. -Ivmm -Iharness
+override CPPFLAGS += -D_GNU_SOURCE -DBELLJAR_VERSION='"$(VERSION)"' -I. -Ivmm -Iharness
 CFLAGS   += -std=gnu17 $(WARN) $(flags_$(MODE))
 LDFLAGS  += $(flags_$(MODE))
 LDLIBS   += -lelf -ldw -lunicorn -lfdt -lpthread
@@ -47,6 +54,7 @@ obj         := $(lib_obj) $(har_obj) $(main_obj) $(test_src:%.c=$(B)/%.o) $(fuzz
 .DEFAULT_GOAL := all
 all: build
 build: $(B)/belljar
+	@:
 
 $(B)/belljar: $(main_obj) $(B)/libharness.a $(B)/libvmm.a
 	$(call say,LD,$@)
@@ -58,7 +66,14 @@ $(B)/%.a:
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar crs $@ $^
 
-$(B)/%.o: %.c
+# Another compiler or other flags make everything anew.
+compiler := $(CC) $(CPPFLAGS) $(CFLAGS)
+$(B)/compiler: FORCE
+	@mkdir -p $(@D) && echo '$(subst ','\'',$(compiler))' | cmp -s - $@ || echo '$(subst ','\'',$(compiler))' >$@
+.PHONY: FORCE
+FORCE:
+
+$(B)/%.o: %.c $(B)/compiler
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
@@ -96,11 +111,11 @@ $(B)/kernels/floats.o: guest_fpu =
 build: guests
 guests: $(guests)
 
-$(B)/kernels/%.o: kernels/%.c
+$(B)/kernels/%.o: kernels/%.c $(B)/compiler
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(GUEST_CC) $(guest_flags) -MMD -MP -c -o $@ $<
 
-$(B)/kernels/%.o: kernels/%.S
+$(B)/kernels/%.o: kernels/%.S $(B)/compiler
 	$(call say,AS,$<)
 	$(Q)mkdir -p $(@D) && $(GUEST_CC) $(guest_flags) -g0 -MMD -MP -c -o $@ $<
 

@@ -138,7 +138,8 @@ int options_parse_ms(const char *text, uint64_t *ms, struct err *err)
 	if (end == text || *end || !isfinite(seconds) || seconds <= 0 || seconds > 1e9)
 		return err_set(err, -EINVAL,
 			"%s: not a time limit; give seconds, such as 10 or 0.5", text);
-	*ms = (uint64_t)ceil(seconds * 1000);
+	*ms = (uint64_t)(seconds * 1000);
+	*ms += (double)*ms < seconds * 1000; /* never less than was asked for */
 	return 0;
 }
 
