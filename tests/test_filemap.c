@@ -497,7 +497,12 @@ static int try_submount(const char *mapped)
 {
 	struct fileio_mount mount_it = { mapped, "/m", true, false };
 	struct fileio_config config = {
-		.mounts = &mount_it, .n_mounts = 1, .console_in = -1, .console_out = -1
+		.mounts = &mount_it,
+		.n_mounts = 1,
+		/* Ours: in a user namespace of one user, /tmp belongs to nobody we know. */
+		.scratch_parent = tree.path,
+		.console_in = -1,
+		.console_out = -1,
 	};
 	struct fileio *files;
 	char sub[200], inner[200];

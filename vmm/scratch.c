@@ -25,7 +25,9 @@ static int parent_check(int fd, const char *parent, struct err *err)
 		return err_set(err, -errno, "scratch in %s: %s", parent, strerror(errno));
 	if (st.st_uid != 0 && st.st_uid != geteuid())
 		return err_set(err, -EPERM,
-			"scratch in %s: belongs to another user; set TMPDIR to one of yours",
+			"scratch in %s: belongs to a user who is neither root nor you, as far as "
+			"can be seen from here; "
+			"set TMPDIR to a directory of yours",
 			parent);
 	if (st.st_mode & (S_IWGRP | S_IWOTH) && !(st.st_mode & S_ISVTX))
 		return err_set(err, -EPERM,
