@@ -754,6 +754,29 @@ static void stops_at_breakpoints_in_sse_code(const struct backend_ops *ops)
 	finish(&g);
 }
 
+GUEST(around, "mov $0x1100, %edx\n 1: pxor %xmm0, %xmm0\n inc %ecx\n around_a: inc %ecx\n"
+	      "inc %ecx\n out %eax, %dx\n jmp 1b");
+LABEL(around, a);
+
+static void stops_at_breakpoints_in_sse_code_that_ran_before(const struct backend_ops *ops)
+{
+	const uint64_t a = AT(around, a);
+	struct guest g;
+
+	start(&g, ops, BYTES(around));
+	for (uint64_t i = 0; i < 4; i++) {
+		run_to(&g, VCPU_PORT);
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RCX], 6 * i + 3);
+		debug(&g, false, &a, 1);
+		expect_debug(&g, VCPU_BREAKPOINT, a);
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RCX], 6 * i + 4);
+		debug(&g, false, NULL, 0);
+		run_to(&g, VCPU_PORT);
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RCX], 6 * i + 6);
+	}
+	finish(&g);
+}
+
 GUEST(touch, "mov 0x200000, %rax\n touch_a: mov %rax, 0x200008\n touch_b: movb $7, 0x200003\n"
 	     "touch_c: mov %rax, 0x200010\n hlt");
 LABEL(touch, a);
@@ -898,6 +921,24 @@ static void refuses_access_outside_ram(const struct backend_ops *ops)
 		CU_ASSERT_PTR_NOT_NULL(g.exit.text);
 		CU_ASSERT_TRUE(g.exit.insn_len >= 4);
 		CU_ASSERT_EQUAL(memcmp(g.exit.insn, beyond_a, 4), 0);
+	}
+	finish(&g);
+}
+
+GUEST(outgrow, "mov $0x7fffc0, %ebx\n 1: outgrow_a: paddd (%rbx), %xmm0\n add $16, %ebx\n"
+	       "inc %eax\n jmp 1b");
+LABEL(outgrow, a);
+
+/* With help: what is refused in the end is where the help began, too. */
+static void keeps_what_ran_before_an_access_outside_ram(const struct backend_ops *ops)
+{
+	struct guest g;
+
+	start(&g, ops, BYTES(outgrow));
+	if (run_to(&g, VCPU_REFUSED)) {
+		CU_ASSERT_EQUAL(g.exit.rip, AT(outgrow, a));
+		CU_ASSERT_EQUAL(regs_of(&g).rip, AT(outgrow, a));
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], 4);
 	}
 	finish(&g);
 }
@@ -1392,6 +1433,7 @@ static const struct row {
 	CASE(says_when_there_are_too_many_breakpoints, NEEDS_DEBUG),
 	CASE(steps_through_sse_code, NEEDS_DEBUG | NEEDS_SSE),
 	CASE(stops_at_breakpoints_in_sse_code, NEEDS_DEBUG | NEEDS_SSE),
+	CASE(stops_at_breakpoints_in_sse_code_that_ran_before, NEEDS_DEBUG | NEEDS_SSE),
 	CASE(stops_after_a_watched_access, NEEDS_DEBUG | NEEDS_WATCH),
 	CASE(refuses_watchpoints_that_cannot_be, NEEDS_DEBUG | NEEDS_WATCH),
 	CASE(counts_instructions_exactly, NEEDS_ICOUNT),
@@ -1400,6 +1442,7 @@ static const struct row {
 	CASE(remembers_a_kick_until_it_runs, ANY_CPU),
 	CASE(reports_a_triple_fault, ANY_CPU),
 	CASE(refuses_access_outside_ram, ANY_CPU),
+	CASE(keeps_what_ran_before_an_access_outside_ram, NEEDS_SSE),
 	CASE(names_both_when_neither_knows_the_instruction, NEEDS_SSE),
 	CASE(delivers_a_divide_error, ANY_CPU),
 	CASE(delivers_an_invalid_opcode, ANY_CPU),

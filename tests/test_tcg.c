@@ -1085,6 +1085,7 @@ static void stops_at_hundreds_of_breakpoints(void)
 
 struct limit {
 	uint64_t rip;
+	uint8_t opcode; /* or 0 */
 	unsigned asked;
 };
 
@@ -1094,30 +1095,163 @@ static bool leave_at(void *ctx, uint64_t rip, const uint8_t *insn, size_t len)
 
 	CU_ASSERT_TRUE(insn && len >= 1 && len <= 15);
 	limit->asked++;
-	return rip == limit->rip;
+	return rip == limit->rip || (limit->opcode && insn[0] == limit->opcode);
+}
+
+static void burst(struct guest *g, uint64_t max, struct limit *limit)
+{
+	CU_ASSERT_EQUAL(backend_tcg.burst(g->b, &g->exit, max, leave_at, limit), 0);
+	CU_ASSERT_EQUAL(g->exit.kind, VCPU_DEBUG);
+	CU_ASSERT_EQUAL(g->exit.why, VCPU_STEP);
+	CU_ASSERT_EQUAL(g->exit.rip, regs_of(g).rip);
 }
 
 static void runs_a_burst(void)
 {
-	struct limit limit = { .rip = AT(counted, b) };
+	struct limit limit = { .rip = AT(counted, b) }, none = { 0 };
 	struct guest g;
 
 	start(&g, BYTES(counted));
-	CU_ASSERT_EQUAL(backend_tcg.burst(g.b, &g.exit, 100, leave_at, &limit), 0);
-	CU_ASSERT_EQUAL(g.exit.kind, VCPU_DEBUG);
-	CU_ASSERT_EQUAL(g.exit.why, VCPU_STEP);
+	burst(&g, 100, &limit);
 	CU_ASSERT_EQUAL(g.exit.rip, AT(counted, b));
-	CU_ASSERT_EQUAL(limit.asked, 2);
-	CU_ASSERT_EQUAL(backend_tcg.burst(g.b, &g.exit, 30, leave_at, &(struct limit){ 0 }), 0);
+	burst(&g, 30, &none);
 	CU_ASSERT_EQUAL(backend_icount(g.b), 32);
 	CU_ASSERT_EQUAL(g.exit.rip, AT(counted, b));
+	none.asked = 0;
+	burst(&g, 2000, &none);
+	CU_ASSERT_EQUAL(backend_icount(g.b), 2032);
+	CU_ASSERT_TRUE(none.asked < 100); /* where code is new, and not each time it runs */
 	finish(&g);
 	start(&g, BYTES(middle));
-	CU_ASSERT_EQUAL(backend_tcg.burst(g.b, &g.exit, 100, leave_at, &(struct limit){ 0 }), 0);
+	CU_ASSERT_EQUAL(backend_tcg.burst(g.b, &g.exit, 100, leave_at, &none), 0);
 	CU_ASSERT_EQUAL(g.exit.kind, VCPU_PORT);
 	CU_ASSERT_EQUAL(g.exit.rip, AT(middle, a));
 	CU_ASSERT_EQUAL(regs_of(&g).rip, AT(middle, a));
 	CU_ASSERT_EQUAL(g.n_ports, 0);
+	finish(&g);
+}
+
+static void ends_bursts_at_their_maximum(void)
+{
+	struct limit none = { 0 };
+	uint64_t total = 0;
+	struct guest g;
+
+	start(&g, BYTES(counted));
+	for (uint64_t max = 1; max < 50; max++) {
+		burst(&g, max, &none);
+		total += max;
+		CU_ASSERT_EQUAL(backend_icount(g.b), total);
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], (total + 1) / 3);
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RCX], 1000 - total / 3);
+	}
+	finish(&g);
+}
+
+/* The same code, translated in pieces that overlap; what leaves is another place each time. */
+static void ends_bursts_where_they_must(void)
+{
+	struct limit limit = { 0 };
+	struct guest g;
+
+	start(&g, BYTES(counted));
+	burst(&g, 300, &limit);
+	for (uint64_t i = 0; i < 40; i++) {
+		limit.rip = i & 1 ? AT(counted, a) : AT(counted, b);
+		limit.asked = 0;
+		CU_ASSERT_EQUAL(backend_set_debug(g.b, &(struct vcpu_debug){ 0 }), 0);
+		burst(&g, 100, &limit);
+		CU_ASSERT_EQUAL(g.exit.rip, limit.rip);
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], 101 + i / 2);
+		CU_ASSERT_TRUE(limit.asked > 0);
+	}
+	/* It begins at one, and comes by again. */
+	burst(&g, 100, &limit);
+	CU_ASSERT_EQUAL(g.exit.rip, limit.rip);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], 121);
+	finish(&g);
+}
+
+GUEST(vexed, "inc %eax\n inc %eax\n vexed_a: vaddps %xmm0, %xmm0, %xmm0\n inc %eax\n hlt");
+LABEL(vexed, a);
+
+static void ends_bursts_before_the_unknown(void)
+{
+	struct limit limit = { .opcode = 0xc5 };
+	struct guest g;
+
+	start(&g, BYTES(vexed));
+	burst(&g, 100, &limit);
+	CU_ASSERT_EQUAL(g.exit.rip, AT(vexed, a));
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], 2);
+	finish(&g);
+}
+
+GUEST(reworked, "1: reworked_a: mov $1, %eax\n reworked_b: add %rax, %rbx\n inc %ecx\n jmp 1b");
+LABEL(reworked, a);
+LABEL(reworked, b);
+
+static void notices_code_changed_between_bursts(void)
+{
+	struct limit limit = { .opcode = 0xf4 };
+	uint64_t sum = 0;
+	struct guest g;
+
+	start(&g, BYTES(reworked));
+	for (uint8_t i = 1; i < 60; i++) {
+		gmem_fill(&g.mem, AT(reworked, a) + 1, i, 1);
+		for (uint64_t left = 8, max = 1 + i % 8, n; left; left -= n) {
+			n = max < left ? max : left;
+			burst(&g, n, &limit);
+		}
+		sum += 2u * i;
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RBX], sum);
+		CU_ASSERT_EQUAL(g.exit.rip, CODE);
+	}
+	gmem_fill(&g.mem, AT(reworked, b), 0xf4, 1);
+	burst(&g, 8, &limit);
+	CU_ASSERT_EQUAL(g.exit.rip, AT(reworked, b));
+	finish(&g);
+}
+
+GUEST(vicious, "vicious_a: ud2");
+LABEL(vicious, a);
+
+/* Nothing is ever retired, and the stack does not run out. */
+static void ends_bursts_that_get_nowhere(void)
+{
+	struct limit none = { 0 };
+	struct guest g;
+
+	start(&g, BYTES(vicious));
+	set_gate(&g, CPU_VEC_UD, AT(vicious, a), 0x8e, 1);
+	burst(&g, UINT64_MAX / 2, &none);
+	CU_ASSERT_EQUAL(g.exit.rip, AT(vicious, a));
+	CU_ASSERT_EQUAL(backend_icount(g.b), 0);
+	finish(&g);
+}
+
+/* More pieces of code than a burst can tell apart: it forgets and starts again. */
+static void runs_a_lot_of_code_in_bursts(void)
+{
+	struct limit none = { 0 };
+	struct guest g;
+	uint64_t pieces = 40000, done = 0, before;
+
+	start(&g, BYTES(vicious));
+	gmem_fill(&g.mem, CODE, 0x90, 0x80000);
+	for (uint64_t i = 0; i < pieces; i++) /* inc %eax; jmp over a nop */
+		gmem_write(&g.mem, CODE + 5 * i, (const uint8_t[]){ 0xff, 0xc0, 0xeb, 0x01 }, 4);
+	while (done < 2 * pieces) {
+		before = done;
+		burst(&g, 2 * pieces - done, &none);
+		done = backend_icount(g.b);
+		if (done == before)
+			break;
+	}
+	CU_ASSERT_EQUAL(done, 2 * pieces);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], pieces);
+	CU_ASSERT_EQUAL(regs_of(&g).rip, CODE + 5 * pieces);
 	finish(&g);
 }
 
@@ -1153,6 +1287,12 @@ static const struct unit_case cases[] = {
 	{ "lets_the_guest_trace_itself", lets_the_guest_trace_itself },
 	{ "stops_at_hundreds_of_breakpoints", stops_at_hundreds_of_breakpoints },
 	{ "runs_a_burst", runs_a_burst },
+	{ "ends_bursts_at_their_maximum", ends_bursts_at_their_maximum },
+	{ "ends_bursts_where_they_must", ends_bursts_where_they_must },
+	{ "ends_bursts_before_the_unknown", ends_bursts_before_the_unknown },
+	{ "notices_code_changed_between_bursts", notices_code_changed_between_bursts },
+	{ "ends_bursts_that_get_nowhere", ends_bursts_that_get_nowhere },
+	{ "runs_a_lot_of_code_in_bursts", runs_a_lot_of_code_in_bursts },
 };
 
 UNIT_MAIN("tcg", cases)

@@ -61,7 +61,7 @@ struct vcpu_exit {
  */
 typedef bool backend_port_fn(void *ctx, struct vcpu_exit *exit);
 
-/* Asked by burst before an instruction: true ends the burst there. insn: len bytes at rip, 1 to 15. */
+/* Asked by burst: does it have to end before this instruction? insn: len bytes at rip, 1 to 15. */
 typedef bool backend_leave_fn(void *ctx, uint64_t rip, const uint8_t *insn, size_t len);
 
 struct vcpu_watch {
@@ -100,6 +100,7 @@ struct backend_info {
 
 struct backend_ops {
 	const char *name;
+	bool sleeps; /* HLT may wait inside run without end: kick now and then, and look */
 	/* Everything that can be found out, by trying where it must be; a few ms the first time. */
 	void (*probe)(struct backend_info *info);
 	/* What backend_open needs of it: no guest is started. NULL: probe is as quick. */
@@ -124,11 +125,13 @@ struct backend_ops {
 	void (*code_changed)(struct backend *b, uint64_t gpa, size_t len);
 	/*
 	 * For a CPU that helps out another one, between load and save: at least one and at most max
-	 * instructions, asking leave before each but the first. Ended by either: VCPU_DEBUG with
-	 * VCPU_STEP. Port accesses, HLT and what is refused end it as in run (config.port is not
-	 * asked), with rip at the instruction and nothing of it done. Exceptions go to the guest.
-	 * Another CPU ran on this memory in between: code translated and page tables walked in
-	 * earlier calls may be stale. Ignores set_debug.
+	 * instructions (fewer when they take much else), ending before one that leave says true of,
+	 * unless it is the first. leave is asked ahead, and what it says is remembered as long as ctx
+	 * and the code are the same, until set_debug. Ended by either: VCPU_DEBUG with VCPU_STEP.
+	 * Port accesses, HLT and what is refused end it as in run (config.port is not asked), with
+	 * rip at the instruction and nothing of it done. Exceptions go to the guest. Another CPU ran
+	 * on this memory in between: code translated and page tables walked in earlier calls may be
+	 * stale. Ignores set_debug otherwise.
 	 */
 	int (*burst)(struct backend *b, struct vcpu_exit *exit, uint64_t max,
 		backend_leave_fn *leave, void *ctx);

@@ -22,7 +22,7 @@
 #include "paging.h"
 
 enum {
-	BURST = 2000, /* instructions; under 0.1 ms once translated */
+	BURST = 100 * 1000, /* instructions; up to 1 ms once translated */
 	BREAKS_MAX = 4,
 	XCR0_HELD = 7, /* x87, SSE and AVX: what cpu_state has room for */
 	XCR0_RUN = 3,  /* x87 and SSE: what the two of us can execute */
@@ -404,13 +404,15 @@ static int burst(struct assisted *a, struct vcpu_exit *exit, bool all)
 {
 	enum backend_kvm_part part = all ? BACKEND_KVM_ALL : BACKEND_KVM_CORE;
 	uint64_t max = a->step ? 1 : BURST, start = a->state.regs.rip;
+	uint64_t before = backend_icount(a->tcg);
 	struct cpu_state back;
 	int r = backend_load(a->tcg, &a->state);
 
 	if (!r)
 		r = a->tcg->ops->burst ? a->tcg->ops->burst(a->tcg, exit, max, leave, a)
 				       : burst_by_steps(a, exit, max);
-	if (!r && exit->kind == VCPU_REFUSED && exit->rip == start)
+	if (!r && exit->kind == VCPU_REFUSED && exit->rip == start &&
+		backend_icount(a->tcg) == before)
 		return -ENOTSUP;
 	if (!r)
 		r = backend_save(a->tcg, &back);
@@ -552,6 +554,10 @@ static int assisted_set_debug(struct backend *b, const struct vcpu_debug *d)
 
 	if (r)
 		return r;
+	if (a->n_breaks || d->n_breaks)
+		r = backend_set_debug(a->tcg, &(struct vcpu_debug){ 0 }); /* asks leave again */
+	if (r)
+		return r;
 	a->step = d->step;
 	a->n_breaks = d->n_breaks; /* kvm took no more than there are debug registers */
 	if (d->n_breaks)
@@ -581,6 +587,7 @@ static void assisted_probe(struct backend_info *info)
 
 const struct backend_ops backend_assisted = {
 	.name = "kvm",
+	.sleeps = true,
 	.probe = assisted_probe,
 	.create = assisted_create,
 	.destroy = assisted_destroy,

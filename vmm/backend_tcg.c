@@ -20,6 +20,12 @@
  * is first translated (sites[]). One step is a block run under TF, which Unicorn translates apart,
  * so that stepping and running do not throw away each other's code.
  *
+ * How bursts work. Another CPU may have changed any code meanwhile. So all that is translated in a
+ * burst is written down with a hash of its bytes (seen[]), and a block is compared with that when a
+ * burst first enters it. Since blocks of single steps and of other modes may have the same address
+ * and size, a note is only changed when nothing translated from there is left. Where a burst has to
+ * end is found out when a block is learned, and stopped at by a hook of its own inside of blocks.
+ *
  * What Unicorn cannot be told through its registers is changed in a saved context, at offsets found
  * by experiment when the engine is made (find_layout). One that answers otherwise is refused.
  */
@@ -54,7 +60,11 @@ enum {
 	BLOCKS = 1 << 14,
 	SITES_FIRST = 24, /* a hooked instruction costs some ns per hook there is */
 	SITES_MAX = 512,
-	SEEN = 1 << 12,
+	SEEN = 1 << 15,
+	/* What a burst may cost besides what it executes, as if that were instructions. */
+	BURST_WORK = 100 * 1000,
+	COST_PASS = 200,        /* out of Unicorn and back */
+	COST_TRANSLATION = 100, /* of an instruction */
 	BLOCK_BYTES = 2 * PAGE,
 	TICKS = 10, /* of the TSC, per instruction */
 	TSC_KHZ = 1000 * 1000,
@@ -89,6 +99,8 @@ enum stop {
 	STOP_BLOCK,     /* before a block: look around */
 	STOP_CAREFUL,   /* before a block that holds a point to stop at: step through it */
 	STOP_SITES,     /* before a block with instructions that have no hook yet */
+	STOP_STALE,     /* before a block that may have been translated from other bytes */
+	STOP_LEAVE,     /* before an instruction that ends a burst */
 	STOP_SITE,      /* before an instruction to execute by hand */
 	STOP_PORT,      /* before a port access nobody answered */
 	STOP_ANSWERED,  /* before one that was answered, but must not go on in this block */
@@ -107,7 +119,8 @@ struct region {
 
 struct block {
 	uint64_t addr;
-	uint64_t rep; /* the repeated string instruction it ends in, or NO_ADDRESS */
+	uint64_t rep;   /* the repeated string instruction it ends in, or NO_ADDRESS */
+	uint64_t burst; /* the last one that found it unchanged; 0: not for bursts; 1: none yet */
 	uint16_t size, n;
 	uint16_t redo;     /* an instruction before this offset may be run again, alone */
 	uint8_t last_kind; /* of the last instruction */
@@ -118,6 +131,7 @@ enum special {
 	SPECIAL_SITES = 1 << 0,  /* there are instructions to be hooked that are not */
 	SPECIAL_BREAK = 1 << 1,  /* there is a breakpoint in it */
 	SPECIAL_SINGLE = 1 << 2, /* one instruction: perhaps Unicorn runs it for the second time */
+	SPECIAL_LEAVE = 1 << 3,  /* a burst ends before it */
 };
 
 struct tcg;
@@ -129,11 +143,13 @@ struct site {
 	struct tcg_insn insn;
 	uint64_t memo_block; /* instructions before it, in the block that begins here */
 	uint32_t memo_index;
+	bool leave; /* a burst ends before it */
 };
 
 struct seen {
-	uint64_t rip;
-	uint8_t bytes[TCG_INSN_MAX];
+	uint64_t addr, hash;
+	uint16_t size;
+	bool used;
 };
 
 /* Where things lie in a saved context. */
@@ -159,6 +175,9 @@ struct tcg {
 	bool mid_block; /* a hook inside a block has called out; rip is exact, done is not */
 	bool stepping, progress, careful, bursting, again;
 	bool poisoned; /* STOP_POISON: it is the instruction at rip */
+	uint64_t burst, bursts, burst_end, work;
+	backend_leave_fn *leave;
+	void *leave_ctx;
 	bool guest_tf;
 	struct site *site; /* of STOP_SITE, STOP_PORT, STOP_ANSWERED */
 	struct vcpu_exit *exit;
@@ -207,6 +226,7 @@ struct tcg {
 	struct site sites[SITES_MAX];
 	size_t n_sites, max_sites;
 	struct seen seen[SEEN];
+	size_t n_seen;
 	uint8_t code[BLOCK_BYTES]; /* of a block that lies in more than one region */
 };
 
@@ -498,6 +518,9 @@ static void code_forget_all(struct tcg *t)
 {
 	const struct gmem *m = t->base.config.mem;
 
+	if (t->n_seen)
+		memset(t->seen, 0, sizeof(t->seen));
+	t->n_seen = 0;
 	for (size_t i = 0; i < m->size / PAGE; i++) {
 		uint64_t gpa = m->gpa + PAGE * i;
 
@@ -964,6 +987,75 @@ static bool break_within(const struct tcg *t, uint64_t addr, uint32_t size)
 	return low < t->n_breaks && t->breaks[low] - addr < size;
 }
 
+/* ---- in bursts, what is executed must still be what was translated ---- */
+
+/* Two pieces of code that differ in no more than eight bytes in a row never have the same. */
+static uint64_t code_hash(struct tcg *t, uint64_t addr, uint32_t size)
+{
+	const uint8_t *bytes;
+	size_t len = code_bytes(t, addr, size, &bytes);
+	uint64_t hash = len, word;
+
+	for (size_t at = 0; at < len; at += sizeof(word)) {
+		word = 0;
+		memcpy(&word, bytes + at, len - at < sizeof(word) ? len - at : sizeof(word));
+		hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+		hash ^= hash >> 32;
+	}
+	return hash;
+}
+
+static struct seen *seen_at(struct tcg *t, uint64_t addr, uint32_t size)
+{
+	uint64_t i = addr ^ addr >> 15 ^ (uint64_t)size << 7;
+	struct seen *s;
+
+	do
+		s = &t->seen[i++ & (SEEN - 1)];
+	while (s->used && (s->addr != addr || s->size != size));
+	return s;
+}
+
+/* The code is as it was when it was, or now is, translated. */
+static void seen_set(struct tcg *t, struct seen *s, uint64_t addr, uint32_t size)
+{
+	if (!s->used && t->n_seen >= SEEN / 4 * 3) {
+		atomic_fetch_or(&t->attention, LOOK_FORGET);
+		return;
+	}
+	t->n_seen += !s->used;
+	*s = (struct seen){ .addr = addr, .size = (uint16_t)size, .used = true };
+	s->hash = code_hash(t, addr, size);
+}
+
+static bool seen_same(struct tcg *t, struct block *b)
+{
+	const struct seen *s = seen_at(t, b->addr, b->size);
+
+	if (!s->used || s->hash != code_hash(t, b->addr, b->size))
+		return false;
+	b->burst = t->burst;
+	return true;
+}
+
+/* Something took time. A burst ends when that becomes too much. */
+static void burst_charge(struct tcg *t, uint64_t cost)
+{
+	t->work += cost;
+	if (t->work <= BURST_WORK)
+		return;
+	t->burst_end = t->done;
+	if (!t->stepping)
+		t->limit = t->done;
+}
+
+/* Does a burst end before this instruction, unless it began there? bytes: from it on. */
+static bool leaves_burst(struct tcg *t, uint64_t addr, const uint8_t *bytes, size_t len)
+{
+	return t->bursting &&
+	       t->leave(t->leave_ctx, addr, bytes, len < TCG_INSN_MAX ? len : TCG_INSN_MAX);
+}
+
 /* Looks at a block that was just translated; n is 0 when the count is not known. */
 static void block_learn(struct tcg *t, uint64_t addr, uint32_t size, uint32_t n)
 {
@@ -974,12 +1066,14 @@ static void block_learn(struct tcg *t, uint64_t addr, uint32_t size, uint32_t n)
 	struct tcg_insn insn;
 	uint32_t counted = 0;
 	uint64_t last_at = 0;
+	bool leave;
 
 	if (b == t->cur) { /* still to be counted */
 		t->overwritten = *b;
 		t->cur = &t->overwritten;
 	}
 	*b = (struct block){ .addr = addr, .size = (uint16_t)size, .rep = NO_ADDRESS };
+	b->burst = t->bursting;
 	for (bool known = true; known && at < len; at += insn.len) {
 		struct site *s;
 
@@ -987,12 +1081,16 @@ static void block_learn(struct tcg *t, uint64_t addr, uint32_t size, uint32_t n)
 		known = tcg_insn_decode(bytes + at, len - at, &insn);
 		if (!known)
 			insn = (struct tcg_insn){ 0 }; /* it will fault */
+		leave = leaves_burst(t, addr + at, bytes + at, len - at);
 		s = near || insn.kind >= TCG_HOOKED ? site_find(t, addr + at) : NULL;
 		if (s) {
 			s->insn = insn;
+			s->leave = leave;
 			s->memo_block = NO_ADDRESS;
 		}
-		if (insn.kind >= TCG_HOOKED && !s)
+		if (leave && !at)
+			b->special |= SPECIAL_LEAVE;
+		if (((leave && at) || insn.kind >= TCG_HOOKED) && !s)
 			b->special |= SPECIAL_SITES;
 		last_at = at;
 		b->last_kind = insn.kind;
@@ -1014,6 +1112,14 @@ static void on_translated(uc_engine *uc, uc_tb *block, uc_tb *previous, void *ct
 
 	(void)uc, (void)previous;
 	block_learn(t, block->pc, block->size, block->icount);
+	if (t->bursting) {
+		struct seen *s = seen_at(t, block->pc, block->size);
+
+		/* If it was translated before, that may have been from other bytes. */
+		if (!s->used)
+			seen_set(t, s, block->pc, block->size);
+		burst_charge(t, (uint64_t)COST_TRANSLATION * block->icount);
+	}
 	for (uint64_t page = first; page - first <= last - first; page += PAGE) {
 		struct region *r = region_find(t, page);
 
@@ -1032,11 +1138,15 @@ static void stop(struct tcg *t, enum stop why, uint64_t rip)
 }
 
 /* Does anything make the guest stop before this block? */
-static bool block_stops(struct tcg *t, const struct block *b, unsigned attention)
+static bool block_stops(struct tcg *t, struct block *b, unsigned attention)
 {
 	enum stop why = STOP_NONE;
 
-	if (b->special & SPECIAL_SITES)
+	if (b->burst != t->burst && t->bursting && !seen_same(t, b))
+		why = STOP_STALE;
+	else if ((b->special & SPECIAL_LEAVE) && !t->stepping)
+		why = STOP_LEAVE;
+	else if (b->special & SPECIAL_SITES)
 		why = STOP_SITES;
 	else if (t->stepping)
 		why = STOP_NONE;
@@ -1071,8 +1181,10 @@ static __attribute__((noinline)) void block_specially(struct tcg *t, uint64_t ad
 
 	if (attention & LOOK_NATIVE)
 		return;
-	if (b->addr != addr || b->size != size)
+	if (b->addr != addr || b->size != size || !b->burst != !t->bursting)
 		block_learn(t, addr, size, 0);
+	if (t->bursting && addr == t->cur->rep)
+		burst_charge(t, 1);
 	if ((b->n == 1 && addr - t->cur->addr < t->cur->redo) ||
 		(t->stepping && addr == t->cur->addr)) {
 		settle(t, addr);
@@ -1099,7 +1211,7 @@ static void on_block(uc_engine *uc, uint64_t addr, uint32_t size, void *ctx)
 
 	(void)uc;
 	if (__builtin_expect(b->addr != addr || b->size != size || b->special ||
-				     done + b->n > t->limit ||
+				     b->burst != t->burst || done + b->n > t->limit ||
 				     atomic_load_explicit(&t->attention, memory_order_relaxed),
 		    0)) {
 		block_specially(t, addr, size);
@@ -1241,6 +1353,10 @@ static void on_site(uc_engine *uc, uint64_t addr, uint32_t size, void *ctx)
 	(void)uc, (void)size;
 	if (t->stop)
 		return;
+	if (s->leave && t->bursting && !t->stepping) {
+		stop(t, STOP_LEAVE, addr);
+		return;
+	}
 	switch (s->insn.kind) {
 	case TCG_OUT:
 	case TCG_IN:
@@ -1277,14 +1393,17 @@ static void sites_drop(struct tcg *t)
 	exception_forget(t);
 }
 
-static bool site_add(struct tcg *t, uint64_t addr, const struct tcg_insn *insn)
+/* Whatever holds the instruction is translated again, with the hook. */
+static bool site_add(struct tcg *t, uint64_t addr, const struct tcg_insn *insn, bool leave)
 {
 	struct site *s = &t->sites[t->n_sites];
 
 	*s = (struct site){ .t = t, .addr = addr, .insn = *insn, .memo_block = NO_ADDRESS };
+	s->leave = leave;
 	if (uc_hook_add(t->uc, &s->hook, UC_HOOK_CODE, (void *)(uintptr_t)on_site, s, addr, addr))
 		return false;
 	t->n_sites++;
+	uc_ctl_remove_cache(t->uc, addr, addr + 1);
 	return true;
 }
 
@@ -1294,12 +1413,16 @@ static bool sites_add(struct tcg *t, const struct block *b)
 	const uint8_t *bytes;
 	size_t len = code_bytes(t, b->addr, b->size, &bytes);
 	struct tcg_insn insn;
+	bool known = true, leave;
 
-	for (size_t at = 0; at < len && tcg_insn_decode(bytes + at, len - at, &insn);
-		at += insn.len) {
-		if (insn.kind < TCG_HOOKED || site_find(t, b->addr + at))
+	for (size_t at = 0; known && at < len; at += insn.len) {
+		known = tcg_insn_decode(bytes + at, len - at, &insn);
+		if (!known)
+			insn = (struct tcg_insn){ 0 };
+		leave = leaves_burst(t, b->addr + at, bytes + at, len - at);
+		if ((insn.kind < TCG_HOOKED && (!leave || !at)) || site_find(t, b->addr + at))
 			continue;
-		if (t->n_sites == t->max_sites || !site_add(t, b->addr + at, &insn))
+		if (t->n_sites == t->max_sites || !site_add(t, b->addr + at, &insn, leave))
 			return false;
 	}
 	return true;
@@ -1318,6 +1441,16 @@ static bool sites_install(struct tcg *t)
 	*block_of(t, t->rip) = (struct block){ .rep = NO_ADDRESS };
 	uc_ctl_remove_cache(t->uc, b.addr, b.addr + 1);
 	return true;
+}
+
+/* The block at rip is translated again, and so is what begins there in other modes. */
+static void block_renew(struct tcg *t)
+{
+	struct block *b = block_of(t, t->rip);
+
+	seen_set(t, seen_at(t, b->addr, b->size), b->addr, b->size);
+	*b = (struct block){ .rep = NO_ADDRESS };
+	uc_ctl_remove_cache(t->uc, t->rip, t->rip + 1);
 }
 
 /* ---- devices ---- */
@@ -1434,6 +1567,8 @@ static void deliver(struct tcg *t, struct tcg_event event)
 
 	t->progress = true;
 	t->last_kind = TCG_PLAIN;
+	if (t->bursting && t->burst_end > t->done)
+		t->burst_end--;
 	event_cpu_get(t, &cpu);
 	for (;;) {
 		bool exception = event.kind == TCG_EVENT_FAULT || event.kind == TCG_EVENT_TRAP;
@@ -1986,7 +2121,7 @@ static void emulate(struct tcg *t, bool step)
 	t->stop = STOP_NONE;
 	t->cur = &t->settled;
 	t->stepping = step;
-	t->limit = step ? UINT64_MAX : next_deadline(t);
+	t->limit = step ? UINT64_MAX : t->bursting ? t->burst_end : next_deadline(t);
 	if (step) {
 		rflags = reg_get(t, UC_X86_REG_RFLAGS);
 		t->guest_tf = rflags & CPU_RFLAGS_TF;
@@ -2162,6 +2297,13 @@ static bool advance(struct tcg *t, struct vcpu_exit *exit, bool step)
 		if (!sites_install(t))
 			t->refused = "too many privileged instructions in one block";
 		break;
+	case STOP_STALE:
+		t->again = true;
+		block_renew(t);
+		break;
+	case STOP_LEAVE:
+		settle(t, t->rip);
+		break;
 	case STOP_SITE:
 	case STOP_PORT:
 	case STOP_ANSWERED:
@@ -2317,55 +2459,63 @@ static int tcg_run(struct backend *backend, struct vcpu_exit *exit)
 
 /* ---- bursts ---- */
 
-/* Code that another CPU changed meanwhile is translated again. */
-static void check_seen(struct tcg *t, const uint8_t *bytes, size_t len)
+/* An instruction that runs alone is not stopped before by its block. */
+static bool leaves_alone(struct tcg *t)
 {
-	struct seen *s = &t->seen[(t->rip ^ t->rip >> 12) & (SEEN - 1)];
-	uint32_t error;
+	struct paging p = paging_now(t);
+	uint8_t bytes[TCG_INSN_MAX];
+	size_t len;
 
-	if (s->rip == t->rip && len <= sizeof(s->bytes) && !memcmp(s->bytes, bytes, len))
-		return;
-	if (!can_fetch(t, t->rip) && fill(t, t->rip, PAGING_FETCH | (cpl(t) == 3 ? PAGING_USER : 0),
-					     &error, false) != FILL_DONE)
-		return;
-	uc_ctl_remove_cache(t->uc, t->rip, t->rip + 1);
-	*s = (struct seen){ .rip = t->rip };
-	memcpy(s->bytes, bytes, len);
+	if (!t->careful && !t->glimpse.open)
+		return false;
+	len = paging_read(t->base.config.mem, &p, t->rip, bytes, sizeof(bytes));
+	return len && leaves_burst(t, t->rip, bytes, len);
+}
+
+static bool burst_ends(struct tcg *t, bool moved)
+{
+	if (t->stop == STOP_LEAVE && !moved)
+		t->careful = true; /* it began there */
+	return moved &&
+	       (t->stop == STOP_LEAVE || t->done >= t->burst_end || t->halted || leaves_alone(t));
+}
+
+static void burst_begin(
+	struct tcg *t, struct vcpu_exit *exit, uint64_t max, backend_leave_fn *leave, void *ctx)
+{
+	if (t->leave != leave || t->leave_ctx != ctx)
+		memset(t->blocks, 0, sizeof(t->blocks));
+	t->leave = leave;
+	t->leave_ctx = ctx;
+	t->exit = exit;
+	t->bursting = true;
+	t->burst = ++t->bursts;
+	t->burst_end = t->done + max;
+	t->work = 0;
+	t->stop = STOP_NONE;
+	t->careful = t->port_pending = t->progress = t->glimpse.hit = false;
 }
 
 static int tcg_burst(struct backend *backend, struct vcpu_exit *exit, uint64_t max,
 	backend_leave_fn *leave, void *ctx)
 {
 	struct tcg *t = tcg_of(backend);
-	struct paging p;
-	uint8_t bytes[TCG_INSN_MAX];
-	bool step = t->step, out = false;
+	uint64_t started = t->done;
+	bool out = false;
 
-	t->exit = exit;
-	t->bursting = t->step = true;
-	t->careful = t->port_pending = false;
-	for (uint64_t n = 0; n < max && !out; n++) {
-		uint64_t started = t->done;
-		size_t len;
-
+	burst_begin(t, exit, max, leave, ctx);
+	while (!out && !burst_ends(t, t->progress || t->done != started)) {
 		catch_up(t);
-		p = paging_now(t);
-		len = paging_read(t->base.config.mem, &p, t->rip, bytes, sizeof(bytes));
-		if (n && len && leave(ctx, t->rip, bytes, len))
-			break;
-		check_seen(t, bytes, len);
-		if (t->event.pending) {
+		burst_charge(t, COST_PASS);
+		if (t->event.pending)
 			inject(t);
-			continue;
-		}
-		t->progress = t->glimpse.hit = false;
-		while (!out && !t->progress && t->done == started && !t->refused)
-			out = advance(t, exit, true);
+		else
+			out = advance(t, exit, false);
 		if (t->shut_down || t->refused)
 			out = leaves(t, exit, false);
 	}
 	t->bursting = false;
-	t->step = step;
+	t->burst = 0;
 	if (!out)
 		debug_exit(t, exit, VCPU_STEP, 0);
 	exit->rip = t->rip;
@@ -2901,7 +3051,7 @@ static int tcg_create(struct backend **out, const struct backend_config *config,
 	t->settled = (struct block){ .addr = NO_ADDRESS, .rep = NO_ADDRESS };
 	t->cur = &t->settled;
 	t->limit = UINT64_MAX;
-	t->misc_enable = 1;
+	t->misc_enable = t->bursts = 1;
 	lapic_reset(&t->lapic, 0);
 	if (!t->window || !t->nothing || !t->code_at) {
 		tcg_destroy(&t->base);
