@@ -1228,6 +1228,7 @@ void backend_kvm_trust_watches(struct backend *b)
 
 const struct backend_ops backend_kvm = {
 	.name = "kvm",
+	.sleeps = true,
 	.probe = backend_kvm_probe,
 	.look = kvm_look,
 	.create = kvm_create,

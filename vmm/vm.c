@@ -179,6 +179,20 @@ static void stop_for(struct vm *vm, const struct vcpu_exit *exit)
 		exit->kind);
 }
 
+/*
+ * Looked at by vm_look: a CPU that sleeps in HLT with interrupts off never wakes, and only some backends
+ * notice by themselves. Turns the kick into the halt that it is.
+ */
+static bool sleeps_for_ever(struct vm *vm)
+{
+	struct cpu_state state;
+
+	if (backend_save(vm->cpu, &state) || !state.halted || (state.regs.rflags & CPU_RFLAGS_IF))
+		return false;
+	vm->exit = (struct vcpu_exit){ .kind = VCPU_HALT, .rip = state.regs.rip };
+	return true;
+}
+
 const struct vm_stop *vm_run(struct vm *vm)
 {
 	int r;
@@ -187,7 +201,9 @@ const struct vm_stop *vm_run(struct vm *vm)
 	if (vm->kicked) {
 		vm_stop_set(vm, VM_KICKED, "interrupted");
 	} else {
-		r = backend_run(vm->cpu, &vm->exit);
+		do
+			r = backend_run(vm->cpu, &vm->exit);
+		while (!r && vm->exit.kind == VCPU_KICKED && !vm->kicked && !sleeps_for_ever(vm));
 		if (r)
 			vm_stop_set(
 				vm, VM_FAILED, "backend %s: %s", vm->cpu->ops->name, strerror(-r));
@@ -199,6 +215,12 @@ const struct vm_stop *vm_run(struct vm *vm)
 	for (struct trace_sink *s = vm->trace; s; s = s->next)
 		s->emit(s, &(struct trace_event){ .kind = TRACE_STOP, .stop = &vm->stop });
 	return &vm->stop;
+}
+
+void vm_look(struct vm *vm)
+{
+	if (vm->cpu->ops->sleeps)
+		backend_kick(vm->cpu);
 }
 
 void vm_kick(struct vm *vm)

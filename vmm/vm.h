@@ -113,6 +113,9 @@ const struct vm_stop *vm_run(struct vm *vm);
 /* Async-signal-safe: vm_run returns VM_KICKED soon. */
 void vm_kick(struct vm *vm);
 
+/* Async-signal-safe: has vm_run see whether the CPU sleeps for ever; otherwise the guest goes on. */
+void vm_look(struct vm *vm);
+
 /* For answers: the guest ends itself; the machine cannot go on. */
 void vm_stop_exit(struct vm *vm, int code);
 __attribute__((format(printf, 3, 4))) void vm_stop_set(
