@@ -41,6 +41,14 @@ static int64_t write_all(struct vm *vm, struct hcall *call, int fd, uint64_t buf
 	return n >= 0 && (uint64_t)n < len ? -EIO : n;
 }
 
+/* What went wrong with the console itself is no fault of the guest's, and it cannot be told. */
+static int64_t console_result(struct vm *vm, int64_t r)
+{
+	if (r < 0 && r != -EFAULT && r != -EINTR)
+		vm_stop_set(vm, VM_FAILED, "standard output: %s", strerrordesc_np((int)-r));
+	return r;
+}
+
 static int64_t answer_exit(struct vm *vm, struct hcall *call)
 {
 	vm_stop_exit(vm, (int32_t)hcall_field_value(call, &call->row->fields[0]));
@@ -51,13 +59,14 @@ static int64_t answer_byte(struct vm *vm, struct hcall *call)
 {
 	ssize_t n = fileio_write(vm->files, GUEST_STDOUT, call->block, 1);
 
-	return n < 0 ? n : 0;
+	return console_result(vm, n < 0 ? n : 0);
 }
 
 static int64_t answer_serial_write(struct vm *vm, struct hcall *call)
 {
-	return write_all(vm, call, GUEST_STDOUT, hcall_field_value(call, &call->row->fields[0]),
-		hcall_field_value(call, &call->row->fields[1]));
+	return console_result(vm,
+		write_all(vm, call, GUEST_STDOUT, hcall_field_value(call, &call->row->fields[0]),
+			hcall_field_value(call, &call->row->fields[1])));
 }
 
 static int64_t answer_serial_read_byte(struct vm *vm, struct hcall *call)
