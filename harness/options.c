@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +47,15 @@ static const struct option_row *row_of(const struct option_row *rows, int c)
 	return rows;
 }
 
+/* "--mem 3X: not a size": what the option found wrong, with its name and value before it. */
+static int name_option(const struct option_row *row, const char *value, int r, struct err *err)
+{
+	struct err why = *err;
+
+	return err_set(err, r, "--%s%s%s: %s", row->name, value ? (*value ? " " : " \"\"") : "",
+		value ? value : "", why.text);
+}
+
 int options_parse(const struct option_row *rows, void *ctx, int argc, char **argv, int *first,
 	struct err *err)
 {
@@ -71,7 +79,7 @@ int options_parse(const struct option_row *rows, void *ctx, int argc, char **arg
 			return err_set(err, -EINVAL, "%s: no such option", argv[optind - 1]);
 		r = row_of(rows, c)->set(ctx, optarg, err);
 		if (r)
-			return r;
+			return name_option(row_of(rows, c), optarg, r, err);
 	}
 	*first = optind;
 	return 0;
@@ -117,15 +125,15 @@ int options_parse_size(const char *text, uint64_t *bytes, struct err *err)
 	errno = 0;
 	n = strtoull(text, &end, 10);
 	if (text[0] < '0' || text[0] > '9' || errno)
-		return err_set(err, -EINVAL,
-			"%s: not a size; give a number with K, M or G, such as 64M", text);
+		return err_set(
+			err, -EINVAL, "not a size; give a number with K, M or G, such as 64M");
 	if (*end && (suffix = strchr(suffixes, *end))) {
 		shift = 10 * (unsigned)(suffix - suffixes + 1);
 		end++;
 	}
 	if (*end || n > UINT64_MAX >> shift)
-		return err_set(err, -EINVAL,
-			"%s: not a size; give a number with K, M or G, such as 64M", text);
+		return err_set(
+			err, -EINVAL, "not a size; give a number with K, M or G, such as 64M");
 	*bytes = (uint64_t)n << shift;
 	return 0;
 }
@@ -135,9 +143,9 @@ int options_parse_ms(const char *text, uint64_t *ms, struct err *err)
 	char *end;
 	double seconds = strtod(text, &end);
 
-	if (end == text || *end || !isfinite(seconds) || seconds <= 0 || seconds > 1e9)
-		return err_set(err, -EINVAL,
-			"%s: not a time limit; give seconds, such as 10 or 0.5", text);
+	/* Plain decimals: no signs, blanks, exponents or names of numbers. */
+	if (end == text || text[strspn(text, "0123456789.")] || seconds <= 0 || seconds > 1e9)
+		return err_set(err, -EINVAL, "not a time limit; give seconds, such as 10 or 0.5");
 	*ms = (uint64_t)(seconds * 1000);
 	*ms += (double)*ms < seconds * 1000; /* never less than was asked for */
 	return 0;
@@ -157,6 +165,20 @@ static int strings_add(struct strings *s, const char *text, struct err *err)
 	return 0;
 }
 
+/* Takes out an earlier entry of the same name: the last one said is meant. */
+static void strings_forget_name(struct strings *s, const char *entry)
+{
+	size_t len = (size_t)(strchr(entry, '=') - entry) + 1, kept = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		if (strncmp(s->list[i], entry, len))
+			s->list[kept++] = s->list[i];
+		else
+			free(s->list[i]);
+	}
+	s->n = kept;
+}
+
 static void strings_finish(struct strings *s)
 {
 	for (size_t i = 0; i < s->n; i++)
@@ -167,8 +189,7 @@ static void strings_finish(struct strings *s)
 static int set_backend(void *ctx, const char *value, struct err *err)
 {
 	if (strcmp(value, "auto") && !backend_find(value))
-		return err_set(err, -EINVAL, "--backend %s: no such backend; one of auto, kvm, tcg",
-			value);
+		return err_set(err, -EINVAL, "no such backend; one of auto, kvm, tcg");
 	((struct vm_options *)ctx)->backend = value;
 	return 0;
 }
@@ -182,8 +203,8 @@ static int set_mem(void *ctx, const char *value, struct err *err)
 	if (r)
 		return r;
 	if (!o->mem_size || o->mem_size % granularity || o->mem_size > limit)
-		return err_set(err, -EINVAL,
-			"--mem %s: must be a multiple of 2M, at least 2M and at most 64G", value);
+		return err_set(
+			err, -EINVAL, "must be a multiple of 2M, at least 2M and at most 64G");
 	return 0;
 }
 
@@ -212,14 +233,14 @@ static int set_file_mapping(void *ctx, const char *value, struct err *err)
 	char text[2 * FILEIO_PATH_MAX];
 
 	if (snprintf(text, sizeof(text), "%s:rw,unlink", value) >= (int)sizeof(text))
-		return err_set(err, -EINVAL, "--file-mapping: longer than any path");
+		return err_set(err, -EINVAL, "longer than any path");
 	return add_mount(ctx, text, err);
 }
 
 static int set_cwd(void *ctx, const char *value, struct err *err)
 {
 	if (value[0] != '/')
-		return err_set(err, -EINVAL, "--cwd %s: must begin with /", value);
+		return err_set(err, -EINVAL, "must begin with /");
 	((struct vm_options *)ctx)->cwd = value;
 	return 0;
 }
@@ -235,8 +256,8 @@ static int set_env(void *ctx, const char *value, struct err *err)
 		return r;
 	}
 	if (!strchr(value, '=') || value[0] == '=')
-		return err_set(err, -EINVAL,
-			"--env %s: give NAME=VALUE, or host for all of belljar's own", value);
+		return err_set(err, -EINVAL, "give NAME=VALUE, or host for all of belljar's own");
+	strings_forget_name(&o->env, value);
 	return strings_add(&o->env, value, err);
 }
 
@@ -280,7 +301,8 @@ const struct option_row vm_option_rows[] = {
 		"which CPU; auto (the default) takes kvm where it\nworks, else tcg, the software "
 		"CPU",
 		set_backend },
-	{ "mem", 'm', OPTION_ARG, "SIZE", "guest RAM with K, M or G (default 64M)", set_mem },
+	{ "mem", 'm', OPTION_ARG, "SIZE",
+		"guest RAM, a multiple of 2M, with K, M or G\n(default 64M)", set_mem },
 	{ "mount", 0, OPTION_ARG, "HOST:GUEST[:OPTS]",
 		"show the guest a host file or directory; OPTS:\nro (the default) or rw; "
 		"repeatable",

@@ -100,8 +100,7 @@ static int add_option(struct fileio_mount *mount, const char *option, size_t len
 	return -EINVAL;
 }
 
-static int parse_options(
-	struct fileio_mount *mount, const char *text, const char *options, struct err *err)
+static int parse_options(struct fileio_mount *mount, const char *options, struct err *err)
 {
 	bool ro = false;
 
@@ -109,16 +108,15 @@ static int parse_options(
 		size_t len = strcspn(at, ",");
 
 		if (add_option(mount, at, len, &ro))
-			return err_set(err, -EINVAL,
-				"mount %s: unknown option %.*s; say ro, rw or unlink", text,
+			return err_set(err, -EINVAL, "unknown option %.*s; say ro, rw or unlink",
 				(int)len, at);
 		at += len;
 		at += *at == ',';
 	}
 	if (ro && mount->writable)
-		return err_set(err, -EINVAL, "mount %s: both ro and rw; say one", text);
+		return err_set(err, -EINVAL, "both ro and rw; say one");
 	if (mount->may_unlink && !mount->writable)
-		return err_set(err, -EINVAL, "mount %s: unlink needs rw; say rw,unlink", text);
+		return err_set(err, -EINVAL, "unlink needs rw; say rw,unlink");
 	return 0;
 }
 
@@ -131,7 +129,7 @@ int fileio_parse_mount(const char *text, struct fileio_mount *mount, struct err 
 
 	*mount = (struct fileio_mount){ 0 };
 	if (!host)
-		return err_set(err, -ENOMEM, "mount %s: no memory", text);
+		return err_set(err, -ENOMEM, "out of memory");
 	/* The guest's side is absolute, options are not. */
 	if (guest && guest[1] != '/' && memchr(host, ':', (size_t)(guest - host))) {
 		*guest = 0;
@@ -139,15 +137,14 @@ int fileio_parse_mount(const char *text, struct fileio_mount *mount, struct err 
 		guest = strrchr(host, ':');
 	}
 	if (!guest || guest == host || guest[1] != '/')
-		return err_set(err, -EINVAL,
-			"mount %s: not HOST:GUEST[:OPTS] with GUEST beginning with /", text);
+		return err_set(err, -EINVAL, "not HOST:GUEST[:OPTS] with GUEST beginning with /");
 	*guest++ = 0;
-	r = parse_options(mount, text, options, err);
+	r = parse_options(mount, options, err);
 	if (r)
 		return r;
 	mount->guest = strdup(guest);
 	if (!mount->guest)
-		return err_set(err, -ENOMEM, "mount %s: no memory", text);
+		return err_set(err, -ENOMEM, "out of memory");
 	mount->host = host;
 	host = NULL;
 	return 0;
