@@ -8,11 +8,12 @@
 
 #include <errno.h>
 #include <libfdt.h>
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "abi_uhyve.h"
+#include "cleanup.h"
 #include "cpu.h"
 #include "elf_load.h"
 #include "err.h"
@@ -332,23 +333,30 @@ static int fdt_nodes(
 	return r;
 }
 
+/* Too much for a small stack. */
+struct fdt_room {
+	char fdt[FDT_MAX], bootargs[FDT_MAX], mounts[FDT_MAX];
+};
+
 static int write_fdt(struct vm *vm, struct err *err)
 {
-	char fdt[FDT_MAX], bootargs_text[FDT_MAX] = "", mounts_text[FDT_MAX] = "";
-	struct words bootargs = { .text = bootargs_text, .size = sizeof(bootargs_text) };
-	struct words mounts = { .text = mounts_text, .size = sizeof(mounts_text) };
+	autofree struct fdt_room *room = calloc(1, sizeof(*room));
+	struct words bootargs = { .size = FDT_MAX }, mounts = { .size = FDT_MAX };
 
+	if (!room)
+		return err_set(err, -ENOMEM, "out of memory");
+	bootargs.text = room->bootargs;
+	mounts.text = room->mounts;
 	write_bootargs(&vm->args, &bootargs);
 	write_mounts(&vm->args, &mounts);
-	memset(fdt, 0, sizeof(fdt));
-	if (bootargs.full || mounts.full || fdt_create(fdt, sizeof(fdt)) ||
-		fdt_nodes(fdt, vm, &bootargs, &mounts))
+	if (bootargs.full || mounts.full || fdt_create(room->fdt, FDT_MAX) ||
+		fdt_nodes(room->fdt, vm, &bootargs, &mounts))
 		return err_set(err, -E2BIG,
 			"arguments, environment and mount points do not fit into the %d bytes the "
 			"guest has "
 			"for them; pass fewer",
 			FDT_MAX);
-	return gmem_write(&vm->mem, vm->mem.gpa + OFF_FDT, fdt, sizeof(fdt));
+	return gmem_write(&vm->mem, vm->mem.gpa + OFF_FDT, room->fdt, FDT_MAX);
 }
 
 static int write_boot_info(struct vm *vm)
