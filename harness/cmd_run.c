@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <time.h>
 
 #include "cleanup.h"
@@ -20,22 +19,42 @@
 #include "strace.h"
 #include "vm.h"
 
-enum { KICK_AGAIN_US = 100000, GUEST_UMASK = 022 };
+enum { HEARTBEAT_NS = 100000000, GUEST_UMASK = 022 };
+#define HEARTBEAT SIGRTMIN
 
-/* What a signal handler may know: whom to stop, and why. */
+/* What signal handlers may know: whom to stop, why, and by when. */
 static struct vm *volatile running_vm;
 static volatile sig_atomic_t stop_signal;
+static volatile sig_atomic_t timed_out;
+static struct timespec deadline; /* written before the heart beats; 0: none */
 
-/* Again and again until it is over: a kick may fall between the last look and a read that blocks. */
 static void on_signal(int signum)
 {
-	static const struct itimerval again = { { 0, KICK_AGAIN_US }, { 0, KICK_AGAIN_US } };
-
 	if (!stop_signal)
 		stop_signal = signum;
-	setitimer(ITIMER_REAL, &again, NULL);
 	if (running_vm)
 		vm_kick(running_vm);
+}
+
+/*
+ * Ten times a second: is it time? Kicks again and again, for a kick may fall between the last look
+ * and a read that blocks; and wakes a CPU that sleeps in HLT, to see whether anything could.
+ */
+static void on_heartbeat(int signum)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (deadline.tv_sec &&
+		(now.tv_sec > deadline.tv_sec ||
+			(now.tv_sec == deadline.tv_sec && now.tv_nsec >= deadline.tv_nsec))) {
+		timed_out = 1;
+		on_signal(signum);
+	} else if (stop_signal && running_vm) {
+		vm_kick(running_vm);
+	} else if (running_vm) {
+		vm_look(running_vm);
+	}
 }
 
 /* One run: everything it owns. */
@@ -92,7 +111,14 @@ static int list_mount_dirs(struct run *run, struct vm_args *args, struct err *er
 	return 0;
 }
 
-static int open_strace(struct run *run, struct err *err)
+static bool same_file(int fd, const char *path)
+{
+	struct stat a, b;
+
+	return !fstat(fd, &a) && !stat(path, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static int open_strace(struct run *run, const char *image, struct err *err)
 {
 	const char *file = run->options.strace_file;
 	int fd = STDERR_FILENO;
@@ -100,8 +126,13 @@ static int open_strace(struct run *run, struct err *err)
 	if (!run->options.strace)
 		return 0;
 	if (file) {
-		fd = run->strace_fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+		fd = run->strace_fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
 		if (fd < 0)
+			return err_set(err, -errno, "--strace=%s: %m", file);
+		if (same_file(fd, image))
+			return err_set(err, -EINVAL,
+				"--strace=%s: is the guest itself; name another file", file);
+		if (ftruncate(fd, 0) && errno != EINVAL) /* a pipe or a device has no length */
 			return err_set(err, -errno, "--strace=%s: %m", file);
 	}
 	strace_init(&run->strace, fd);
@@ -132,7 +163,7 @@ static int prepare(struct run *run, char **words, size_t n_words, struct err *er
 	}
 	r = elf_read_file(words[0], &run->image, &run->image_size, err);
 	if (!r)
-		r = open_strace(run, err);
+		r = open_strace(run, words[0], err);
 	umask(GUEST_UMASK);
 	if (!r)
 		r = list_mount_dirs(run, &config.args, err);
@@ -157,39 +188,60 @@ static int prepare(struct run *run, char **words, size_t n_words, struct err *er
 	return vm_create(&run->vm, &config, err);
 }
 
-/* From here on signals stop the guest. A write past a limit of ours is an errno for it, not our end. */
-static void catch_signals(struct run *run)
+/*
+ * Signals end the run in good order: caught from before anything is made that must be removed. One that
+ * was ignored when we came (nohup, a job in the background) stays so. A write past a limit of ours is
+ * an errno for the guest, not our end.
+ */
+static void catch_signals(void)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGALRM };
-	struct sigaction action = { .sa_handler = on_signal }; /* no SA_RESTART: reads must end */
-	struct itimerval timer = { 0 };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1,
+		SIGUSR2 };
+	struct sigaction action = { .sa_handler = on_signal },
+			 old; /* no SA_RESTART: reads must end */
 
-	running_vm = run->vm;
-	signal(SIGXFSZ, SIG_IGN);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		sigaction(signals[i], &action, NULL);
-	if (!run->options.timeout_ms)
-		return;
-	timer.it_value.tv_sec = (time_t)(run->options.timeout_ms / 1000);
-	timer.it_value.tv_usec = (suseconds_t)(run->options.timeout_ms % 1000 * 1000);
-	setitimer(ITIMER_REAL, &timer, NULL);
+		if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaction(signals[i], &action, NULL);
+	action.sa_handler = on_heartbeat;
+	sigaction(HEARTBEAT, &action, NULL);
+	signal(SIGXFSZ, SIG_IGN);
+}
+
+static int start_heart(const struct run *run, timer_t *timer, struct err *err)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = HEARTBEAT };
+	struct itimerspec beat = { { 0, HEARTBEAT_NS }, { 0, HEARTBEAT_NS } };
+	uint64_t ms = run->options.timeout_ms;
+
+	if (ms) {
+		clock_gettime(CLOCK_MONOTONIC, &deadline);
+		deadline.tv_sec += (time_t)(ms / 1000);
+		deadline.tv_nsec += (long)(ms % 1000) * 1000000;
+		deadline.tv_sec += deadline.tv_nsec / 1000000000;
+		deadline.tv_nsec %= 1000000000;
+		if (ms * 1000000 < HEARTBEAT_NS)
+			beat.it_value.tv_nsec = (long)ms * 1000000;
+	}
+	running_vm = run->vm;
+	if (timer_create(CLOCK_MONOTONIC, &event, timer) || timer_settime(*timer, 0, &beat, NULL))
+		return err_set(err, -errno, "timer: %m");
+	return 0;
 }
 
 static int exit_code(struct run *run, const struct vm_stop *stop)
 {
-	int signum = stop_signal;
-
 	if (stop->kind == VM_EXITED)
 		return stop->code & 0xff;
-	if (signum == SIGALRM) {
+	if (timed_out) {
 		log_error("%s: still running after %llu.%03llu s; stopped",
 			run->vm->args.image_path,
 			(unsigned long long)run->options.timeout_ms / 1000,
 			(unsigned long long)run->options.timeout_ms % 1000);
 		return EXIT_TIME_LIMIT;
 	}
-	if (signum) /* tidy up, then die of it, so that the parent sees why */
-		return -signum;
+	if (stop_signal) /* tidy up, then die of it, so that the parent sees why */
+		return -stop_signal;
 	if (stop->kind == VM_CRASHED) {
 		report_crash(run->vm);
 		return EXIT_CRASHED;
@@ -201,11 +253,14 @@ static int exit_code(struct run *run, const struct vm_stop *stop)
 static int run_guest(struct run *run, char **words, size_t n_words)
 {
 	struct err err = { "" };
+	const struct vm_stop *stop;
 	const struct vm *vm;
+	timer_t timer;
 
+	catch_signals();
 	if (prepare(run, words, n_words, &err)) {
 		log_error("%s: %s", words[0], err.text);
-		return EXIT_OURS;
+		return stop_signal ? -stop_signal : EXIT_OURS;
 	}
 	vm = run->vm;
 	log_info("backend %s: %s%s%s", vm->cpu->ops->name, vm->cpu_info.kind,
@@ -215,8 +270,15 @@ static int run_guest(struct run *run, char **words, size_t n_words)
 		(unsigned long long)(vm->layout.kernel_base + vm->image.start),
 		(unsigned long long)(vm->layout.kernel_base + vm->image.end), vm->abi->name,
 		vm->abi_version);
-	catch_signals(run);
-	return exit_code(run, vm_run(run->vm));
+	if (start_heart(run, &timer, &err)) {
+		log_error("%s", err.text);
+		return EXIT_OURS;
+	}
+	if (stop_signal)
+		vm_kick(run->vm); /* it came before there was anybody to tell */
+	stop = vm_run(run->vm);
+	timer_delete(timer);
+	return exit_code(run, stop);
 }
 
 static int cmd_run_main(const struct cmd *cmd, int argc, char **argv)

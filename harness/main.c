@@ -13,7 +13,8 @@ static const struct cmd *const cmds[] = { &cmd_run, &cmd_inspect, &cmd_doctor };
 
 int cmd_help(const struct cmd *cmd)
 {
-	printf("Usage: belljar %s %s\n\n%s.\n", cmd->name, cmd->synopsis, cmd->summary);
+	printf("Usage: belljar %s%s%s\n\n%s.\n", cmd->name, *cmd->synopsis ? " " : "",
+		cmd->synopsis, cmd->summary);
 	if (cmd->options) {
 		printf("\nOptions:\n");
 		options_print(cmd->options);
@@ -45,6 +46,15 @@ static int help(void)
 	return EXIT_OK;
 }
 
+static int run_verb(const char *verb, int argc, char **argv)
+{
+	for (size_t i = 0; i < ARRAY_LEN(cmds); i++)
+		if (!strcmp(verb, cmds[i]->name))
+			return cmds[i]->run(cmds[i], argc, argv);
+	log_error("%s: no such verb; see belljar --help", verb);
+	return EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : NULL;
@@ -56,12 +66,8 @@ int main(int argc, char **argv)
 		code = help();
 	else if (!strcmp(verb, "--version"))
 		code = printf("belljar %s\n", BELLJAR_VERSION) < 0 ? EXIT_OURS : EXIT_OK;
-	else {
-		for (size_t i = 0; i < ARRAY_LEN(cmds); i++)
-			if (!strcmp(verb, cmds[i]->name))
-				return cmds[i]->run(cmds[i], argc - 1, argv + 1);
-		log_error("%s: no such verb; see belljar --help", verb);
-	}
+	else
+		code = run_verb(verb, argc - 1, argv + 1);
 	if (fflush(stdout)) {
 		log_error("standard output: %m");
 		return EXIT_OURS;

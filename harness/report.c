@@ -11,7 +11,7 @@
 #include "symbols.h"
 #include "vm.h"
 
-enum { FRAMES_MAX = 32, REGS_PER_LINE = 4, BACKTRACE_MS = 5000 };
+enum { FRAMES_MAX = 32, REGS_PER_LINE = 3, BACKTRACE_MS = 5000 };
 
 static const char *const gpr_names[CPU_GPR_COUNT] = {
 	[CPU_RAX] = "rax",
@@ -56,7 +56,8 @@ static void print_registers(const struct cpu_state *s)
 	for (size_t i = 0; i < CPU_GPR_COUNT; i++)
 		fprintf(stderr, "  %-3s %016llx%s", gpr_names[i],
 			(unsigned long long)s->regs.gpr[i],
-			i % REGS_PER_LINE == REGS_PER_LINE - 1 ? "\n" : "");
+			i % REGS_PER_LINE == REGS_PER_LINE - 1 || i == CPU_GPR_COUNT - 1 ? "\n"
+											 : "");
 	fprintf(stderr, "  cr0 %llx  cr2 %llx  cr3 %llx  cr4 %llx  efer %llx\n",
 		(unsigned long long)s->cr0, (unsigned long long)s->cr2, (unsigned long long)s->cr3,
 		(unsigned long long)s->cr4, (unsigned long long)s->efer);

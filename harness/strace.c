@@ -16,6 +16,7 @@
 #include "abi_uhyve.h"
 #include "escape.h"
 #include "hcall.h"
+#include "log.h"
 #include "vm.h"
 
 enum { LINE_MAX_LEN = 20480 }; /* a path of 4095 bytes, each as \xHH, and the rest */
@@ -217,20 +218,24 @@ static void put_result(struct line *line, const struct hcall *call)
 		put(line, ") = %lld", (long long)r);
 }
 
-static void flush(const struct strace *s, struct line *line)
+static void flush(struct strace *s, struct line *line)
 {
 	size_t done = 0;
 
 	if (line->len == sizeof(line->text) - 1)
 		line->len--;
 	line->text[line->len++] = '\n';
-	while (done < line->len) {
+	while (done < line->len && !s->broken) {
 		ssize_t n = write(s->fd, line->text + done, line->len - done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
-			return; /* a watcher that cannot write does not disturb the guest */
+		if (n < 0) { /* a watcher that cannot write does not disturb the guest */
+			log_error(
+				"--strace: %s; no more lines are written", strerrordesc_np(errno));
+			s->broken = true;
+			return;
+		}
 		done += (size_t)n;
 	}
 }

@@ -13,6 +13,7 @@ enum { STRACE_DATA_MAX = 32 }; /* bytes of a buffer that are shown */
 struct strace {
 	struct trace_sink sink;
 	int fd;       /* borrowed */
+	bool broken;  /* a write failed: said once, and no more is tried */
 	bool in_call; /* between ENTER and LEAVE */
 	const struct hcall *call;
 	/* What passed through the call's buffers so far, for the line at its end. */

@@ -96,9 +96,11 @@ grep -q '^belljar: backend tcg: Unicorn' "$dir/err"
 result "verbose_says_which_backend" $? "$(cat "$dir/err")"
 
 # A signal ends the guest at once, and belljar dies of it after tidying up.
-for signal in INT TERM HUP; do
+for signal in INT TERM HUP QUIT USR1; do
 	mkdir -p "$dir/tmp"
-	TMPDIR=$dir/tmp "$BELLJAR" run --backend tcg "$GUESTS/count.elf" 1000000000000 >"$dir/out" 2>"$dir/err" &
+	# In the background a shell ignores INT and QUIT for its children.
+	(ulimit -c 0 && TMPDIR=$dir/tmp exec env --default-signal=INT,QUIT "$BELLJAR" run \
+		--timeout 20 --backend tcg "$GUESTS/count.elf" 1000000000000) >"$dir/out" 2>"$dir/err" &
 	pid=$!
 	sleep 0.3
 	kill -$signal $pid
@@ -107,6 +109,50 @@ for signal in INT TERM HUP; do
 	[ $code -gt 128 ] && [ "$(kill -l $code)" = $signal ] && [ -z "$(ls "$dir/tmp")" ]
 	result "dies_of_SIG${signal}_and_leaves_nothing" $? "code $code; $(ls "$dir/tmp"); $(cat "$dir/err")"
 done
+
+# At any moment of the start, too.
+rm -rf "$dir/tmp" && mkdir "$dir/tmp"
+for _ in $(seq 40); do
+	TMPDIR=$dir/tmp "$BELLJAR" run --timeout 20 --backend tcg "$GUESTS/count.elf" 1000000000000 \
+		>"$dir/out" 2>"$dir/err" &
+	pid=$!
+	sleep "0.0$((RANDOM % 3))$((RANDOM % 10))"
+	kill -TERM $pid
+	wait $pid
+done 2>/dev/null
+[ -z "$(ls "$dir/tmp")" ]
+result "a_kill_while_starting_leaves_nothing" $? "$(ls "$dir/tmp")"
+
+# What is ignored on entry stays ignored.
+(trap '' HUP && exec "$BELLJAR" run --timeout 1 --backend tcg "$GUESTS/count.elf" 1000000000000) \
+	>"$dir/out" 2>"$dir/err" &
+pid=$!
+sleep 0.3
+kill -HUP $pid
+wait $pid
+code=$?
+[ $code = 124 ]
+result "nohup_is_respected" $? "code $code"
+
+"$BELLJAR" run --backend tcg "$hello" >/dev/full 2>"$dir/err"
+code=$?
+[ $code = 125 ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -q 'standard output: No space left' "$dir/err"
+result "a_full_disk_is_not_the_guests_crash" $? "code $code: $(cat "$dir/err")"
+
+"$BELLJAR" doctor >/dev/full 2>"$dir/err"
+code=$?
+[ $code = 125 ] && grep -q 'standard output' "$dir/err"
+result "lost_results_are_an_error" $? "code $code: $(cat "$dir/err")"
+
+cp "$hello" "$dir/guest.elf"
+"$BELLJAR" run --backend tcg --strace="$dir/guest.elf" "$dir/guest.elf" >"$dir/out" 2>"$dir/err"
+code=$?
+[ $code = 125 ] && cmp -s "$hello" "$dir/guest.elf"
+result "strace_does_not_overwrite_the_guest" $? "code $code: $(cat "$dir/err")"
+
+out=$(env -i X=1 "$BELLJAR" run --backend tcg -e host -e X=2 -e Y=3 -e Y=4 "$GUESTS/args.elf")
+[ "$out" = "$(printf 'X=2\nY=4')" ]
+result "the_last_value_of_a_variable_counts" $? "$out"
 
 # A reader that goes away is not an error of ours or of the guest's.
 "$BELLJAR" run --backend tcg "$GUESTS/args.elf" a b c 2>"$dir/err" | true
