@@ -60,6 +60,12 @@ static void triple(void)
 	asm volatile("lidt %0; int3" : : "m"(none));
 }
 
+/* Not a fault, but as final: interrupts are off, and nothing else could wake the CPU. */
+static void halt(void)
+{
+	asm volatile("cli; hlt");
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -69,6 +75,7 @@ static const struct {
 	{ "de", de },
 	{ "stack", stack },
 	{ "triple", triple },
+	{ "halt", halt },
 };
 
 int main(int argc, char **argv, char **envp)
@@ -81,5 +88,5 @@ int main(int argc, char **argv, char **envp)
 		kinds[i].run();
 		rt_die("still here");
 	}
-	rt_die("usage: fault page|ud|de|stack|triple");
+	rt_die("usage: fault page|ud|de|stack|triple|halt");
 }

@@ -148,7 +148,7 @@ file_guests()
 
 hostile_guests()
 {
-	for kind in page ud de stack triple; do
+	for kind in page ud de stack triple halt; do
 		check fault_$kind 126 fault -- $kind
 		[ $kind = page ] && backtrace innermost middle page main _start
 	done
