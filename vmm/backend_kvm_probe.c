@@ -125,7 +125,9 @@ static void try_instructions(struct backend *b, struct backend_info *info)
 		info->refuses = true;
 	}
 	if (info->refuses)
-		add_gap(info, "; ", "CPUID shows features that are not executed (AVX, SSE4)");
+		add_gap(info, "; ",
+			"interprets what it does not refuse: --backend tcg computes faster; "
+			"CPUID shows features that are not executed (AVX, SSE4)");
 }
 
 static void try_all(struct backend *b, struct backend_info *info)
