@@ -115,6 +115,7 @@ struct region {
 	uint64_t gva, last, gpa; /* last is inclusive: one may end at the top */
 	enum region_kind kind;
 	bool has_code;
+	void *view; /* of RAM, when it is not where addresses are physical ones; see region_memory */
 };
 
 struct block {
@@ -472,6 +473,19 @@ static unsigned regions_showing(const struct tcg *t, uint64_t gpa, uint64_t len)
 	return n;
 }
 
+/*
+ * Unicorn files code under the host address it was read from. Two regions that show the same RAM at
+ * the same host address would be one to it: it would file the code of one under the other, and not
+ * notice writes through the one it runs at.
+ */
+static void *region_memory(struct tcg *t, struct region *r, size_t len)
+{
+	if (r->gva == r->gpa)
+		return region_host(t, r, r->gva, len);
+	r->view = gmem_view(t->base.config.mem, r->gpa, len);
+	return r->view;
+}
+
 static uint64_t device_read(uc_engine *uc, uint64_t offset, unsigned size, void *ctx);
 static void device_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value, void *ctx);
 
@@ -480,20 +494,24 @@ static bool region_add(
 {
 	struct region *r = &t->regions[t->n_regions];
 	uint64_t len = last - gva + 1;
-	uc_err e;
+	uc_err e = UC_ERR_NOMEM;
+	void *memory;
 
 	if (t->n_regions == REGIONS_MAX)
 		return false;
 	*r = (struct region){ .gva = gva, .last = last, .gpa = gpa, .kind = kind };
-	if (kind == REGION_RAM)
-		e = uc_mem_map_ptr(
-			t->uc, gva, len, UC_PROT_READ | UC_PROT_WRITE, region_host(t, r, gva, len));
-	else if (kind == REGION_DEVICE)
+	if (kind == REGION_RAM) {
+		memory = region_memory(t, r, len);
+		if (memory)
+			e = uc_mem_map_ptr(t->uc, gva, len, UC_PROT_READ | UC_PROT_WRITE, memory);
+	} else if (kind == REGION_DEVICE)
 		e = uc_mmio_map(t->uc, gva, len, device_read, t, device_write, t);
 	else
 		e = uc_mem_map_ptr(t->uc, gva, len, UC_PROT_READ | UC_PROT_WRITE, t->nothing);
-	if (e != UC_ERR_OK)
+	if (e != UC_ERR_OK) {
+		gmem_view_drop(r->view, len);
 		return false;
+	}
 	t->last_region = t->n_regions++;
 	if (t->n_regions > REGIONS_SOFT)
 		atomic_fetch_or(&t->attention, LOOK_REGIONS);
@@ -544,6 +562,7 @@ static void region_remove(struct tcg *t, struct region *r)
 		code_remove(t, r->gva, r->last);
 	tcg_shadow_clear(&t->shadow);
 	uc_mem_unmap(t->uc, r->gva, r->last - r->gva + 1);
+	gmem_view_drop(r->view, r->last - r->gva + 1);
 	*r = t->regions[--t->n_regions];
 }
 
@@ -3009,6 +3028,8 @@ static void tcg_destroy(struct backend *backend)
 		uc_context_free(t->context);
 	if (t->uc)
 		uc_close(t->uc);
+	for (size_t i = 0; i < t->n_regions; i++)
+		gmem_view_drop(t->regions[i].view, t->regions[i].last - t->regions[i].gva + 1);
 	if (t->window)
 		munmap(t->window, WINDOW_SIZE);
 	if (t->nothing)

@@ -14,7 +14,8 @@ int gmem_init(struct gmem *m, uint64_t gpa, size_t size)
 
 	if (!size || size % PAGE || gpa % PAGE || gpa + size < gpa)
 		return -EINVAL;
-	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+	/* Shared, so that there can be a second view of it. */
+	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
 		-1, 0);
 	if (base == MAP_FAILED)
 		return -ENOMEM;
@@ -28,6 +29,22 @@ void gmem_finish(struct gmem *m)
 		munmap(m->base, m->size);
 	if (m)
 		*m = (struct gmem){ 0 };
+}
+
+void *gmem_view(const struct gmem *m, uint64_t gpa, size_t len)
+{
+	void *at = gmem_span(m, gpa, len), *view;
+
+	if (!at || !len || gpa % PAGE || len % PAGE)
+		return NULL;
+	view = mremap(at, 0, len, MREMAP_MAYMOVE); /* of nothing: the old one stays */
+	return view == MAP_FAILED ? NULL : view;
+}
+
+void gmem_view_drop(void *view, size_t len)
+{
+	if (view)
+		munmap(view, len);
 }
 
 void *gmem_span(const struct gmem *m, uint64_t gpa, size_t len)

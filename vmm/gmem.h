@@ -36,4 +36,12 @@ ssize_t gmem_read_string(const struct gmem *m, uint64_t gpa, char *buf, size_t s
 /* A host pointer to the whole range, or NULL. Must not outlive the statement it is for. */
 void *gmem_span(const struct gmem *m, uint64_t gpa, size_t len);
 
+/*
+ * The same bytes once more, at a host address of their own: for who tells pages apart by where
+ * they lie. NULL when not of whole pages, outside RAM or out of memory. For gmem_view_drop.
+ */
+void *gmem_view(const struct gmem *m, uint64_t gpa, size_t len);
+/* Takes NULL. */
+void gmem_view_drop(void *view, size_t len);
+
 #endif
