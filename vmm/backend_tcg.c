@@ -51,6 +51,7 @@
 
 enum {
 	PAGE = 4096,
+	LINE = PAGE / 64,
 	LARGE_PAGE = 2 << 20,
 	REGION_GROW_MAX = 256, /* large pages a region is extended by to either side */
 	REGIONS_SOFT = 256,    /* more are dropped when there is a chance to */
@@ -174,6 +175,7 @@ struct tcg {
 	enum stop stop;
 	uint32_t vector;
 	bool mid_block; /* a hook inside a block has called out; rip is exact, done is not */
+	bool overtaken; /* and meanwhile the block was written to */
 	bool stepping, progress, careful, bursting, again;
 	bool poisoned; /* STOP_POISON: it is the instruction at rip */
 	uint64_t burst, bursts, burst_end, work;
@@ -207,6 +209,7 @@ struct tcg {
 	uint8_t *nothing;  /* a page to map where an access is about to fault */
 	uint64_t fill_gpa; /* what fill() last looked at */
 	uint64_t *code_at; /* per page of RAM: the address its code was translated at, | 1; or 0 */
+	uint64_t *code_lines; /* and, if not 0, in which 64 bytes of it there was any: a bit each */
 
 	struct {
 		bool open;
@@ -707,6 +710,17 @@ static uint64_t *code_of(struct tcg *t, uint64_t gpa)
 	return &t->code_at[(gpa - t->base.config.mem->gpa) / PAGE];
 }
 
+static uint64_t *code_lines_of(struct tcg *t, uint64_t gpa)
+{
+	return &t->code_lines[(gpa - t->base.config.mem->gpa) / PAGE];
+}
+
+/* The lines of a page that these bytes of it are in. */
+static uint64_t lines_of(uint64_t first, size_t len)
+{
+	return ~0ull << (first / LINE & 63) & ~0ull >> (63 - ((first + len - 1) / LINE & 63));
+}
+
 static bool can_fetch(struct tcg *t, uint64_t gva)
 {
 	uint64_t flags;
@@ -715,22 +729,53 @@ static bool can_fetch(struct tcg *t, uint64_t gva)
 	       (!cpl(t) || flags & TCG_SHADOW_USER);
 }
 
-/* The page's bytes are about to be others. In a hook, what cannot be done there is left to do. */
-static void code_forget_page(struct tcg *t, uint64_t gpa)
+/* Drops what was translated at gva from these bytes of a page. False when it cannot be found now. */
+static bool code_forget_at(struct tcg *t, uint64_t gva, uint64_t gpa, size_t len)
 {
-	uint64_t *at = code_of(t, gpa), gva = *at & ~1ull;
-	struct region *r;
+	const struct region *r = region_find(t, gva);
+
+	if (!r || r->kind != REGION_RAM || gva - gpa != r->gva - r->gpa || !can_fetch(t, gva))
+		return false;
+	uc_ctl_remove_cache(t->uc, gva, gva + len);
+	return true;
+}
+
+/* The same for a page whose code was translated at more than one address. */
+static bool code_forget_everywhere(struct tcg *t, uint64_t gpa, size_t len)
+{
+	for (size_t i = 0; i < t->n_regions; i++) {
+		const struct region *r = &t->regions[i];
+
+		if (r->kind == REGION_RAM && r->has_code && gpa >= r->gpa &&
+			gpa - r->gpa <= r->last - r->gva &&
+			!code_forget_at(t, r->gva + (gpa - r->gpa), gpa, len))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * These bytes, of one page, are others now or about to be. In a hook, what cannot be done there is
+ * left to do.
+ */
+static void code_forget(struct tcg *t, uint64_t gpa, size_t len)
+{
+	uint64_t *at = code_of(t, gpa), offset = gpa & (PAGE - 1);
+	bool found;
 
 	if (!*at)
 		return;
-	r = region_find(t, gva);
-	if (*at == CODE_MANY || !r || r->kind != REGION_RAM || gva - gpa != r->gva - r->gpa ||
-		!can_fetch(t, gva)) {
+	found = *at == CODE_MANY ? code_forget_everywhere(t, gpa, len)
+				 : code_forget_at(t, (*at & ~1ull) + offset, gpa, len);
+	if (!found)
 		atomic_fetch_or(&t->attention, LOOK_FORGET);
-		return;
-	}
-	uc_ctl_remove_cache(t->uc, gva, gva + PAGE);
-	*at = 0;
+	else if (len == PAGE)
+		*at = 0;
+}
+
+static void code_forget_page(struct tcg *t, uint64_t gpa)
+{
+	code_forget(t, gpa, PAGE);
 }
 
 static bool has_foreign_code(struct tcg *t, uint64_t gva, uint64_t gpa)
@@ -744,11 +789,12 @@ static bool has_foreign_code(struct tcg *t, uint64_t gva, uint64_t gpa)
  * Code was translated from here. Unicorn notices writes through the address the code runs at; for
  * those through another one the page is made read-only there.
  */
-static void code_note_page(struct tcg *t, struct region *r, uint64_t gva)
+static void code_note_page(struct tcg *t, struct region *r, uint64_t gva, uint64_t lines)
 {
 	uint64_t gpa = r->gpa + (gva - r->gva), *at = code_of(t, gpa);
 
 	r->has_code = true;
+	*code_lines_of(t, gpa) = lines | (*at ? *code_lines_of(t, gpa) : 0);
 	if (*at == (gva | 1))
 		return;
 	*at = *at ? CODE_MANY : gva | 1;
@@ -851,6 +897,8 @@ static enum fill fill(struct tcg *t, uint64_t gva, unsigned access, uint32_t *er
 		return FILL_GLIMPSE;
 	flags = fill_flags(t, &page, gva, access);
 	if (has_foreign_code(t, gva, gpa)) {
+		if ((access & PAGING_WRITE) && running)
+			return FILL_FULL; /* the rest of the block may be what is written */
 		if (access & PAGING_WRITE)
 			code_forget_page(t, gpa);
 		else
@@ -1141,9 +1189,11 @@ static void on_translated(uc_engine *uc, uc_tb *block, uc_tb *previous, void *ct
 	}
 	for (uint64_t page = first; page - first <= last - first; page += PAGE) {
 		struct region *r = region_find(t, page);
+		uint64_t from = page < block->pc ? block->pc : page;
+		uint64_t to = last - page < PAGE ? last : page + (PAGE - 1);
 
 		if (r && r->kind == REGION_RAM)
-			code_note_page(t, r, page);
+			code_note_page(t, r, page, lines_of(from, to - from + 1));
 	}
 }
 
@@ -1343,13 +1393,15 @@ static void site_port(struct tcg *t, struct site *s)
 				 : (uint32_t)rax & ((1u << 8 * size) - 1);
 	exit->rdi = rdi;
 	t->mid_block = true;
+	t->overtaken = false;
 	answered = !t->bursting && t->base.config.port &&
 		   t->base.config.port(t->base.config.ctx, exit);
 	t->mid_block = false;
 	t->in_data = exit->data;
 	if (!answered)
 		stop(t, STOP_PORT, s->addr);
-	else if (atomic_load_explicit(&t->attention, memory_order_relaxed) & LOOK_FORGET)
+	else if (t->overtaken ||
+		 atomic_load_explicit(&t->attention, memory_order_relaxed) & LOOK_FORGET)
 		stop(t, STOP_ANSWERED, s->addr);
 }
 
@@ -2872,19 +2924,34 @@ static uint32_t tcg_tsc_khz(struct backend *backend)
 	return TSC_KHZ;
 }
 
+/* Is the block that is being run made from any of these bytes, of one page with code? */
+static bool code_is_current(struct tcg *t, uint64_t gpa, size_t len)
+{
+	uint64_t at = *code_of(t, gpa), gva = (at & ~1ull) + (gpa & (PAGE - 1));
+
+	return at == CODE_MANY || gva - t->cur->addr < t->cur->size || t->cur->addr - gva < len;
+}
+
+/* A hypercall is answered inside a block; what comes after it there must not run as it was. */
 static void tcg_code_changed(struct backend *backend, uint64_t gpa, size_t len)
 {
 	struct tcg *t = tcg_of(backend);
 	const struct gmem *m = t->base.config.mem;
-	uint64_t first = gpa < m->gpa ? m->gpa : gpa, last = gpa + len - 1;
+	uint64_t at = gpa < m->gpa ? m->gpa : gpa, last = gpa + len - 1;
 
-	if (!len || last < m->gpa || first - m->gpa >= m->size)
+	if (!len || last < m->gpa || at - m->gpa >= m->size)
 		return;
 	if (last < gpa || last - m->gpa >= m->size)
 		last = m->gpa + (m->size - 1);
-	first &= ~(uint64_t)(PAGE - 1);
-	for (uint64_t page = first; page - first <= last - first; page += PAGE)
-		code_forget_page(t, page);
+	for (uint64_t n; at - 1 != last; at += n) {
+		n = PAGE - (at & (PAGE - 1));
+		if (n > last - at + 1)
+			n = last - at + 1;
+		if (*code_of(t, at) && *code_lines_of(t, at) & lines_of(at, n)) {
+			t->overtaken |= t->mid_block && code_is_current(t, at, n);
+			code_forget(t, at, n);
+		}
+	}
 }
 
 /* ---- made and unmade ---- */
@@ -3035,6 +3102,7 @@ static void tcg_destroy(struct backend *backend)
 	if (t->nothing)
 		munmap(t->nothing, PAGE);
 	free(t->code_at);
+	free(t->code_lines);
 	free(t->breaks);
 	free(t->watches);
 	free(t);
@@ -3067,6 +3135,7 @@ static int tcg_create(struct backend **out, const struct backend_config *config,
 	t->window = pages(WINDOW_SIZE);
 	t->nothing = pages(PAGE);
 	t->code_at = calloc(config->mem->size / PAGE, sizeof(*t->code_at));
+	t->code_lines = calloc(config->mem->size / PAGE, sizeof(*t->code_lines));
 	t->window_at = WINDOW_TOP;
 	t->max_sites = SITES_FIRST;
 	t->settled = (struct block){ .addr = NO_ADDRESS, .rep = NO_ADDRESS };
@@ -3074,7 +3143,7 @@ static int tcg_create(struct backend **out, const struct backend_config *config,
 	t->limit = UINT64_MAX;
 	t->misc_enable = t->bursts = 1;
 	lapic_reset(&t->lapic, 0);
-	if (!t->window || !t->nothing || !t->code_at) {
+	if (!t->window || !t->nothing || !t->code_at || !t->code_lines) {
 		tcg_destroy(&t->base);
 		return err_set(err, -ENOMEM, "tcg: out of memory");
 	}

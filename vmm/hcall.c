@@ -51,6 +51,16 @@ static bool take_argument(struct hcall *call, const struct vcpu_exit *exit)
 	return false;
 }
 
+/* Whatever the host writes may be the guest's code. */
+static int put(struct vm *vm, uint64_t gpa, const void *buf, size_t len)
+{
+	int r = gmem_write(&vm->mem, gpa, buf, len);
+
+	if (!r)
+		backend_code_changed(vm->cpu, gpa, len);
+	return r;
+}
+
 static int put_tag(struct vm *vm, const struct hcall *call, uint32_t tag, int32_t error)
 {
 	struct {
@@ -58,7 +68,7 @@ static int put_tag(struct vm *vm, const struct hcall *call, uint32_t tag, int32_
 		int32_t error;
 	} out = { tag, error };
 
-	return gmem_write(&vm->mem, call->arg + call->row->ret_at, &out, sizeof(out));
+	return put(vm, call->arg + call->row->ret_at, &out, sizeof(out));
 }
 
 static int put_dents(struct vm *vm, const struct hcall *call, int64_t r)
@@ -66,9 +76,9 @@ static int put_dents(struct vm *vm, const struct hcall *call, int64_t r)
 	uint32_t tag = r > 0 ? TAG_SUCCESS : r ? DENTS_ERROR : DENTS_END;
 	uint64_t payload = (uint64_t)(r < 0 ? -r : r), at = call->arg + call->row->ret_at;
 
-	if (gmem_write(&vm->mem, at, &tag, sizeof(tag)))
+	if (put(vm, at, &tag, sizeof(tag)))
 		return -EFAULT;
-	return gmem_write(&vm->mem, at + DENTS_PAYLOAD, &payload, sizeof(payload));
+	return put(vm, at + DENTS_PAYLOAD, &payload, sizeof(payload));
 }
 
 /* The block was copied from where the result goes, so these writes stay inside RAM. */
@@ -80,11 +90,11 @@ static int put_result(struct vm *vm, const struct hcall *call, struct vcpu_exit 
 
 	switch (call->row->ret) {
 	case HCALL_RET_I32:
-		return gmem_write(&vm->mem, at, &r32, sizeof(r32));
+		return put(vm, at, &r32, sizeof(r32));
 	case HCALL_RET_I64:
-		return gmem_write(&vm->mem, at, &r, sizeof(r));
+		return put(vm, at, &r, sizeof(r));
 	case HCALL_RET_MINUS1:
-		return gmem_write(&vm->mem, at, &or_minus1, sizeof(or_minus1));
+		return put(vm, at, &or_minus1, sizeof(or_minus1));
 	case HCALL_RET_TAG:
 		return r < 0 ? put_tag(vm, call, TAG_ERROR, -r32)
 			     : put_tag(vm, call, TAG_SUCCESS, 0);
@@ -192,7 +202,7 @@ int hcall_read(struct vm *vm, struct hcall *call, uint64_t addr, void *buf, size
 
 int hcall_write(struct vm *vm, struct hcall *call, uint64_t addr, const void *buf, size_t len)
 {
-	int r = gmem_write(&vm->mem, addr, buf, len);
+	int r = put(vm, addr, buf, len);
 
 	if (!r)
 		emit_data(vm, call, TRACE_WRITE, addr, buf, len);
@@ -257,6 +267,8 @@ ssize_t hcall_transfer(struct vm *vm, struct hcall *call, uint64_t addr, uint64_
 		r = io(vm, fd, p, n);
 		if (r < 0)
 			return done ? (ssize_t)done : r;
+		if (r > 0 && !in)
+			backend_code_changed(vm->cpu, gpa, (size_t)r);
 		if (r > 0)
 			emit_data(
 				vm, call, in ? TRACE_READ : TRACE_WRITE, addr + done, p, (size_t)r);
