@@ -75,6 +75,7 @@ enum {
 #define WINDOW_STEP (1ull << 32)
 #define APIC_PAGE   0xfee00000ull
 #define IOAPIC_PAGE 0xfec00000ull
+#define UNICORN_ROOM ((1ull << 30) + (64ull << 20)) /* its buffer of 1 GiB, and what else it takes */
 #define NO_ADDRESS  UINT64_MAX
 #define CODE_MANY   UINT64_MAX /* in code_at: translated at more than one address */
 
@@ -209,7 +210,7 @@ struct tcg {
 	uint8_t *nothing;  /* a page to map where an access is about to fault */
 	uint64_t fill_gpa; /* what fill() last looked at */
 	uint64_t *code_at; /* per page of RAM: the address its code was translated at, | 1; or 0 */
-	uint64_t *code_lines; /* and, if not 0, in which 64 bytes of it there was any: a bit each */
+	uint64_t *code_lines; /* and in which of its 64 lines there was any: a bit each */
 
 	struct {
 		bool open;
@@ -553,7 +554,7 @@ static void code_forget_all(struct tcg *t)
 				gpa - r->gpa <= r->last - r->gva)
 				code_remove(t, gva, gva + (PAGE - 1));
 		}
-		t->code_at[i] = 0;
+		t->code_at[i] = t->code_lines[i] = 0;
 	}
 	tlb_flush(t);
 }
@@ -770,7 +771,7 @@ static void code_forget(struct tcg *t, uint64_t gpa, size_t len)
 	if (!found)
 		atomic_fetch_or(&t->attention, LOOK_FORGET);
 	else if (len == PAGE)
-		*at = 0;
+		*at = *code_lines_of(t, gpa) = 0;
 }
 
 static void code_forget_page(struct tcg *t, uint64_t gpa)
@@ -794,7 +795,7 @@ static void code_note_page(struct tcg *t, struct region *r, uint64_t gva, uint64
 	uint64_t gpa = r->gpa + (gva - r->gva), *at = code_of(t, gpa);
 
 	r->has_code = true;
-	*code_lines_of(t, gpa) = lines | (*at ? *code_lines_of(t, gpa) : 0);
+	*code_lines_of(t, gpa) |= lines;
 	if (*at == (gva | 1))
 		return;
 	*at = *at ? CODE_MANY : gva | 1;
@@ -2947,7 +2948,7 @@ static void tcg_code_changed(struct backend *backend, uint64_t gpa, size_t len)
 		n = PAGE - (at & (PAGE - 1));
 		if (n > last - at + 1)
 			n = last - at + 1;
-		if (*code_of(t, at) && *code_lines_of(t, at) & lines_of(at, n)) {
+		if (*code_lines_of(t, at) & lines_of(at, n)) {
 			t->overtaken |= t->mid_block && code_is_current(t, at, n);
 			code_forget(t, at, n);
 		}
@@ -3108,10 +3109,27 @@ static void tcg_destroy(struct backend *backend)
 	free(t);
 }
 
+/* Unicorn ends the process when it cannot have the address space for what it translates to. */
+static bool has_room(void)
+{
+	void *p = mmap(NULL, UNICORN_ROOM, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		-1, 0);
+
+	if (p == MAP_FAILED)
+		return false;
+	munmap(p, UNICORN_ROOM);
+	return true;
+}
+
 static int create_engine(struct tcg *t, struct err *err)
 {
-	uc_err e = uc_open(UC_ARCH_X86, UC_MODE_64, &t->uc);
+	uc_err e;
 
+	if (!has_room())
+		return err_set(err, -ENOMEM,
+			"tcg: no %llu MiB of address space for translated code: raise the limit "
+			"(ulimit -v)", UNICORN_ROOM >> 20);
+	e = uc_open(UC_ARCH_X86, UC_MODE_64, &t->uc);
 	if (e != UC_ERR_OK)
 		return err_set(err, -ENODEV, "tcg: Unicorn: %s", uc_strerror(e));
 	e = uc_mem_map_ptr(t->uc, t->window_at, WINDOW_SIZE, UC_PROT_ALL, t->window);
