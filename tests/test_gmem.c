@@ -112,12 +112,34 @@ static void refuses_sizes_that_are_not_pages_or_wrap(void)
 	gmem_finish(NULL);
 }
 
+static void a_view_shows_the_same_bytes(void)
+{
+	struct gmem m = { 0 };
+	uint8_t *view;
+
+	CU_ASSERT_EQUAL(gmem_init(&m, GPA, SIZE), 0);
+	CU_ASSERT_EQUAL(gmem_fill(&m, GPA + 4096, 7, 1), 0);
+	view = gmem_view(&m, GPA + 4096, 4096);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(view);
+	CU_ASSERT_EQUAL(view[0], 7);
+	view[1] = 8;
+	CU_ASSERT_EQUAL(m.base[4097], 8);
+	gmem_view_drop(view, 4096);
+	CU_ASSERT_EQUAL(m.base[4097], 8);
+	CU_ASSERT_PTR_NULL(gmem_view(&m, GPA, 100));
+	CU_ASSERT_PTR_NULL(gmem_view(&m, GPA + 1, 4096));
+	CU_ASSERT_PTR_NULL(gmem_view(&m, GPA + SIZE, 4096));
+	gmem_view_drop(NULL, 4096);
+	gmem_finish(&m);
+}
+
 static const struct unit_case cases[] = {
 	{ "spans_only_what_lies_inside", spans_only_what_lies_inside },
 	{ "copies_nothing_when_a_byte_is_outside", copies_nothing_when_a_byte_is_outside },
 	{ "ram_starts_zeroed", ram_starts_zeroed },
 	{ "strings_end_or_are_refused", strings_end_or_are_refused },
 	{ "refuses_sizes_that_are_not_pages_or_wrap", refuses_sizes_that_are_not_pages_or_wrap },
+	{ "a_view_shows_the_same_bytes", a_view_shows_the_same_bytes },
 };
 
 UNIT_MAIN("gmem", cases)

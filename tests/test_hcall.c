@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "abi_uhyve.h"
+#include "backend.h"
 #include "err.h"
 #include "fileio.h"
 #include "trace.h"
@@ -490,6 +491,45 @@ static int64_t answer_seven(void *ctx, struct vm *vm, struct hcall *hcall)
 	return 7;
 }
 
+static struct {
+	unsigned n;
+	uint64_t gpa[8];
+	size_t len[8];
+} changed;
+
+static void on_changed(struct backend *b, uint64_t gpa, size_t len)
+{
+	(void)b;
+	changed.gpa[changed.n % 8] = gpa;
+	changed.len[changed.n++ % 8] = len;
+}
+
+/* It may be code: a file read to memory, and the result in the block. */
+static void tells_the_cpu_what_was_written(void)
+{
+	struct uhyve_v2_write w = { .len = 5, .buf = DATA };
+	struct uhyve_v2_lseek s = { .offset = 0, .whence = SEEK_SET };
+	struct uhyve_v2_read r = { .len = 100, .buf = DATA + 0x100 };
+	struct backend_ops ops;
+
+	start();
+	ops = *f.vm->cpu->ops;
+	ops.code_changed = on_changed;
+	w.fd = s.fd = r.fd = open_file("/x", O_RDWR | O_CREAT);
+	CU_ASSERT(went_on(call(UHYVE_V2_WRITE, &w, sizeof(w))));
+	CU_ASSERT(went_on(call(UHYVE_V2_LSEEK, &s, sizeof(s))));
+	f.vm->cpu->ops = &ops;
+	changed.n = 0;
+	CU_ASSERT(went_on(call(UHYVE_V2_READ, &r, sizeof(r))));
+	CU_ASSERT_EQUAL(r.ret, 5);
+	CU_ASSERT_EQUAL(changed.n, 2);
+	CU_ASSERT_EQUAL(changed.gpa[0], DATA + 0x100);
+	CU_ASSERT_EQUAL(changed.len[0], 5);
+	CU_ASSERT_EQUAL(changed.gpa[1], BLOCK + offsetof(struct uhyve_v2_read, ret));
+	CU_ASSERT_EQUAL(changed.len[1], sizeof(r.ret));
+	finish();
+}
+
 static void another_responder_may_answer(void)
 {
 	struct uhyve_close p = { .fd = 99 };
@@ -543,6 +583,7 @@ static const struct unit_case cases[] = {
 		v1_buffers_are_virtual_and_may_be_scattered },
 	{ "v1_arguments_come_in_two_calls", v1_arguments_come_in_two_calls },
 	{ "watchers_see_each_call_whole", watchers_see_each_call_whole },
+	{ "tells_the_cpu_what_was_written", tells_the_cpu_what_was_written },
 	{ "another_responder_may_answer", another_responder_may_answer },
 	{ "survives_noise_on_every_port", survives_noise_on_every_port },
 };

@@ -3,7 +3,10 @@
 #include "backend.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 
 #include "err.h"
 #include "gmem.h"
@@ -63,6 +66,7 @@ struct guest {
 	unsigned n_ports;
 	struct cpu_regs seen; /* in the last port callback */
 	uint64_t seen_icount;
+	bool patch; /* what is written to PORT goes to memory, at RDI */
 };
 
 static void write64(struct guest *g, uint64_t gpa, uint64_t value)
@@ -89,6 +93,12 @@ static bool on_port(void *ctx, struct vcpu_exit *exit)
 		return false;
 	if (exit->in)
 		exit->data = 0x1234567;
+	if (g->patch) {
+		uint8_t byte = (uint8_t)exit->data;
+
+		CU_ASSERT_EQUAL(gmem_write(&g->mem, exit->rdi, &byte, sizeof(byte)), 0);
+		backend_code_changed(g->b, exit->rdi, sizeof(byte));
+	}
 	return true;
 }
 
@@ -1255,6 +1265,154 @@ static void runs_a_lot_of_code_in_bursts(void)
 	finish(&g);
 }
 
+/* ---- code that is written to ---- */
+
+/* Three addresses of one page. Each writes `mov $n, %eax` where each other one runs it. */
+GUEST(aliases, "xor %ebp, %ebp\n xor %r12d, %r12d\n mov $100, %r15d\n 1: xor %r13d, %r13d\n"
+	       "2: xor %r14d, %r14d\n 3: mov 0x200000(,%r13,8), %rbx\n"
+	       "mov 0x200000(,%r14,8), %rsi\n inc %r12b\n mov %r12b, 1(%rbx)\n call *%rsi\n"
+	       "cmp %r12d, %eax\n je 4f\n inc %ebp\n 4: inc %r14d\n cmp $3, %r14d\n jne 3b\n"
+	       "inc %r13d\n cmp $3, %r13d\n jne 2b\n dec %r15d\n jne 1b\n hlt");
+
+static const uint8_t mov_eax_ret[] = { 0xb8, 0, 0, 0, 0, 0xc3 };
+
+static void show_frame(struct guest *g, const uint8_t *code, size_t len)
+{
+	set_page(g, 0, FRAMES | PW);
+	set_page(g, 1, FRAMES | PW);
+	write64(g, DATA, FRAMES);
+	write64(g, DATA + 8, FAR);
+	write64(g, DATA + 16, FAR + PAGE);
+	gmem_write(&g->mem, FRAMES, code, len);
+}
+
+static void runs_what_was_written_through_any_address(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(aliases));
+	show_frame(&g, mov_eax_ret, sizeof(mov_eax_ret));
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RBP], 0);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_R15], 0);
+	finish(&g);
+}
+
+/* movb $n, 1(%rip): the operand of the mov $0, %al behind it */
+static const uint8_t own_operand[] = { 0xc6, 5, 1, 0, 0, 0, 0, 0xb0, 0, 0xc3 };
+GUEST(operand, "xor %ebp, %ebp\n xor %r12d, %r12d\n mov $100, %r15d\n mov $0x40000000, %ebx\n"
+	       "1: inc %r12b\n mov %r12b, 6(%rbx)\n call *%rbx\n cmp %r12b, %al\n je 2f\n"
+	       "inc %ebp\n 2: dec %r15d\n jne 1b\n hlt");
+
+static void runs_what_the_instruction_before_wrote(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(operand));
+	show_frame(&g, own_operand, sizeof(own_operand));
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RBP], 0);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_R15], 0);
+	finish(&g);
+}
+
+GUEST(serialized, "xor %ebp, %ebp\n xor %r12d, %r12d\n mov $100, %r15d\n mov $0x40000000, %ebx\n"
+		  "1: inc %r12b\n mov %r12b, 1(%rbx)\n mov %cr3, %rax\n mov %rax, %cr3\n"
+		  "call *%rbx\n cmp %r12d, %eax\n je 2f\n inc %ebp\n 2: inc %r12b\n"
+		  "mov %r12b, 1(%rbx)\n invlpg (%rbx)\n call *%rbx\n cmp %r12d, %eax\n je 3f\n"
+		  "inc %ebp\n 3: dec %r15d\n jne 1b\n hlt");
+
+static void runs_what_was_written_before_a_flush(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(serialized));
+	show_frame(&g, mov_eax_ret, sizeof(mov_eax_ret));
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RBP], 0);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_R15], 0);
+	finish(&g);
+}
+
+/* The host writes to code at three addresses, and behind the out itself. */
+GUEST(host_patch,
+	"xor %ebp, %ebp\n xor %r12d, %r12d\n mov $0x1100, %edx\n mov $100, %r15d\n"
+	"1: xor %r14d, %r14d\n 2: mov 0x200000(,%r14,8), %rsi\n inc %r12b\n mov %r12d, %eax\n"
+	"mov $0x400001, %edi\n out %eax, %dx\n call *%rsi\n cmp %r12d, %eax\n je 3f\n"
+	"inc %ebp\n 3: inc %r14d\n cmp $3, %r14d\n jne 2b\n inc %r12b\n mov %r12d, %eax\n"
+	"lea 4f(%rip), %rdi\n inc %rdi\n out %eax, %dx\n 4: mov $0, %al\n cmp %r12b, %al\n"
+	"je 5f\n inc %ebp\n 5: dec %r15d\n jne 1b\n hlt");
+
+static void runs_what_the_host_wrote(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(host_patch));
+	g.patch = true;
+	show_frame(&g, mov_eax_ret, sizeof(mov_eax_ret));
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RBP], 0);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_R15], 0);
+	CU_ASSERT_EQUAL(g.n_ports, 400);
+	finish(&g);
+}
+
+GUEST(no_address, "no_address_a: mov (%rbx), %rax\n no_address_b: mov %rax, (%rbx)\n"
+		  "no_address_c: incl (%rbx)\n no_address_d: movups %xmm0, 0x100(%rbx)\n"
+		  "no_address_e: lock xadd %eax, (%rbx)\n no_address_f: rep stosb\n hlt");
+LABEL(no_address, a);
+LABEL(no_address, b);
+LABEL(no_address, c);
+LABEL(no_address, d);
+LABEL(no_address, e);
+LABEL(no_address, f);
+
+static void faults_at_addresses_that_cannot_be(void)
+{
+	const uint64_t at[] = { AT(no_address, a), AT(no_address, b), AT(no_address, c),
+		AT(no_address, d), AT(no_address, e), AT(no_address, f) };
+	struct guest g;
+
+	start(&g, BYTES(no_address));
+	g.state.regs.gpr[CPU_RCX] = 10;
+	for (unsigned bit = 47; bit < 64; bit++) {
+		for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+			g.state.regs.gpr[CPU_RBX] = g.state.regs.gpr[CPU_RDI] = DATA | 1ull << bit;
+			g.state.regs.rip = at[i];
+			CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+			expect_fault(&g, CPU_VEC_GP, at[i], 0);
+		}
+	}
+	finish(&g);
+}
+
+/* Room for much, but not for what Unicorn translates to. */
+static void says_when_there_is_no_address_space(void)
+{
+	struct rlimit old, less;
+	struct backend_config config;
+	struct backend *b = NULL;
+	struct err err = { "" };
+	struct gmem mem;
+	unsigned long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+	int r;
+
+	CU_ASSERT_FATAL(f && fscanf(f, "%lu", &pages) == 1);
+	fclose(f);
+	CU_ASSERT_EQUAL_FATAL(gmem_init(&mem, 0, RAM), 0);
+	config = (struct backend_config){ .mem = &mem };
+	CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_AS, &old), 0);
+	less = old;
+	less.rlim_cur = (rlim_t)pages * PAGE + (512 << 20);
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_AS, &less), 0);
+	r = backend_tcg.create(&b, &config, &err);
+	setrlimit(RLIMIT_AS, &old);
+	CU_ASSERT_EQUAL(r, -ENOMEM);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "ulimit -v"));
+	gmem_finish(&mem);
+}
+
 static const struct unit_case cases[] = {
 	{ "reads_and_writes_pages_in_any_order", reads_and_writes_pages_in_any_order },
 	{ "accesses_across_two_pages_that_lie_apart", accesses_across_two_pages_that_lie_apart },
@@ -1293,6 +1451,12 @@ static const struct unit_case cases[] = {
 	{ "notices_code_changed_between_bursts", notices_code_changed_between_bursts },
 	{ "ends_bursts_that_get_nowhere", ends_bursts_that_get_nowhere },
 	{ "runs_a_lot_of_code_in_bursts", runs_a_lot_of_code_in_bursts },
+	{ "runs_what_was_written_through_any_address", runs_what_was_written_through_any_address },
+	{ "runs_what_the_instruction_before_wrote", runs_what_the_instruction_before_wrote },
+	{ "runs_what_was_written_before_a_flush", runs_what_was_written_before_a_flush },
+	{ "runs_what_the_host_wrote", runs_what_the_host_wrote },
+	{ "faults_at_addresses_that_cannot_be", faults_at_addresses_that_cannot_be },
+	{ "says_when_there_is_no_address_space", says_when_there_is_no_address_space },
 };
 
 UNIT_MAIN("tcg", cases)
