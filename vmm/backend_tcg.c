@@ -75,9 +75,10 @@ enum {
 #define WINDOW_STEP (1ull << 32)
 #define APIC_PAGE   0xfee00000ull
 #define IOAPIC_PAGE 0xfec00000ull
-#define UNICORN_ROOM ((1ull << 30) + (64ull << 20)) /* its buffer of 1 GiB, and what else it takes */
-#define NO_ADDRESS  UINT64_MAX
-#define CODE_MANY   UINT64_MAX /* in code_at: translated at more than one address */
+#define UNICORN_ROOM                                                                               \
+	((1ull << 30) + (64ull << 20)) /* its buffer of 1 GiB, and what else it takes */
+#define NO_ADDRESS UINT64_MAX
+#define CODE_MANY  UINT64_MAX /* in code_at: translated at more than one address */
 
 enum hflags { /* Unicorn's digest of registers: its target/i386/cpu.h */
 	HF_CPL = 3,
@@ -3112,8 +3113,8 @@ static void tcg_destroy(struct backend *backend)
 /* Unicorn ends the process when it cannot have the address space for what it translates to. */
 static bool has_room(void)
 {
-	void *p = mmap(NULL, UNICORN_ROOM, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		-1, 0);
+	void *p = mmap(
+		NULL, UNICORN_ROOM, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
 		return false;
@@ -3128,7 +3129,8 @@ static int create_engine(struct tcg *t, struct err *err)
 	if (!has_room())
 		return err_set(err, -ENOMEM,
 			"tcg: no %llu MiB of address space for translated code: raise the limit "
-			"(ulimit -v)", UNICORN_ROOM >> 20);
+			"(ulimit -v)",
+			UNICORN_ROOM >> 20);
 	e = uc_open(UC_ARCH_X86, UC_MODE_64, &t->uc);
 	if (e != UC_ERR_OK)
 		return err_set(err, -ENODEV, "tcg: Unicorn: %s", uc_strerror(e));
