@@ -12,6 +12,11 @@
  * region may cover more than the guest has mapped. A page that must be watched (devices,
  * watchpoints) stays absent, and an instruction that touches it runs alone, in a "glimpse".
  *
+ * How code may change. Unicorn notices writes through the address that code runs at, because every
+ * region is memory of its own to it (region_memory). Through any other address of the same page the
+ * shadow lets nothing be written until that code is dropped. Who else writes says so
+ * (code_changed).
+ *
  * How counting works. A hook at the start of each block adds the instructions of the block before
  * it, known from when it was translated. Who stops inside a block settles: adds those before RIP.
  *
@@ -58,6 +63,7 @@ enum {
 	REGIONS_MAX = 2048,
 	WINDOW_TABLES = 1023,
 	WINDOW_SIZE = (WINDOW_TABLES + 1) * PAGE, /* a page of code of ours, then the shadow */
+	PAGES_LATER = 16,
 	BLOCKS = 1 << 14,
 	SITES_FIRST = 24, /* a hooked instruction costs some ns per hook there is */
 	SITES_MAX = 512,
@@ -90,6 +96,7 @@ enum hflags { /* Unicorn's digest of registers: its target/i386/cpu.h */
 
 enum attention {
 	LOOK_KICK = 1 << 0,    /* set by anyone, any time */
+	LOOK_PAGES = 1 << 1,   /* forget[], protect[] */
 	LOOK_IRQ = 1 << 2,     /* an interrupt waits for IF */
 	LOOK_NATIVE = 1 << 3,  /* code of ours runs, not the guest's */
 	LOOK_FORGET = 1 << 4,  /* translated code must go */
@@ -136,6 +143,12 @@ enum special {
 	SPECIAL_BREAK = 1 << 1,  /* there is a breakpoint in it */
 	SPECIAL_SINGLE = 1 << 2, /* one instruction: perhaps Unicorn runs it for the second time */
 	SPECIAL_LEAVE = 1 << 3,  /* a burst ends before it */
+};
+
+/* Pages to do something about when Unicorn does not run. More than fit are all there are. */
+struct page_list {
+	uint64_t gpa[PAGES_LATER];
+	unsigned n;
 };
 
 struct tcg;
@@ -211,6 +224,7 @@ struct tcg {
 	uint8_t *nothing;  /* a page to map where an access is about to fault */
 	uint64_t fill_gpa; /* what fill() last looked at */
 	uint64_t *code_at; /* per page of RAM: the address its code was translated at, | 1; or 0 */
+	struct page_list forget, protect; /* code to be dropped; writes to be noticed from now on */
 	uint64_t *code_lines; /* and in which of its 64 lines there was any: a bit each */
 
 	struct {
@@ -537,6 +551,21 @@ static void code_remove(struct tcg *t, uint64_t gva, uint64_t last)
 	reg_set(t, UC_X86_REG_CR0, cr0);
 }
 
+/* Of one page, at every address it shows at. */
+static void code_remove_page(struct tcg *t, uint64_t gpa)
+{
+	size_t i = (gpa - t->base.config.mem->gpa) / PAGE;
+
+	for (size_t k = 0; t->code_at[i] && k < t->n_regions; k++) {
+		const struct region *r = &t->regions[k];
+		uint64_t gva = r->gva + (gpa - r->gpa);
+
+		if (r->kind == REGION_RAM && gpa >= r->gpa && gpa - r->gpa <= r->last - r->gva)
+			code_remove(t, gva, gva + (PAGE - 1));
+	}
+	t->code_at[i] = t->code_lines[i] = 0;
+}
+
 static void code_forget_all(struct tcg *t)
 {
 	const struct gmem *m = t->base.config.mem;
@@ -544,19 +573,9 @@ static void code_forget_all(struct tcg *t)
 	if (t->n_seen)
 		memset(t->seen, 0, sizeof(t->seen));
 	t->n_seen = 0;
-	for (size_t i = 0; i < m->size / PAGE; i++) {
-		uint64_t gpa = m->gpa + PAGE * i;
-
-		for (size_t k = 0; t->code_at[i] && k < t->n_regions; k++) {
-			const struct region *r = &t->regions[k];
-			uint64_t gva = r->gva + (gpa - r->gpa);
-
-			if (r->kind == REGION_RAM && gpa >= r->gpa &&
-				gpa - r->gpa <= r->last - r->gva)
-				code_remove(t, gva, gva + (PAGE - 1));
-		}
-		t->code_at[i] = t->code_lines[i] = 0;
-	}
+	for (uint64_t offset = 0; offset < m->size; offset += PAGE)
+		if (t->code_at[offset / PAGE])
+			code_remove_page(t, m->gpa + offset);
 	tlb_flush(t);
 }
 
@@ -731,6 +750,41 @@ static bool can_fetch(struct tcg *t, uint64_t gva)
 	       (!cpl(t) || flags & TCG_SHADOW_USER);
 }
 
+static void put_off(struct tcg *t, struct page_list *list, uint64_t gpa)
+{
+	if (list->n < PAGES_LATER)
+		list->gpa[list->n] = gpa & ~(uint64_t)(PAGE - 1);
+	if (list->n <= PAGES_LATER)
+		list->n++;
+	atomic_fetch_or(&t->attention, LOOK_PAGES);
+}
+
+static void page_protect(struct tcg *t, uint64_t gpa)
+{
+	for (size_t i = 0; i < t->n_regions; i++) {
+		const struct region *r = &t->regions[i];
+
+		if (r->kind == REGION_RAM && gpa >= r->gpa && gpa - r->gpa <= r->last - r->gva)
+			tcg_shadow_unset(&t->shadow, r->gva + (gpa - r->gpa));
+	}
+}
+
+static void do_put_off(struct tcg *t)
+{
+	struct page_list *forget = &t->forget, *protect = &t->protect;
+
+	if (forget->n > PAGES_LATER)
+		code_forget_all(t);
+	for (unsigned i = 0; forget->n <= PAGES_LATER && i < forget->n; i++)
+		code_remove_page(t, forget->gpa[i]);
+	if (protect->n > PAGES_LATER)
+		tcg_shadow_clear(&t->shadow);
+	for (unsigned i = 0; protect->n <= PAGES_LATER && i < protect->n; i++)
+		page_protect(t, protect->gpa[i]);
+	forget->n = protect->n = 0;
+	tlb_flush(t);
+}
+
 /* Drops what was translated at gva from these bytes of a page. False when it cannot be found now. */
 static bool code_forget_at(struct tcg *t, uint64_t gva, uint64_t gpa, size_t len)
 {
@@ -770,7 +824,7 @@ static void code_forget(struct tcg *t, uint64_t gpa, size_t len)
 	found = *at == CODE_MANY ? code_forget_everywhere(t, gpa, len)
 				 : code_forget_at(t, (*at & ~1ull) + offset, gpa, len);
 	if (!found)
-		atomic_fetch_or(&t->attention, LOOK_FORGET);
+		put_off(t, &t->forget, gpa);
 	else if (len == PAGE)
 		*at = *code_lines_of(t, gpa) = 0;
 }
@@ -801,7 +855,7 @@ static void code_note_page(struct tcg *t, struct region *r, uint64_t gva, uint64
 		return;
 	*at = *at ? CODE_MANY : gva | 1;
 	if (regions_showing(t, gpa, PAGE) > 1)
-		atomic_fetch_or(&t->attention, LOOK_REVOKE);
+		put_off(t, &t->protect, gpa);
 }
 
 /* ---- the shadow, filled from the guest's tables ---- */
@@ -1402,8 +1456,8 @@ static void site_port(struct tcg *t, struct site *s)
 	t->in_data = exit->data;
 	if (!answered)
 		stop(t, STOP_PORT, s->addr);
-	else if (t->overtaken ||
-		 atomic_load_explicit(&t->attention, memory_order_relaxed) & LOOK_FORGET)
+	else if (t->overtaken || atomic_load_explicit(&t->attention, memory_order_relaxed) &
+					 (LOOK_FORGET | LOOK_PAGES))
 		stop(t, STOP_ANSWERED, s->addr);
 }
 
@@ -2439,8 +2493,10 @@ static bool wake(struct tcg *t)
 static void catch_up(struct tcg *t)
 {
 	unsigned late = atomic_fetch_and(
-		&t->attention, ~(unsigned)(LOOK_FORGET | LOOK_REVOKE | LOOK_REGIONS));
+		&t->attention, ~(unsigned)(LOOK_FORGET | LOOK_REVOKE | LOOK_REGIONS | LOOK_PAGES));
 
+	if (late & LOOK_PAGES)
+		do_put_off(t);
 	if (late & LOOK_FORGET)
 		code_forget_all(t);
 	if (late & LOOK_REGIONS)
