@@ -2997,6 +2997,10 @@ static void tcg_code_changed(struct backend *backend, uint64_t gpa, size_t len)
 	const struct gmem *m = t->base.config.mem;
 	uint64_t at = gpa < m->gpa ? m->gpa : gpa, last = gpa + len - 1;
 
+	/* For every hypercall: a result in a page, and hardly ever in code. */
+	if (gpa - m->gpa < m->size && (gpa & (PAGE - 1)) + len <= PAGE &&
+		!(*code_lines_of(t, gpa) & lines_of(gpa, len)))
+		return;
 	if (!len || last < m->gpa || at - m->gpa >= m->size)
 		return;
 	if (last < gpa || last - m->gpa >= m->size)
