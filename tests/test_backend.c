@@ -859,6 +859,21 @@ static void is_kicked_out_of_an_endless_loop(const struct backend_ops *ops)
 	finish(&g);
 }
 
+/* Runs a little at a time until the CPU sleeps; on a busy host it may not have come to its HLT. */
+static void run_until_halted(struct guest *g, struct cpu_state *s)
+{
+	enum { TRIES = 500 };
+
+	s->halted = false;
+	g->exit.kind = VCPU_KICKED;
+	for (unsigned i = 0; i < TRIES && g->exit.kind == VCPU_KICKED && !s->halted; i++) {
+		alarm_us(g->b, 2000);
+		CU_ASSERT_EQUAL(backend_run(g->b, &g->exit), 0);
+		alarm_us(g->b, 0);
+		CU_ASSERT_EQUAL(backend_save(g->b, s), 0);
+	}
+}
+
 static void stays_halted_across_save_and_load(const struct backend_ops *ops)
 {
 	static const uint8_t code[] = { 0xfb, 0xf4, 0xf4 }; /* sti; hlt; hlt */
@@ -867,15 +882,12 @@ static void stays_halted_across_save_and_load(const struct backend_ops *ops)
 
 	start_with(&g, ops, code, sizeof(code), true);
 	for (unsigned i = 0; i < 2; i++) {
-		alarm_us(g.b, 2000);
-		CU_ASSERT_EQUAL(backend_run(g.b, &g.exit), 0);
-		alarm_us(g.b, 0);
+		run_until_halted(&g, &s);
 		if (g.exit.kind == VCPU_HALT) {
 			unit_skip("HLT that nothing can end, ends the run here");
 			break;
 		}
 		CU_ASSERT_EQUAL(g.exit.kind, VCPU_KICKED);
-		CU_ASSERT_EQUAL(backend_save(g.b, &s), 0);
 		CU_ASSERT_TRUE(s.halted);
 		CU_ASSERT_EQUAL(s.regs.rip, CODE + 2);
 		CU_ASSERT_EQUAL(backend_load(g.b, &s), 0);
