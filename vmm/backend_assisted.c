@@ -426,7 +426,7 @@ static int burst(struct assisted *a, struct vcpu_exit *exit, bool all)
 	return backend_kvm_take_back(a->kvm, part, &back);
 }
 
-/* Past the instruction that kvm refused: 0, or -ENOTSUP, or another -errno. */
+/* Past the instruction that kvm refused: 0; -ENOTSUP: nobody knows it; -EPERM: that was not it. */
 static int help(struct assisted *a, struct vcpu_exit *exit)
 {
 	struct insn i = insn_decode(exit->insn, exit->insn_len);
@@ -463,9 +463,9 @@ static int assisted_run(struct backend *b, struct vcpu_exit *exit)
 			return r;
 		refused = *exit;
 		r = help(a, exit);
-		if (r == -ENOTSUP) {
+		if (r == -ENOTSUP || r == -EPERM) {
 			*exit = refused;
-			if (refused.insn_len)
+			if (r == -ENOTSUP && refused.insn_len)
 				exit->text = "kvm refuses the instruction and tcg does not know it";
 			return 0;
 		}

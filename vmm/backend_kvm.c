@@ -899,7 +899,7 @@ int backend_kvm_lend(struct backend *b, enum backend_kvm_part part, struct cpu_s
 	int r;
 
 	if (!k->not_emulated)
-		return -ENOTSUP;
+		return -EPERM;
 	if (part == BACKEND_KVM_ALL)
 		return kvm_save(b, s);
 	regs_from_kvm(&s->regs, regs_of(k));
