@@ -2,20 +2,11 @@
 # SPDX-License-Identifier: ISC
 # The command line: help, wrong words, exit codes, time limits, signals.
 set -u
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
 BELLJAR=${BELLJAR:-build/rel/belljar} GUESTS=${GUESTS:-build/rel/kernels}
-passed=0 failed=0 skipped=0
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-
-result() { # NAME STATUS WHY
-	if [ "$2" = 0 ]; then
-		echo "ok   $1"
-		passed=$((passed + 1))
-	else
-		echo "FAIL $1: $3"
-		failed=$((failed + 1))
-	fi
-}
 
 # expect NAME CODE STDERR_PATTERN ARGS...: the exit code, one line on stderr that matches (or none for
 # an empty pattern).
@@ -161,5 +152,4 @@ code=${PIPESTATUS[0]}
 result "a_closed_pipe_is_quiet" $? "code $code: $(cat "$dir/err")"
 
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ]
+finish

@@ -2,21 +2,12 @@
 # SPDX-License-Identifier: ISC
 # What a user is told and given: the man page knows every option, scripts are clean, install installs.
 set -u
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
 BELLJAR=${BELLJAR:-build/rel/belljar}
-passed=0 failed=0
 cd "$(dirname "$0")/.." || exit 1
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-
-result() { # NAME STATUS WHY
-	if [ "$2" = 0 ]; then
-		echo "ok   $1"
-		passed=$((passed + 1))
-	else
-		echo "FAIL $1: $3"
-		failed=$((failed + 1))
-	fi
-}
 
 verbs=$("$BELLJAR" --help | sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p')
 missing=
@@ -48,5 +39,4 @@ code=$?
 [ $code = 0 ] && echo "$out" | grep -q 'ALL THAT THE GUEST CAN SEE' && echo "$out" | grep -q 'innermost.*(fault.c:'
 result the_demo_tells_its_story $? "$(echo "$out" | tail -n 20)"
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+finish

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash
+# What the e2e scripts share: counting, and a line per case.
+passed=0 failed=0
+
+result() { # NAME STATUS WHY
+	if [ "$2" = 0 ]; then
+		echo "ok   $1"
+		passed=$((passed + 1))
+	else
+		echo "FAIL $1: $3"
+		failed=$((failed + 1))
+	fi
+}
+
+# The closing line; fails when a case did.
+finish() {
+	echo "$passed passed, $failed failed"
+	[ "$failed" = 0 ]
+}
