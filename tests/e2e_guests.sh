@@ -103,6 +103,7 @@ simple_guests()
 	input=$tmp/input
 	check console 0 console
 	input=/dev/null
+	check code 0 code
 	check memory 0 memory
 	check memory 0 memory --mem 16M
 	check memory 0 memory --mem 2G
