@@ -98,7 +98,8 @@ static int list_mount_dirs(struct run *run, struct vm_args *args, struct err *er
 
 		if (!dir)
 			return err_set(err, -ENOMEM, "out of memory");
-		if (!stat(o->mounts[i].host, &st) && !S_ISDIR(st.st_mode))
+		/* A file that is still to be made is a file, too. */
+		if (stat(o->mounts[i].host, &st) || !S_ISDIR(st.st_mode))
 			*strrchr(dir, '/') = 0;
 		for (size_t k = 0; k < args->n_mount_dirs; k++)
 			seen |= !strcmp(run->mount_dirs[k], dir);
@@ -270,6 +271,8 @@ static int run_guest(struct run *run, char **words, size_t n_words)
 		(unsigned long long)(vm->layout.kernel_base + vm->image.start),
 		(unsigned long long)(vm->layout.kernel_base + vm->image.end), vm->abi->name,
 		vm->abi_version);
+	for (size_t i = 0; i < vm->args.n_mount_dirs; i++)
+		log_debug("the guest is told of files in %s", vm->args.mount_dirs[i]);
 	if (start_heart(run, &timer, &err)) {
 		log_error("%s", err.text);
 		return EXIT_OURS;

@@ -86,6 +86,13 @@ result "strace_decodes_every_file_call" $? "$(head -n 20 "$dir/diff")"
 grep -q '^belljar: backend tcg: Unicorn' "$dir/err"
 result "verbose_says_which_backend" $? "$(cat "$dir/err")"
 
+mkdir "$dir/d"
+"$BELLJAR" run --backend tcg -v -v --mount "$dir/d:/data" --mount "$dir/f:/a/b/later:rw" --mount "$dir/m/f:/a/b/now" \
+	--mount "$dir/m/f:/top" "$hello" >"$dir/out" 2>"$dir/err"
+told=$(sed -n 's/^belljar: the guest is told of files in //p' "$dir/err" | tr '\n' ' ')
+[ "$told" = "/data /a/b " ]
+result "the_guest_is_told_of_directories_only" $? "told of: $told"
+
 # A signal ends the guest at once, and belljar dies of it after tidying up.
 for signal in INT TERM HUP QUIT USR1; do
 	mkdir -p "$dir/tmp"
