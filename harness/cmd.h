@@ -8,7 +8,6 @@
 enum exit_code {
 	EXIT_OK = 0,
 	EXIT_USAGE = 2,
-	EXIT_DIVERGED = 3,
 	EXIT_TIME_LIMIT = 124,
 	EXIT_OURS = 125,    /* belljar could not do what was asked */
 	EXIT_CRASHED = 126, /* the guest crashed */

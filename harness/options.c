@@ -114,7 +114,8 @@ void options_print(const struct option_row *rows)
 	print_row(&(struct option_row){ .name = "help", .letter = 'h', .help = "show this help" });
 }
 
-int options_parse_size(const char *text, uint64_t *bytes, struct err *err)
+/* "64M" */
+static int parse_size(const char *text, uint64_t *bytes, struct err *err)
 {
 	static const char suffixes[] = "KMG";
 	const char *suffix;
@@ -138,7 +139,8 @@ int options_parse_size(const char *text, uint64_t *bytes, struct err *err)
 	return 0;
 }
 
-int options_parse_ms(const char *text, uint64_t *ms, struct err *err)
+/* Seconds, "10" or "0.5", as milliseconds. */
+static int parse_ms(const char *text, uint64_t *ms, struct err *err)
 {
 	char *end;
 	double seconds = strtod(text, &end);
@@ -198,7 +200,7 @@ static int set_mem(void *ctx, const char *value, struct err *err)
 {
 	const uint64_t granularity = 2 << 20, limit = 1ull << 36;
 	struct vm_options *o = ctx;
-	int r = options_parse_size(value, &o->mem_size, err);
+	int r = parse_size(value, &o->mem_size, err);
 
 	if (r)
 		return r;
@@ -278,7 +280,7 @@ static int set_strace(void *ctx, const char *value, struct err *err)
 
 static int set_timeout(void *ctx, const char *value, struct err *err)
 {
-	return options_parse_ms(value, &((struct vm_options *)ctx)->timeout_ms, err);
+	return parse_ms(value, &((struct vm_options *)ctx)->timeout_ms, err);
 }
 
 static int set_verbose(void *ctx, const char *value, struct err *err)

@@ -34,10 +34,6 @@ int options_parse(const struct option_row *rows, void *ctx, int argc, char **arg
 /* The rows as a help text on stdout. */
 void options_print(const struct option_row *rows);
 
-/* Strings and numbers as options take them. "64M" -> bytes; whole seconds or "0.5" -> ms. */
-int options_parse_size(const char *text, uint64_t *bytes, struct err *err);
-int options_parse_ms(const char *text, uint64_t *ms, struct err *err);
-
 struct strings {
 	char **list;
 	size_t n;

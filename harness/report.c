@@ -91,7 +91,7 @@ void report_crash(struct vm *vm)
 {
 	struct crash crash = { .memory.vm = vm };
 	const struct cpu_state *s = &crash.state;
-	static char text[16384];
+	char text[16384];
 
 	log_error("the guest crashed: %s", vm->stop.text);
 	if (backend_save(vm->cpu, &crash.state))

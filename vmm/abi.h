@@ -17,7 +17,7 @@ struct vm;
 struct abi_layout {
 	uint64_t ram_gpa;     /* first address of RAM */
 	uint64_t kernel_base; /* what elf_place adds to vaddr: 0 for ET_EXEC */
-	uint64_t ram_min;     /* bytes; --mem below this is refused, naming it */
+	uint64_t ram_min;     /* bytes that the image and what lies before it take */
 };
 
 struct guest_abi {

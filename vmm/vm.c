@@ -60,25 +60,38 @@ static int create(struct vm *vm, const struct vm_config *config, struct err *err
 	return r ? err_set(err, r, "first CPU state: %s", strerror(-r)) : 0;
 }
 
-int vm_create(struct vm **out, const struct vm_config *config, struct err *err)
+/* What every machine begins with: who it is for, who answers, who watches. */
+static struct vm *vm_new(const struct vm_args *args, struct fileio *files, struct trace_sink *sinks)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
-	int r;
+
+	if (!vm)
+		return NULL;
+	vm->args = *args;
+	vm->files = files;
+	vm->trace = sinks;
+	vm->respond = hcall_answer_row;
+	return vm;
+}
+
+/* Hands a machine over, or, when making it failed, takes it apart. */
+static int vm_hand_over(struct vm *vm, int r, struct vm **out)
+{
+	if (r)
+		vm_destroy(vm);
+	else
+		*out = vm;
+	return r;
+}
+
+int vm_create(struct vm **out, const struct vm_config *config, struct err *err)
+{
+	struct vm *vm = vm_new(&config->args, config->files, config->sinks);
 
 	if (!vm)
 		return err_set(err, -ENOMEM, "out of memory");
-	vm->args = config->args;
 	vm->boot_time_ns = config->boot_time_ns;
-	vm->files = config->files;
-	vm->trace = config->sinks;
-	vm->respond = hcall_answer_row;
-	r = create(vm, config, err);
-	if (r) {
-		vm_destroy(vm);
-		return r;
-	}
-	*out = vm;
-	return 0;
+	return vm_hand_over(vm, create(vm, config, err), out);
 }
 
 static int create_script(struct vm *vm, const struct vm_script *script, struct err *err)
@@ -96,24 +109,13 @@ static int create_script(struct vm *vm, const struct vm_script *script, struct e
 
 int vm_create_script(struct vm **out, const struct vm_script *script, struct err *err)
 {
-	struct vm *vm = calloc(1, sizeof(*vm));
-	int r;
+	struct vm *vm = vm_new(&script->args, script->files, script->sinks);
 
 	if (!vm)
 		return err_set(err, -ENOMEM, "out of memory");
 	vm->abi = script->abi;
 	vm->abi_version = script->abi_version;
-	vm->args = script->args;
-	vm->files = script->files;
-	vm->trace = script->sinks;
-	vm->respond = hcall_answer_row;
-	r = create_script(vm, script, err);
-	if (r) {
-		vm_destroy(vm);
-		return r;
-	}
-	*out = vm;
-	return 0;
+	return vm_hand_over(vm, create_script(vm, script, err), out);
 }
 
 void vm_destroy(struct vm *vm)
