@@ -265,8 +265,8 @@ static void gather(struct strace *s, const struct trace_event *event)
 		if (f->kind == HCALL_PATH && event->addr == value &&
 			event->len <= sizeof(s->path)) {
 			s->has_path = true;
-			s->path_len = event->len - 1; /* without the NUL */
 			memcpy(s->path, event->data, event->len);
+			s->path_len = strnlen(s->path, event->len);
 			return;
 		}
 		if (f->kind == HCALL_DENTS_OUT && event->addr == value) {

@@ -122,6 +122,7 @@ static bool answer(struct vm *vm, struct vcpu_exit *exit, const struct hcall_row
 
 	call->row = row;
 	call->rip = exit->rip;
+	call->fault = false;
 	if (!take_argument(call, exit))
 		return crash(vm, exit, row->name);
 	if (!row->block_len) {
@@ -170,6 +171,15 @@ int64_t hcall_answer_row(void *ctx, struct vm *vm, struct hcall *call)
 	return call->row->answer(vm, call);
 }
 
+bool hcall_reads_console(const struct hcall *call)
+{
+	const struct hcall_field *f = call->row->fields;
+
+	return call->row->console_in ||
+	       (f[0].kind == HCALL_FD && f[1].kind == HCALL_DATA_OUT &&
+		       hcall_field_value(call, f) == 0);
+}
+
 uint64_t hcall_field_value(const struct hcall *call, const struct hcall_field *field)
 {
 	uint64_t value = 0;
@@ -195,7 +205,9 @@ int hcall_read(struct vm *vm, struct hcall *call, uint64_t addr, void *buf, size
 {
 	int r = gmem_read(&vm->mem, addr, buf, len);
 
-	if (!r)
+	if (r)
+		call->fault = true;
+	else
 		emit_data(vm, call, TRACE_READ, addr, buf, len);
 	return r;
 }
@@ -204,7 +216,9 @@ int hcall_write(struct vm *vm, struct hcall *call, uint64_t addr, const void *bu
 {
 	int r = put(vm, addr, buf, len);
 
-	if (!r)
+	if (r)
+		call->fault = true;
+	else
 		emit_data(vm, call, TRACE_WRITE, addr, buf, len);
 	return r;
 }
@@ -216,6 +230,10 @@ ssize_t hcall_read_string(
 
 	if (n >= 0)
 		emit_data(vm, call, TRACE_READ, gpa, buf, (size_t)n + 1);
+	else if (n == -ENAMETOOLONG)
+		emit_data(vm, call, TRACE_READ, gpa, buf, HCALL_STRING_MAX);
+	else
+		call->fault = true;
 	return n;
 }
 
@@ -259,6 +277,7 @@ ssize_t hcall_transfer(struct vm *vm, struct hcall *call, uint64_t addr, uint64_
 	do {
 		if (find_piece(vm, call, access, addr + done, len - done, &gpa, &n) ||
 			!(p = gmem_span(&vm->mem, gpa, n))) {
+			call->fault = true;
 			if (done)
 				return (ssize_t)done;
 			/* A bad descriptor comes before a bad buffer. */

@@ -77,6 +77,9 @@ struct hcall_row {
 	uint16_t ret_at;
 	enum hcall_ret ret;
 	bool virtual_buffers; /* DATA_IN and DATA_OUT addresses are guest-virtual */
+	bool local;           /* answered from the machine's own arguments: needs no host, and what
+				 passes through guest memory may be pointers */
+	bool console_in;      /* reads the console, though it names no descriptor */
 	struct hcall_field fields[HCALL_FIELDS_MAX + 1]; /* in the order strace prints them */
 	hcall_fn *answer;
 };
@@ -89,7 +92,8 @@ struct hcall {
 	/* The block, copied once; or the 8 bytes of arg. Aligned, so that it can be cast. */
 	_Alignas(8) uint8_t block[HCALL_BLOCK_MAX];
 	int64_t result;
-	bool ends; /* the machine stopped in this call: no result went back */
+	bool ends;  /* the machine stopped in this call: no result went back */
+	bool fault; /* an address of the guest's, or a part of its buffer, was outside RAM */
 };
 
 /* Who answers: normally hcall_answer_row; a replayer puts its own in vm->respond. */
@@ -102,6 +106,9 @@ int64_t hcall_answer_row(void *ctx, struct vm *vm, struct hcall *call);
  */
 bool hcall_port(void *ctx, struct vcpu_exit *exit);
 
+/* Does this call read the console: by its row, or as a read of descriptor 0? */
+bool hcall_reads_console(const struct hcall *call);
+
 /* A field of the copied block, sign-extended when it is an HCALL_INT or HCALL_FD. */
 uint64_t hcall_field_value(const struct hcall *call, const struct hcall_field *field);
 
@@ -111,7 +118,10 @@ uint64_t hcall_field_value(const struct hcall *call, const struct hcall_field *f
  */
 int hcall_read(struct vm *vm, struct hcall *call, uint64_t addr, void *buf, size_t len);
 int hcall_write(struct vm *vm, struct hcall *call, uint64_t addr, const void *buf, size_t len);
-/* A C string at a GPA: its length, -EFAULT, or -ENAMETOOLONG. */
+/*
+ * A C string at a GPA: its length, -EFAULT, or -ENAMETOOLONG. The sinks see it with its NUL; one that is
+ * too long, as the HCALL_STRING_MAX bytes without a NUL that were looked at.
+ */
 ssize_t hcall_read_string(
 	struct vm *vm, struct hcall *call, uint64_t gpa, char buf[HCALL_STRING_MAX]);
 

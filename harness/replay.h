@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Replay of a trace: in the guest's place (the handlers answer over a fresh copy of the host tree and every
+ * answer is compared) and in the host's place (a guest runs, its questions are compared and answered from
+ * the trace). Results are text or one JSON line on a stream of the caller's.
+ */
+#ifndef REPLAY_H
+#define REPLAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct err;
+
+struct replay_result {
+	uint64_t calls;      /* compared */
+	uint64_t mismatches; /* host side: all; guest side: 0 or 1 */
+	bool cut;            /* the trace has no end: what there is agreed, or not */
+};
+
+struct replay_host_options {
+	const char *
+		tree_dir; /* golden text: where NAME.d/ is; NULL: beside the trace, FILE less .bjt plus .d */
+	FILE *out; /* a line or more per mismatch; NULL: silence */
+	bool json; /* one JSON line per mismatch */
+};
+/* 0 with *result (mismatches are no error), or -errno with err when it cannot be replayed. */
+int replay_host(const char *path, const struct replay_host_options *o, struct replay_result *result,
+	struct err *err);
+
+struct session;
+struct replay_guest_options {
+	FILE *out;
+	bool json;
+};
+/*
+ * s: session_init done, backend, timeout, strace set by the caller; the rest comes from the trace's header.
+ * guest: path of the image. Console output goes to s->console_out. *exit_code: what `replay` exits with when
+ * the guest itself could not be run to its end (124, 126 ...; negative as session_exit_code), else 0.
+ */
+int replay_guest(struct session *s, const char *path, const char *guest,
+	const struct replay_guest_options *o, struct replay_result *result, int *exit_code,
+	struct err *err);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Golden text, .bjt: exact, ASCII, one call per line, its data beneath, nothing that shifts. Both
+ * directions. What the text leaves out: time, RIP, pointers, sequence numbers.
+ */
+#ifndef TRACE_TEXT_H
+#define TRACE_TEXT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "trace_record.h"
+
+struct err;
+struct trace_text;
+
+struct trace_text_config {
+	/* Where data of more than 4 KiB goes, as files named by their SHA-256; NULL: in the text, whole. */
+	const char *blob_dir;
+	/* Adds what shifts as trailing " @n=... t=... ip=... ptr=...", and the guest's hash. */
+	bool full;
+};
+
+/* out is borrowed, and buffered by stdio. */
+int trace_text_begin(FILE *out, const struct trace_header *header,
+	const struct trace_text_config *config, struct err *err);
+/* Any record; TRACE_BLOB and TRACE_BEFORE write nothing (the tree is in NAME.d/). */
+int trace_text_put(FILE *out, const struct trace_header *header, const struct trace_record *record,
+	const struct trace_text_config *config, struct err *err);
+/* One call as its line alone, without data and newline: for reports. Cut to size. */
+void trace_text_line(const struct trace_header *header, const struct trace_record *record,
+	char *buf, size_t size);
+
+/* Reading; used through trace_reader. in is borrowed. name is for messages and may be "-". */
+struct trace_text_reader;
+int trace_text_open(struct trace_text_reader **out, FILE *in, const char *name,
+	const char *blob_dir, struct trace_header *header, struct err *err);
+int trace_text_next(struct trace_text_reader *r, struct trace_record *record, struct err *err);
+void trace_text_close(struct trace_text_reader *r);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The host trees behind the mounts: looked at (names, modes, contents by SHA-256), stored in a recording,
+ * made again somewhere else, compared. Links are never followed; everything goes beneath dirfds.
+ */
+#ifndef TREE_H
+#define TREE_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "trace_record.h"
+
+struct err;
+struct trace_reader;
+struct trace_writer;
+
+/* Entries own their strings; sorted by mount, then path bytewise (a directory before what is in it). */
+struct tree {
+	struct tree_entry *entries;
+	size_t n, room;
+};
+
+void tree_finish(struct tree *tree); /* takes one zeroed */
+
+enum { TREE_DEFAULT_LIMIT_MB = 64 };
+
+/*
+ * What lies at the mounts' host paths now, in the order of the mounts. -EFBIG with err when files hold
+ * more than limit bytes in all (0: no limit).
+ */
+int tree_look(struct tree *tree, const struct trace_mount *mounts, size_t n_mounts, uint64_t limit,
+	struct err *err);
+/*
+ * Stores it as TRACE_BLOB (each content once) and TRACE_BEFORE records. Contents are read again here; a file
+ * that has changed since is -ESTALE with err.
+ */
+int tree_store(const struct tree *tree, const struct trace_mount *mounts, struct trace_writer *w,
+	struct err *err);
+/* The differences of two looks as TRACE_AFTER entries: changed and new as in `after`, removed as TREE_NONE. */
+int tree_diff(
+	const struct tree *before, const struct tree *after, struct tree *diff, struct err *err);
+
+/*
+ * A private directory with a copy of the trees, 0700, removed by tree_copy_finish: mount i lies at
+ * mounts[i].host of the copy, absolute; everything else as in the header.
+ */
+struct tree_copy {
+	char *dir;
+	struct trace_mount *mounts;
+	size_t n_mounts;
+};
+/* From the records at the head of a recording: feed it every BLOB and BEFORE record, then seal. */
+int tree_copy_init(struct tree_copy *copy, const struct trace_header *header, struct err *err);
+int tree_copy_put(struct tree_copy *copy, const struct trace_record *record, struct err *err);
+/* Sets the modes of directories. Must be called once, even when nothing was put. */
+int tree_copy_seal(struct tree_copy *copy, struct err *err);
+/*
+ * From a directory (a golden's NAME.d/): mount i's host path is relative to dir and may not leave it.
+ * Modes are made independent of the checkout: 0755 for directories and what the owner may execute, else 0644.
+ * A mount whose directory is missing is made empty (git keeps no empty directories).
+ */
+int tree_copy_from_dir(struct tree_copy *copy, const char *dir, const struct trace_header *header,
+	struct err *err);
+void tree_copy_finish(struct tree_copy *copy); /* takes one zeroed */
+
+/* SHA-256 of bytes; of a file. */
+void tree_hash(const void *data, size_t len, uint8_t hash[TRACE_HASH_LEN]);
+
+#endif
