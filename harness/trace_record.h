@@ -142,5 +142,7 @@ bool trace_field_is_pointer(enum hcall_kind kind);
  * from the call. in and out stay as they are.
  */
 void trace_record_of_call(struct trace_record *record, const struct hcall *call);
+/* And back: row, seq, rip, block (with the recorded addresses), result. arg only where there is no block. */
+void trace_call_of_record(struct hcall *call, const struct trace_record *record);
 
 #endif

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: ISC
+/* The model of a trace: headers copied and freed, rows by port and by name, calls to records and back. */
+#include "trace_record.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "abi.h"
+
+enum { PORT_GENERATION_2 = 0x1000 }; /* abi_uhyve.h: the ports of v2 begin here */
+
+static int copy_string(char **to, const char *from)
+{
+	*to = from ? strdup(from) : NULL;
+	return from && !*to ? -ENOMEM : 0;
+}
+
+static int copy_strings(struct strings *to, const struct strings *from)
+{
+	to->list = calloc(from->n + 1, sizeof(*to->list));
+	if (!to->list)
+		return -ENOMEM;
+	for (; to->n < from->n; to->n++)
+		if (copy_string(&to->list[to->n], from->list[to->n]))
+			return -ENOMEM;
+	return 0;
+}
+
+static int copy_mounts(struct trace_header *to, const struct trace_header *from)
+{
+	to->mounts = calloc(from->n_mounts + 1, sizeof(*to->mounts));
+	if (!to->mounts)
+		return -ENOMEM;
+	while (to->n_mounts < from->n_mounts) {
+		const struct trace_mount *m = &from->mounts[to->n_mounts];
+		struct trace_mount *copy = &to->mounts[to->n_mounts++];
+
+		*copy = *m;
+		copy->host = copy->guest = NULL;
+		if (copy_string(&copy->host, m->host) || copy_string(&copy->guest, m->guest))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int trace_header_copy(struct trace_header *to, const struct trace_header *from)
+{
+	*to = *from;
+	to->program = to->cwd = to->cpu = NULL;
+	to->argv = to->kernel_args = to->env = (struct strings){ 0 };
+	to->mounts = NULL;
+	to->n_mounts = 0;
+	if (copy_string(&to->program, from->program) || copy_string(&to->cwd, from->cwd) ||
+		copy_string(&to->cpu, from->cpu) || copy_strings(&to->argv, &from->argv) ||
+		copy_strings(&to->kernel_args, &from->kernel_args) ||
+		copy_strings(&to->env, &from->env) || copy_mounts(to, from)) {
+		trace_header_finish(to);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static void free_strings(struct strings *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free(s->list[i]);
+	free(s->list);
+}
+
+void trace_header_finish(struct trace_header *header)
+{
+	free(header->program);
+	free(header->cwd);
+	free(header->cpu);
+	free_strings(&header->argv);
+	free_strings(&header->kernel_args);
+	free_strings(&header->env);
+	for (size_t i = 0; i < header->n_mounts; i++) {
+		free(header->mounts[i].host);
+		free(header->mounts[i].guest);
+	}
+	free(header->mounts);
+	*header = (struct trace_header){ 0 };
+}
+
+const struct hcall_row *trace_row_of_port(const struct guest_abi *abi, uint16_t port)
+{
+	for (size_t i = 0; i < abi->n_rows; i++)
+		if (abi->rows[i].port == port)
+			return &abi->rows[i];
+	return NULL;
+}
+
+/* Both generations of a name: the header's own comes first. */
+static const struct hcall_row *own_row(
+	const struct trace_header *header, const char *name, size_t len)
+{
+	const struct hcall_row *other = NULL;
+
+	for (size_t i = 0; i < header->abi->n_rows; i++) {
+		const struct hcall_row *row = &header->abi->rows[i];
+
+		if (strlen(row->name) != len || memcmp(row->name, name, len) != 0)
+			continue;
+		if ((row->port >= PORT_GENERATION_2) == (header->abi_version >= 2))
+			return row;
+		other = row;
+	}
+	return other;
+}
+
+void trace_row_name(
+	const struct trace_header *header, const struct hcall_row *row, char *buf, size_t size)
+{
+	if (own_row(header, row->name, strlen(row->name)) == row)
+		snprintf(buf, size, "%s", row->name);
+	else
+		snprintf(buf, size, "%s@0x%x", row->name, row->port);
+}
+
+const struct hcall_row *trace_row_of_name(
+	const struct trace_header *header, const char *name, size_t len)
+{
+	const struct hcall_row *row = own_row(header, name, len);
+	char text[64];
+
+	for (size_t i = 0; !row && i < header->abi->n_rows; i++) {
+		trace_row_name(header, &header->abi->rows[i], text, sizeof(text));
+		if (strlen(text) == len && !memcmp(text, name, len))
+			row = &header->abi->rows[i];
+	}
+	return row;
+}
+
+size_t trace_row_fields(const struct hcall_row *row)
+{
+	size_t n = 0;
+
+	while (row->fields[n].name)
+		n++;
+	return n;
+}
+
+int trace_row_find(const struct hcall_row *row, enum hcall_kind kind)
+{
+	for (int i = 0; row->fields[i].name; i++)
+		if (row->fields[i].kind == kind)
+			return i;
+	return -1;
+}
+
+bool trace_field_is_pointer(enum hcall_kind kind)
+{
+	static const bool pointers[HCALL_KIND_COUNT] = {
+		[HCALL_PATH] = true,
+		[HCALL_DATA_IN] = true,
+		[HCALL_DATA_OUT] = true,
+		[HCALL_DENTS_OUT] = true,
+		[HCALL_STAT_OUT] = true,
+		[HCALL_POINTER] = true,
+	};
+
+	return pointers[kind];
+}
+
+void trace_record_of_call(struct trace_record *record, const struct hcall *call)
+{
+	const struct hcall_field *f = call->row->fields;
+
+	record->kind = TRACE_CALL;
+	record->seq = call->seq;
+	record->rip = call->rip;
+	record->port = call->row->port;
+	record->row = call->row;
+	for (size_t i = 0; f[i].name; i++)
+		record->args[i] = hcall_field_value(call, &f[i]);
+	record->result = call->result;
+	record->ends = call->ends;
+	record->fault = call->fault;
+}
+
+void trace_call_of_record(struct hcall *call, const struct trace_record *record)
+{
+	const struct hcall_field *f = record->row->fields;
+
+	*call = (struct hcall){
+		.row = record->row,
+		.seq = record->seq,
+		.rip = record->rip,
+		.result = record->result,
+		.ends = record->ends,
+		.fault = record->fault,
+	};
+	for (size_t i = 0; f[i].name; i++)
+		memcpy(call->block + f[i].at, &record->args[i], f[i].size);
+	if (!record->row->block_len)
+		memcpy(&call->arg, call->block, sizeof(call->arg));
+}
