@@ -14,6 +14,9 @@
 
 #include "cpu.h"
 
+/* tcg's TSC, which no machine changes: what a deterministic guest is told on every backend. */
+enum { BACKEND_TSC_KHZ = 1000 * 1000 };
+
 struct backend;
 struct err;
 struct gmem;

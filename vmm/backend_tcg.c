@@ -74,7 +74,6 @@ enum {
 	COST_TRANSLATION = 100, /* of an instruction */
 	BLOCK_BYTES = 2 * PAGE,
 	TICKS = 10, /* of the TSC, per instruction */
-	TSC_KHZ = 1000 * 1000,
 	GLIMPSE_TRIES = 16,
 };
 #define WINDOW_TOP  0xff00000000ull /* its tables must have physical addresses: 40 bits */
@@ -2979,7 +2978,7 @@ static void tcg_kick(struct backend *backend)
 static uint32_t tcg_tsc_khz(struct backend *backend)
 {
 	(void)backend;
-	return TSC_KHZ;
+	return BACKEND_TSC_KHZ;
 }
 
 /* Is the block that is being run made from any of these bytes, of one page with code? */

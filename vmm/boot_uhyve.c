@@ -318,7 +318,7 @@ static int fdt_nodes(
 	r |= fdt_end_node(fdt);
 	r |= fdt_end_node(fdt);
 	r |= fdt_begin_node(fdt, "hermit,tsc");
-	r |= fdt_property_u32(fdt, "khz", backend_tsc_khz(vm->cpu));
+	r |= fdt_property_u32(fdt, "khz", vm->tsc_khz);
 	r |= fdt_end_node(fdt);
 	if (mounts->len) { /* an empty list would make the kernel panic */
 		r |= fdt_begin_node(fdt, "uhyve,mounts");
@@ -371,7 +371,7 @@ static int write_boot_info(struct vm *vm)
 		.kernel_end = base + vm->image.end,
 		.platform = UHYVE_PLATFORM_UHYVE,
 		.n_cpus = 1,
-		.cpu_khz = backend_tsc_khz(vm->cpu),
+		.cpu_khz = vm->tsc_khz,
 		.boot_time_ns = { vm->boot_time_ns },
 	};
 

@@ -37,6 +37,12 @@ struct fileio_config {
 	 * -EINTR to the caller, which must stop the guest: no guest ever sees that errno.
 	 */
 	const volatile sig_atomic_t *stop;
+	/*
+	 * Nothing a call returns depends on the host's file system, its clock, its numbers, or on
+	 * who is who there:. What objects are named and what they hold stays the same.
+	 */
+	bool deterministic;
+	uint64_t clock_ns; /* deterministic: every time of every object, in ns since 1970 */
 };
 
 /*

@@ -52,8 +52,10 @@ static int create(struct vm *vm, const struct vm_config *config, struct err *err
 			.ctx = vm,
 		},
 		&vm->cpu, &vm->cpu_info, err);
-	if (!r)
-		r = vm->abi->boot(vm, &state, err);
+	if (r)
+		return r;
+	vm->tsc_khz = config->tsc_khz ? config->tsc_khz : backend_tsc_khz(vm->cpu);
+	r = vm->abi->boot(vm, &state, err);
 	if (r)
 		return r;
 	r = backend_load(vm->cpu, &state);

@@ -59,6 +59,7 @@ struct vm_config {
 	struct fileio *files;     /* borrowed */
 	struct trace_sink *sinks; /* borrowed; NULL: nobody watches */
 	uint64_t boot_time_ns;
+	uint32_t tsc_khz; /* what the guest is told of its TSC; 0: what the backend says */
 };
 
 /* row_of_port: 0 is not a call, else 1 + index into abi->rows, or */
@@ -74,6 +75,7 @@ struct vm {
 	struct elf_image image;
 	struct vm_args args;
 	uint64_t boot_time_ns;
+	uint32_t tsc_khz; /* what the guest is told */
 	struct fileio *files;
 	struct trace_sink *trace;
 	hcall_respond_fn *respond;
