@@ -16,6 +16,42 @@
 struct err;
 struct trace_writer;
 
+/*
+ * FILE.tail, little endian; FILE and this together are the recording, whenever the recorder is killed:
+ *
+ *	the first min(good, committed) bytes of FILE, whatever follows them there being void,
+ *	and, when committed > good, data[0] to data[committed - good - 1].
+ *
+ * Both ends fall between packets. Each field changes by a single store, `committed` last: that commits.
+ * A call too large for the data goes to FILE in parts, beyond `committed`; then `good` moves ahead of
+ * `committed` for an instant, and the call counts only when that has followed.
+ *
+ * Recovery cuts FILE there, appends the data and, as a packet without `r`, the call in flight, and only
+ * then removes the tail: it can be done over again.
+ * The recorder holds flock(LOCK_EX) on FILE as long as it lives. A tail without magic is one in the making:
+ * FILE has all there is.
+ */
+#define TRACE_TAIL_MAGIC "bjttail1"
+
+/* A call as it was asked, stored before the host does anything about it. */
+struct trace_tail_request {
+	uint64_t
+		at; /* `committed` as it was; as long as it is, this call is in flight, else void */
+	uint64_t seq, rip, time_ns;
+	uint64_t args[HCALL_FIELDS_MAX]; /* as in struct trace_record */
+	uint16_t port;
+	uint16_t unused[3];
+};
+
+struct trace_tail {
+	char magic[8];
+	uint64_t committed;
+	uint64_t good;
+	struct trace_tail_request request;
+	uint64_t unused[3];
+	uint8_t data[]; /* as far as the file goes */
+};
+
 enum trace_on_error { TRACE_ERROR_STOP, TRACE_ERROR_CONTINUE };
 
 struct trace_writer_config {
