@@ -153,7 +153,7 @@ static int parse_ms(const char *text, uint64_t *ms, struct err *err)
 	return 0;
 }
 
-static int strings_add(struct strings *s, const char *text, struct err *err)
+int strings_add(struct strings *s, const char *text, struct err *err)
 {
 	char **list = reallocarray(s->list, s->n + 1, sizeof(*list));
 
@@ -181,7 +181,7 @@ static void strings_forget_name(struct strings *s, const char *entry)
 	s->n = kept;
 }
 
-static void strings_finish(struct strings *s)
+void strings_finish(struct strings *s)
 {
 	for (size_t i = 0; i < s->n; i++)
 		free(s->list[i]);
@@ -196,18 +196,21 @@ static int set_backend(void *ctx, const char *value, struct err *err)
 	return 0;
 }
 
-static int set_mem(void *ctx, const char *value, struct err *err)
+bool vm_mem_size_ok(uint64_t bytes)
 {
 	const uint64_t granularity = 2 << 20, limit = 1ull << 36;
+
+	return bytes && bytes % granularity == 0 && bytes <= limit;
+}
+
+static int set_mem(void *ctx, const char *value, struct err *err)
+{
 	struct vm_options *o = ctx;
 	int r = parse_size(value, &o->mem_size, err);
 
-	if (r)
-		return r;
-	if (!o->mem_size || o->mem_size % granularity || o->mem_size > limit)
-		return err_set(
-			err, -EINVAL, "must be a multiple of 2M, at least 2M and at most 64G");
-	return 0;
+	if (!r && !vm_mem_size_ok(o->mem_size))
+		r = err_set(err, -EINVAL, VM_MEM_SIZE_RULE);
+	return r;
 }
 
 static int add_mount(struct vm_options *o, const char *text, struct err *err)
@@ -253,6 +256,7 @@ static int set_env(void *ctx, const char *value, struct err *err)
 	int r = 0;
 
 	if (!strcmp(value, "host")) {
+		o->env_host = true;
 		for (char **e = environ; !r && *e; e++)
 			r = strings_add(&o->env, *e, err);
 		return r;
@@ -281,6 +285,13 @@ static int set_strace(void *ctx, const char *value, struct err *err)
 static int set_timeout(void *ctx, const char *value, struct err *err)
 {
 	return parse_ms(value, &((struct vm_options *)ctx)->timeout_ms, err);
+}
+
+static int set_deterministic(void *ctx, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	((struct vm_options *)ctx)->deterministic = true;
+	return 0;
 }
 
 static int set_verbose(void *ctx, const char *value, struct err *err)
@@ -320,6 +331,10 @@ const struct option_row vm_option_rows[] = {
 		set_strace },
 	{ "timeout", 0, OPTION_ARG, "SECONDS", "stop a guest that runs longer; exit 124",
 		set_timeout },
+	{ "deterministic", 0, OPTION_NO_ARG, NULL,
+		"the same answers at every run: fixed clock, TSC, file\ntimes and numbers, sorted "
+		"directories",
+		set_deterministic },
 	{ "verbose", 'v', OPTION_NO_ARG, NULL, "say more on stderr; twice for more still",
 		set_verbose },
 	{ "quiet", 'q', OPTION_NO_ARG, NULL, "errors only", set_quiet },
@@ -340,4 +355,13 @@ void vm_options_finish(struct vm_options *o)
 	free(o->mounts);
 	strings_finish(&o->env);
 	strings_finish(&o->kernel_args);
+}
+
+int vm_options_check(const struct vm_options *o, struct err *err)
+{
+	if (o->deterministic && o->env_host)
+		return err_set(err, -EINVAL,
+			"--env host: the environment differs from machine to machine, so a run "
+			"would not repeat; give the entries it needs, --env NAME=VALUE");
+	return 0;
 }

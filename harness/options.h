@@ -38,6 +38,12 @@ struct strings {
 	char **list;
 	size_t n;
 };
+/* Appends a copy: 0 or -ENOMEM with err. */
+int strings_add(struct strings *s, const char *text, struct err *err);
+void strings_finish(struct strings *s);
+
+#define VM_MEM_SIZE_RULE "must be a multiple of 2M, at least 2M and at most 64G"
+bool vm_mem_size_ok(uint64_t bytes);
 
 struct vm_options {
 	const char *backend;
@@ -49,11 +55,15 @@ struct vm_options {
 	bool strace;
 	const char *strace_file; /* NULL: stderr */
 	uint64_t timeout_ms;     /* 0: none */
+	bool deterministic;      /* fixed clock, TSC, file metadata, argv[0]; env only as given */
+	bool env_host;           /* --env host was given */
 };
 
 /* ctx is a struct vm_options. */
 extern const struct option_row vm_option_rows[];
 void vm_options_init(struct vm_options *o);
 void vm_options_finish(struct vm_options *o);
+/* Do they go together? 0 or -EINVAL with err. */
+int vm_options_check(const struct vm_options *o, struct err *err);
 
 #endif

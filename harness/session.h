@@ -18,21 +18,28 @@
 
 struct err;
 
+/* When a deterministic guest's clock starts: 2024-01-01 00:00:00 UTC. */
+#define SESSION_CLOCK_NS 1704067200000000000u
+
 struct session {
 	struct vm_options options;
+	const char *guest; /* path of the image; borrowed */
 	uint8_t *image;
 	size_t image_size;
-	struct fileio *files;
+	struct fileio *files; /* NULL with no_files */
 	struct strace strace;
 	int strace_fd;
 	struct vm *vm;
 	char **mount_dirs;
+	bool *mount_is_file;         /* one per mount */
+	struct trace_header *header; /* what session_from_header was given: a copy; else NULL */
 	/* The caller's choices between session_init and session_prepare: */
 	int console_in, console_out; /* default 0 and 1 */
 	bool no_files;               /* no host file is touched: answers come from respond */
 	hcall_respond_fn *respond;   /* NULL: the handlers */
 	void *respond_ctx;
-	struct trace_sink *sinks; /* told besides strace */
+	/* Told besides strace; may be set until session_run. */
+	struct trace_sink *sinks;
 };
 
 void session_init(struct session *s);
@@ -42,6 +49,7 @@ void session_finish(struct session *s);
 /*
  * Catches signals, reads the image (words[0]), opens strace, files and machine. With
  * options.deterministic: fixed clock, argv[0] without directory, deterministic files. words must outlive it.
+ * After session_from_header only words[0] counts: the arguments are the header's.
  */
 int session_prepare(struct session *s, char **words, size_t n_words, struct err *err);
 /*
@@ -55,7 +63,7 @@ int session_from_header(struct session *s, const struct trace_header *header, st
 const struct vm_stop *session_run(struct session *s);
 /*
  * Says on stderr what is to be said (crash report, time limit) and gives the exit code; -signum when a
- * signal ended it: see session_die.
+ * signal ended it: see session_die. stop NULL: session_prepare failed, and the caller has said why.
  */
 int session_exit_code(struct session *s, const struct vm_stop *stop);
 /* code as it is; or, when negative, dies of that signal so that the parent sees why. */

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: ISC
+/* One run of a guest: made from options or from a trace's header, run under signals and a time limit. */
+#include "session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "backend.h"
+#include "cmd.h"
+#include "elf_load.h"
+#include "err.h"
+#include "fileio.h"
+#include "log.h"
+#include "report.h"
+#include "trace.h"
+
+enum { HEARTBEAT_NS = 100000000, GUEST_UMASK = 022 };
+#define HEARTBEAT SIGRTMIN
+
+/* What signal handlers may know: whom to stop, why, and by when. */
+static struct vm *volatile running_vm;
+static volatile sig_atomic_t stop_signal;
+static volatile sig_atomic_t timed_out;
+static struct timespec deadline; /* written before the heart beats; 0: none */
+
+static void on_signal(int signum)
+{
+	if (!stop_signal)
+		stop_signal = signum;
+	if (running_vm)
+		vm_kick(running_vm);
+}
+
+/*
+ * Ten times a second: is it time? Kicks again and again, for a kick may fall between the last look
+ * and a read that blocks; and wakes a CPU that sleeps in HLT, to see whether anything could.
+ */
+static void on_heartbeat(int signum)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (deadline.tv_sec &&
+		(now.tv_sec > deadline.tv_sec ||
+			(now.tv_sec == deadline.tv_sec && now.tv_nsec >= deadline.tv_nsec))) {
+		timed_out = 1;
+		on_signal(signum);
+	} else if (stop_signal && running_vm) {
+		vm_kick(running_vm);
+	} else if (running_vm) {
+		vm_look(running_vm);
+	}
+}
+
+void session_init(struct session *s)
+{
+	*s = (struct session){
+		.strace_fd = -1, .console_in = STDIN_FILENO, .console_out = STDOUT_FILENO
+	};
+	vm_options_init(&s->options);
+}
+
+void session_finish(struct session *s)
+{
+	running_vm = NULL;
+	if (timed_out) /* another session of this process has its own time; a signal is meant for both */
+		stop_signal = timed_out = 0;
+	vm_destroy(s->vm);
+	fileio_destroy(s->files);
+	if (s->strace_fd >= 0)
+		close(s->strace_fd);
+	for (size_t i = 0; s->mount_dirs && i < s->options.n_mounts; i++)
+		free(s->mount_dirs[i]);
+	free(s->mount_dirs);
+	free(s->mount_is_file);
+	free(s->image);
+	vm_options_finish(&s->options);
+	if (s->header)
+		trace_header_finish(s->header);
+	free(s->header);
+}
+
+/* A file that is still to be made is a file, too. A trace has it written down. */
+static bool mount_is_file(const struct session *s, size_t i)
+{
+	struct stat st;
+
+	if (s->header)
+		return s->header->mounts[i].is_file;
+	return stat(s->options.mounts[i].host, &st) || !S_ISDIR(st.st_mode);
+}
+
+/* For the device tree: mapped directories, and the directories that mapped files are in; never "/". */
+static int list_mount_dirs(struct session *s, struct vm_args *args, struct err *err)
+{
+	const struct vm_options *o = &s->options;
+
+	s->mount_dirs = calloc(o->n_mounts + 1, sizeof(*s->mount_dirs));
+	s->mount_is_file = calloc(o->n_mounts + 1, sizeof(*s->mount_is_file));
+	if (!s->mount_dirs || !s->mount_is_file)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < o->n_mounts; i++) {
+		char *dir = strdup(o->mounts[i].guest);
+		bool seen = false;
+
+		if (!dir)
+			return err_set(err, -ENOMEM, "out of memory");
+		s->mount_is_file[i] = mount_is_file(s, i);
+		if (s->mount_is_file[i])
+			*strrchr(dir, '/') = 0;
+		for (size_t k = 0; k < args->n_mount_dirs; k++)
+			seen |= !strcmp(s->mount_dirs[k], dir);
+		if (seen || !dir[0] || !strcmp(dir, "/"))
+			free(dir);
+		else
+			s->mount_dirs[args->n_mount_dirs++] = dir;
+	}
+	args->mount_dirs = s->mount_dirs;
+	return 0;
+}
+
+static bool same_file(int fd, const char *path)
+{
+	struct stat a, b;
+
+	return !fstat(fd, &a) && !stat(path, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static int open_strace(struct session *s, struct err *err)
+{
+	const char *file = s->options.strace_file;
+	int fd = STDERR_FILENO;
+
+	if (!s->options.strace)
+		return 0;
+	if (file) {
+		fd = s->strace_fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+		if (fd < 0)
+			return err_set(err, -errno, "--strace=%s: %m", file);
+		if (same_file(fd, s->guest))
+			return err_set(err, -EINVAL,
+				"--strace=%s: is the guest itself; name another file", file);
+		if (ftruncate(fd, 0) && errno != EINVAL) /* a pipe or a device has no length */
+			return err_set(err, -errno, "--strace=%s: %m", file);
+	}
+	strace_init(&s->strace, fd);
+	return 0;
+}
+
+static int open_files(struct session *s, struct err *err)
+{
+	const struct vm_options *o = &s->options;
+
+	if (s->no_files)
+		return 0;
+	return fileio_init(&s->files,
+		&(struct fileio_config){
+			.mounts = o->mounts,
+			.n_mounts = o->n_mounts,
+			.cwd = o->cwd,
+			.console_in = s->console_in,
+			.console_out = s->console_out,
+			.stop = &stop_signal,
+			.deterministic = o->deterministic,
+			.clock_ns = SESSION_CLOCK_NS,
+		},
+		err);
+}
+
+/*
+ * Signals end the run in good order: caught from before anything is made that must be removed. One that
+ * was ignored when we came (nohup, a job in the background) stays so. A write past a limit of ours is
+ * an errno for the guest, not our end.
+ */
+static void catch_signals(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1,
+		SIGUSR2 };
+	struct sigaction action = { .sa_handler = on_signal },
+			 old; /* no SA_RESTART: reads must end */
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaction(signals[i], &action, NULL);
+	action.sa_handler = on_heartbeat;
+	sigaction(HEARTBEAT, &action, NULL);
+	signal(SIGXFSZ, SIG_IGN);
+}
+
+static const char *without_directory(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static void set_arguments(const struct session *s, struct vm_args *args, char **words, size_t n)
+{
+	const struct vm_options *o = &s->options;
+
+	args->image_path = o->deterministic ? without_directory(words[0]) : words[0];
+	args->kernel = o->kernel_args.list;
+	args->n_kernel = o->kernel_args.n;
+	args->env = o->env.list;
+	args->n_env = o->env.n;
+	args->app = words + 1;
+	args->n_app = n - 1;
+	if (s->header) {
+		args->image_path = s->header->argv.list[0];
+		args->app = s->header->argv.list + 1;
+		args->n_app = s->header->argv.n - 1;
+	} else if (args->n_app && !strcmp(args->app[0], "--")) {
+		args->app++;
+		args->n_app--;
+	}
+}
+
+static uint64_t clock_start_ns(const struct session *s)
+{
+	struct timespec now;
+
+	if (s->header)
+		return s->header->boot_time_ns;
+	if (s->options.deterministic)
+		return SESSION_CLOCK_NS;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void say_what_it_is(const struct vm *vm)
+{
+	log_info("backend %s: %s%s%s", vm->cpu->ops->name, vm->cpu_info.kind,
+		vm->cpu_info.why[0] ? "; " : "", vm->cpu_info.why);
+	log_debug("RAM 0x%llx-0x%llx, image 0x%llx-0x%llx, ABI %s v%d",
+		(unsigned long long)vm->mem.gpa, (unsigned long long)(vm->mem.gpa + vm->mem.size),
+		(unsigned long long)(vm->layout.kernel_base + vm->image.start),
+		(unsigned long long)(vm->layout.kernel_base + vm->image.end), vm->abi->name,
+		vm->abi_version);
+	for (size_t i = 0; i < vm->args.n_mount_dirs; i++)
+		log_debug("the guest is told of files in %s", vm->args.mount_dirs[i]);
+}
+
+int session_prepare(struct session *s, char **words, size_t n_words, struct err *err)
+{
+	const struct vm_options *o = &s->options;
+	struct vm_config config = {
+		.backend = o->backend,
+		.mem_size = o->mem_size,
+		.tsc_khz = o->deterministic ? BACKEND_TSC_KHZ : 0,
+	};
+	int r;
+
+	catch_signals();
+	s->guest = words[0];
+	set_arguments(s, &config.args, words, n_words);
+	r = vm_options_check(o, err);
+	if (!r)
+		r = elf_read_file(s->guest, &s->image, &s->image_size, err);
+	if (!r)
+		r = open_strace(s, err);
+	umask(GUEST_UMASK);
+	if (!r)
+		r = list_mount_dirs(s, &config.args, err);
+	if (!r)
+		r = open_files(s, err);
+	if (r)
+		return r;
+	config.image = s->image;
+	config.image_size = s->image_size;
+	config.files = s->files;
+	config.boot_time_ns = clock_start_ns(s);
+	r = vm_create(&s->vm, &config, err);
+	if (r)
+		return r;
+	if (s->respond) {
+		s->vm->respond = s->respond;
+		s->vm->respond_ctx = s->respond_ctx;
+	}
+	say_what_it_is(s->vm);
+	return 0;
+}
+
+static int start_heart(const struct session *s, timer_t *timer)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = HEARTBEAT };
+	struct itimerspec beat = { { 0, HEARTBEAT_NS }, { 0, HEARTBEAT_NS } };
+	uint64_t ms = s->options.timeout_ms;
+
+	deadline = (struct timespec){ 0 };
+	if (ms) {
+		clock_gettime(CLOCK_MONOTONIC, &deadline);
+		deadline.tv_sec += (time_t)(ms / 1000);
+		deadline.tv_nsec += (long)(ms % 1000) * 1000000;
+		deadline.tv_sec += deadline.tv_nsec / 1000000000;
+		deadline.tv_nsec %= 1000000000;
+		if (ms * 1000000 < HEARTBEAT_NS)
+			beat.it_value.tv_nsec = (long)ms * 1000000;
+	}
+	running_vm = s->vm;
+	if (timer_create(CLOCK_MONOTONIC, &event, timer))
+		return -errno;
+	return timer_settime(*timer, 0, &beat, NULL) ? -errno : 0;
+}
+
+const struct vm_stop *session_run(struct session *s)
+{
+	const struct vm_stop *stop;
+	timer_t timer;
+
+	s->strace.sink.next = s->sinks;
+	s->vm->trace = s->options.strace ? &s->strace.sink : s->sinks;
+	if (start_heart(s, &timer)) {
+		vm_stop_set(s->vm, VM_FAILED, "timer: %m");
+		return &s->vm->stop;
+	}
+	if (stop_signal)
+		vm_kick(s->vm); /* it came before there was anybody to tell */
+	stop = vm_run(s->vm);
+	timer_delete(timer);
+	return stop;
+}
+
+int session_exit_code(struct session *s, const struct vm_stop *stop)
+{
+	if (stop && stop->kind == VM_EXITED)
+		return stop->code & 0xff;
+	if (stop && timed_out) {
+		log_error("%s: still running after %llu.%03llu s; stopped", s->guest,
+			(unsigned long long)s->options.timeout_ms / 1000,
+			(unsigned long long)s->options.timeout_ms % 1000);
+		return EXIT_TIME_LIMIT;
+	}
+	if (stop_signal) /* tidy up, then die of it, so that the parent sees why */
+		return -stop_signal;
+	if (!stop)
+		return EXIT_OURS;
+	if (stop->kind == VM_CRASHED) {
+		report_crash(s->vm);
+		return EXIT_CRASHED;
+	}
+	log_error("%s: %s", s->guest, stop->text);
+	return EXIT_OURS;
+}
+
+int session_die(int code)
+{
+	if (code < 0) {
+		signal(-code, SIG_DFL);
+		raise(-code);
+	}
+	return code;
+}
+
+void session_stop(struct session *s)
+{
+	vm_kick(s->vm);
+}
