@@ -1,29 +1,65 @@
 // SPDX-License-Identifier: ISC
-/* Any bytes as printable ASCII. */
+/* Any bytes as printable ASCII, and back. */
 #include "escape.h"
 
-#include <stdint.h>
 #include <string.h>
 
-static size_t escape_one(char out[4], uint8_t byte)
+static const char plain[] = "\n\t\r\\\"", letter[] = "ntr\\\"";
+
+size_t escape_byte(char out[4], uint8_t byte, bool quoted)
 {
 	static const char hex[] = "0123456789abcdef";
-	static const char plain[] = "\n\t\r\\\"", letter[] = "ntr\\\"";
-	const char *special = byte ? strchr(plain, byte) : NULL;
+	const char *special;
 
+	out[0] = (char)byte;
+	if (byte >= 0x20 && byte < 0x7f && byte != '\\' && (byte != '"' || !quoted))
+		return 1;
 	out[0] = '\\';
+	special = byte ? strchr(plain, byte) : NULL;
 	if (special) {
 		out[1] = letter[special - plain];
 		return 2;
-	}
-	if (byte >= 0x20 && byte < 0x7f) {
-		out[0] = (char)byte;
-		return 1;
 	}
 	out[1] = 'x';
 	out[2] = hex[byte >> 4];
 	out[3] = hex[byte & 15];
 	return 4;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+ssize_t unescape_bytes(uint8_t *out, const char *text, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++, n++) {
+		const char *special;
+		int high, low;
+
+		out[n] = (uint8_t)text[i];
+		if (text[i] != '\\')
+			continue;
+		special = i + 1 < len && text[i + 1] ? strchr(letter, text[i + 1]) : NULL;
+		if (special) {
+			out[n] = (uint8_t)plain[special - letter];
+			i++;
+			continue;
+		}
+		if (len - i < 4 || text[i + 1] != 'x')
+			return -1 - (ssize_t)i;
+		high = hex_digit(text[i + 2]);
+		low = hex_digit(text[i + 3]);
+		if (high < 0 || low < 0)
+			return -1 - (ssize_t)i;
+		out[n] = (uint8_t)(high << 4 | low);
+		i += 3;
+	}
+	return (ssize_t)n;
 }
 
 void escape_bytes(char *out, size_t size, size_t *used, const void *bytes, size_t len)
@@ -32,7 +68,7 @@ void escape_bytes(char *out, size_t size, size_t *used, const void *bytes, size_
 	char one[4];
 
 	for (size_t i = 0; i < len; i++) {
-		size_t n = escape_one(one, b[i]);
+		size_t n = escape_byte(one, b[i], true);
 
 		if (n >= size - *used)
 			break;

@@ -17,6 +17,7 @@
 #include "escape.h"
 #include "hcall.h"
 #include "log.h"
+#include "names.h"
 #include "vm.h"
 
 enum { LINE_MAX_LEN = 20480 }; /* a path of 4095 bytes, each as \xHH, and the rest */
@@ -24,11 +25,6 @@ enum { LINE_MAX_LEN = 20480 }; /* a path of 4095 bytes, each as \xHH, and the re
 struct line {
 	char text[LINE_MAX_LEN];
 	size_t len;
-};
-
-struct name {
-	uint64_t value;
-	const char *text;
 };
 
 __attribute__((format(printf, 2, 3))) static void put(struct line *line, const char *format, ...)
@@ -52,60 +48,28 @@ static void put_quoted(struct line *line, const void *bytes, size_t len, bool cu
 	put(line, cut ? "\"..." : "\"");
 }
 
-/* Longer masks before the bits they contain. */
-static const struct name open_flags[] = {
-	{ O_CREAT, "O_CREAT" },
-	{ O_EXCL, "O_EXCL" },
-	{ O_NOCTTY, "O_NOCTTY" },
-	{ O_TRUNC, "O_TRUNC" },
-	{ O_APPEND, "O_APPEND" },
-	{ O_NONBLOCK, "O_NONBLOCK" },
-	{ O_SYNC, "O_SYNC" },
-	{ O_DSYNC, "O_DSYNC" },
-	{ O_ASYNC, "O_ASYNC" },
-	{ O_DIRECT, "O_DIRECT" },
-	{ 0100000, "O_LARGEFILE" },
-	{ O_TMPFILE, "O_TMPFILE" },
-	{ O_DIRECTORY, "O_DIRECTORY" },
-	{ O_NOFOLLOW, "O_NOFOLLOW" },
-	{ O_NOATIME, "O_NOATIME" },
-	{ O_CLOEXEC, "O_CLOEXEC" },
-	{ O_PATH, "O_PATH" },
-};
-static const char *const access_modes[] = { "O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE" };
-static const struct name file_types[] = {
-	{ S_IFREG, "S_IFREG" },
-	{ S_IFDIR, "S_IFDIR" },
-	{ S_IFLNK, "S_IFLNK" },
-	{ S_IFCHR, "S_IFCHR" },
-	{ S_IFBLK, "S_IFBLK" },
-	{ S_IFIFO, "S_IFIFO" },
-	{ S_IFSOCK, "S_IFSOCK" },
-};
-static const char *const whences[] = { "SEEK_SET", "SEEK_CUR", "SEEK_END", "SEEK_DATA",
-	"SEEK_HOLE" };
-static const char *const stat_kinds[] = { "STAT", "LSTAT" };
-
-#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-
 static void put_open_flags(struct line *line, uint64_t flags)
 {
-	put(line, "%s", access_modes[flags & O_ACCMODE]);
+	const struct name *row = names_open_flags.rows;
+
+	put(line, "%s", name_of(&names_access, flags & O_ACCMODE));
 	flags &= ~(uint64_t)O_ACCMODE & 0xffffffff;
-	for (size_t i = 0; i < ARRAY_LEN(open_flags); i++) {
-		if ((flags & open_flags[i].value) != open_flags[i].value)
+	for (size_t i = 0; i < names_open_flags.n; i++, row++) {
+		if ((flags & row->value) != row->value)
 			continue;
-		put(line, "|%s", open_flags[i].text);
-		flags &= ~open_flags[i].value;
+		put(line, "|%s", row->text);
+		flags &= ~row->value;
 	}
 	if (flags)
 		put(line, "|0x%llx", (unsigned long long)flags);
 }
 
-static void put_choice(struct line *line, uint64_t value, const char *const *names, size_t n)
+static void put_choice(struct line *line, uint64_t value, const struct names *names)
 {
-	if (value < n)
-		put(line, "%s", names[value]);
+	const char *name = name_of(names, value);
+
+	if (name)
+		put(line, "%s", name);
 	else
 		put(line, "0x%llx", (unsigned long long)value);
 }
@@ -113,12 +77,10 @@ static void put_choice(struct line *line, uint64_t value, const char *const *nam
 static void put_attr(struct line *line, const struct strace *s)
 {
 	struct uhyve_attr attr;
-	const char *type = NULL;
+	const char *type;
 
 	memcpy(&attr, s->data, sizeof(attr));
-	for (size_t i = 0; i < ARRAY_LEN(file_types); i++)
-		if ((attr.mode & S_IFMT) == file_types[i].value)
-			type = file_types[i].text;
+	type = name_of(&names_file_type, attr.mode & S_IFMT);
 	put(line, "{st_mode=");
 	if (type)
 		put(line, "%s|", type);
@@ -153,9 +115,9 @@ static void put_field(struct line *line, const struct strace *s, const struct hc
 	case HCALL_OPEN_FLAGS:
 		return put_open_flags(line, value);
 	case HCALL_WHENCE:
-		return put_choice(line, value, whences, ARRAY_LEN(whences));
+		return put_choice(line, value, &names_whence);
 	case HCALL_STAT_KIND:
-		return put_choice(line, value, stat_kinds, ARRAY_LEN(stat_kinds));
+		return put_choice(line, value, &names_stat_kind);
 	case HCALL_DENTS_OUT:
 		return put(line, "0x%llx /* %u entries */", (unsigned long long)value, s->n_dents);
 	case HCALL_BYTE:
