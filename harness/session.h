@@ -21,9 +21,6 @@ struct err;
 /* When a deterministic guest's clock starts: 2024-01-01 00:00:00 UTC. */
 #define SESSION_CLOCK_NS 1704067200000000000u
 
-/* The clock of deterministic sessions: 2024-01-01 00:00 UTC, in ns since 1970. */
-#define SESSION_CLOCK_NS UINT64_C(1704067200000000000)
-
 struct session {
 	struct vm_options options;
 	const char *guest; /* path of the image; borrowed */
