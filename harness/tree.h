@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The host trees behind the mounts: looked at (names, modes, contents by SHA-256), stored in a recording,
- * made again somewhere else, compared. Links are never followed; everything goes beneath dirfds.
+ * made again somewhere else, compared. Links are never followed; everything goes beneath dirfds. Hard links
+ * are separate files here, as they are in a copy; times and owners are not kept.
  */
 #ifndef TREE_H
 #define TREE_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "trace_record.h"
 
 struct err;
-struct trace_reader;
 struct trace_writer;
+struct tree_copy_work;
 
 /* Entries own their strings; sorted by mount, then path bytewise (a directory before what is in it). */
 struct tree {
@@ -22,6 +24,18 @@ struct tree {
 };
 
 void tree_finish(struct tree *tree); /* takes one zeroed */
+/* Appends a copy; the order is the caller's care. 0 or -ENOMEM with err. */
+int tree_add(struct tree *tree, const struct tree_entry *entry, struct err *err);
+/* Same kind, mode and contents, wherever they are? */
+bool tree_entry_same(const struct tree_entry *a, const struct tree_entry *b);
+/* Its path as printable text, cut to size. Returns buf. */
+const char *tree_name(const struct tree_entry *entry, char *buf, size_t size);
+
+/*
+ * The hash of a file that could not be read (so that the guest could not either): only its size is known,
+ * and a copy holds as many zeros.
+ */
+extern const uint8_t tree_unknown[TRACE_HASH_LEN];
 
 enum { TREE_DEFAULT_LIMIT_MB = 64 };
 
@@ -49,6 +63,7 @@ struct tree_copy {
 	char *dir;
 	struct trace_mount *mounts;
 	size_t n_mounts;
+	struct tree_copy_work *work; /* tree_copy.c's own */
 };
 /* From the records at the head of a recording: feed it every BLOB and BEFORE record, then seal. */
 int tree_copy_init(struct tree_copy *copy, const struct trace_header *header, struct err *err);
