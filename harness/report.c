@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "err.h"
 #include "log.h"
@@ -37,9 +38,10 @@ struct memory {
 	struct paging paging;
 };
 
-struct crash {
+struct place {
 	struct cpu_state state;
 	struct memory memory;
+	size_t max_frames;
 };
 
 static int read_memory(void *ctx, uint64_t gva, void *buf, size_t len)
@@ -66,8 +68,8 @@ static void print_registers(const struct cpu_state *s)
 /* The backtrace, line by line to fd. In a child: an image's debug information is hostile too. */
 static void write_backtrace(void *ctx, int fd)
 {
-	struct crash *crash = ctx;
-	const struct vm *vm = crash->memory.vm;
+	struct place *place = ctx;
+	const struct vm *vm = place->memory.vm;
 	struct symbols *symbols = NULL;
 	uint64_t pcs[FRAMES_MAX];
 	struct err err = { "" };
@@ -75,30 +77,52 @@ static void write_backtrace(void *ctx, int fd)
 	size_t n;
 
 	if (symbols_open(&symbols, vm->image.bytes, vm->image.size, vm->layout.kernel_base, &err)) {
-		dprintf(fd, "  no backtrace: %s\n", err.text);
+		dprintf(fd, "0x%llx  no backtrace: %s\n", (unsigned long long)place->state.regs.rip,
+			err.text);
 		return;
 	}
 	n = symbols_backtrace(
-		symbols, &crash->state.regs, read_memory, &crash->memory, pcs, FRAMES_MAX);
+		symbols, &place->state.regs, read_memory, &place->memory, pcs, place->max_frames);
 	for (size_t i = 0; i < n; i++) {
 		symbols_describe(symbols, pcs[i], where, sizeof(where));
-		dprintf(fd, "  #%-2zu 0x%llx  %s\n", i, (unsigned long long)pcs[i], where);
+		dprintf(fd, "0x%llx  %s\n", (unsigned long long)pcs[i], where);
 	}
 	symbols_close(symbols);
 }
 
+static bool find_place(struct place *place, struct vm *vm, size_t max_frames)
+{
+	const struct cpu_state *s = &place->state;
+
+	if (backend_save(vm->cpu, &place->state))
+		return false;
+	place->memory.vm = vm;
+	place->memory.paging =
+		(struct paging){ .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
+	place->max_frames = max_frames < FRAMES_MAX ? max_frames : FRAMES_MAX;
+	return true;
+}
+
+void report_frames(struct vm *vm, size_t max, char *buf, size_t size)
+{
+	struct place place;
+
+	buf[0] = 0;
+	if (find_place(&place, vm, max))
+		symbols_in_child(write_backtrace, &place, BACKTRACE_MS, buf, size);
+}
+
 void report_crash(struct vm *vm)
 {
-	struct crash crash = { .memory.vm = vm };
-	const struct cpu_state *s = &crash.state;
-	char text[16384];
+	char text[16384], *at = text, *line;
+	struct place place;
 
 	log_error("the guest crashed: %s", vm->stop.text);
-	if (backend_save(vm->cpu, &crash.state))
+	if (!find_place(&place, vm, FRAMES_MAX))
 		return;
-	crash.memory.paging =
-		(struct paging){ .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
-	print_registers(s);
-	if (symbols_in_child(write_backtrace, &crash, BACKTRACE_MS, text, sizeof(text)) > 0)
-		fputs(text, stderr);
+	print_registers(&place.state);
+	if (symbols_in_child(write_backtrace, &place, BACKTRACE_MS, text, sizeof(text)) <= 0)
+		return;
+	for (int i = 0; (line = strsep(&at, "\n")) && *line; i++)
+		fprintf(stderr, "  #%-2d %s\n", i, line);
 }

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: ISC */
-/* What is said about a guest that crashed: registers and a symbolised backtrace, on stderr. */
+/* Where a stopped guest is, in words; and all that is said on stderr about one that crashed. */
 #ifndef REPORT_H
 #define REPORT_H
+
+#include <stddef.h>
 
 struct vm;
 
 /* Reads the stopped machine; allocates. Any state the guest left behind is survived. */
 void report_crash(struct vm *vm);
+/*
+ * The backtrace, innermost first, at most max frames: a line "0x100b02  function+0x12 (file.c:34)" each.
+ * Also while a call is being answered. buf is always terminated; "" when nothing can be said.
+ */
+void report_frames(struct vm *vm, size_t max, char *buf, size_t size);
 
 #endif

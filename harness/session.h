@@ -70,5 +70,7 @@ int session_exit_code(struct session *s, const struct vm_stop *stop);
 int session_die(int code);
 /* From a sink or a responder: stop the machine soon. */
 void session_stop(struct session *s);
+/* The same: no matter what was asked for, only this much longer. */
+void session_hurry(struct session *s, unsigned ms);
 
 #endif

@@ -300,7 +300,7 @@ static const struct hcall_row rows[] = {
 		.fields = { FIELD(uhyve_v1_read, fd, HCALL_FD), FIELD(uhyve_v1_read, buf, HCALL_DATA_OUT),
 			FIELD(uhyve_v1_read, len, HCALL_LEN) },
 		.answer = answer_v1_read },
-	{ UHYVE_V1_EXIT, "exit", HCALL_ARG_EAX, .block_len = sizeof(int32_t),
+	{ UHYVE_V1_EXIT, "exit", HCALL_ARG_EAX, .block_len = sizeof(int32_t), .exits = true,
 		.fields = { { "code", 0, sizeof(int32_t), HCALL_INT } },
 		.answer = answer_exit },
 	{ UHYVE_V1_LSEEK, "lseek", HCALL_ARG_EAX, BLOCK_OF(uhyve_v1_lseek), RET(uhyve_v1_lseek, offset),
@@ -328,7 +328,7 @@ static const struct hcall_row rows[] = {
 			FIELD(uhyve_v1_serial_write_buffer, len, HCALL_LEN) },
 		.answer = answer_serial_write },
 
-	{ UHYVE_V2_EXIT, "exit",
+	{ UHYVE_V2_EXIT, "exit", .exits = true,
 		.fields = { { "code", 0, sizeof(int32_t), HCALL_INT } },
 		.answer = answer_exit },
 	{ UHYVE_V2_SERIAL_WRITE_BYTE, "serial_write_byte",

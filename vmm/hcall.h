@@ -79,6 +79,7 @@ struct hcall_row {
 	bool virtual_buffers; /* DATA_IN and DATA_OUT addresses are guest-virtual */
 	bool local;           /* answered from the machine's own arguments: needs no host, and what
 				 passes through guest memory may be pointers */
+	bool exits;           /* the guest ends itself */
 	bool console_in;      /* reads the console, though it names no descriptor */
 	struct hcall_field fields[HCALL_FIELDS_MAX + 1]; /* in the order strace prints them */
 	hcall_fn *answer;
