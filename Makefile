@@ -36,7 +36,7 @@ WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 override CPPFLAGS += -D_GNU_SOURCE -DBELLJAR_VERSION='"$(VERSION)"' -I. -Ivmm -Iharness
 CFLAGS   += -std=gnu17 $(WARN) $(flags_$(MODE))
 LDFLAGS  += $(flags_$(MODE))
-LDLIBS   += -lelf -ldw -lunicorn -lfdt -lnettle -lpthread
+LDLIBS   += -lelf -ldw -lunicorn -lfdt -lnettle -lcbor -lpthread
 
 vmm_src     := $(wildcard vmm/*.c)
 harness_src := $(filter-out harness/main.c,$(wildcard harness/*.c))
