@@ -17,11 +17,12 @@ struct cmd {
 	const char *name, *synopsis, *summary;
 	const char *notes;                /* printed after the options; may be NULL */
 	const struct option_row *options; /* may be NULL */
+	bool vm_options;                  /* takes the VM options besides its own */
 	/* argv[0] is the verb. Returns the exit code. */
 	int (*run)(const struct cmd *cmd, int argc, char **argv);
 };
 
-extern const struct cmd cmd_run, cmd_inspect, cmd_doctor;
+extern const struct cmd cmd_run, cmd_record, cmd_inspect, cmd_doctor;
 
 /* For the verbs: the help on stdout; or the error, how to get help, and EXIT_USAGE. */
 int cmd_help(const struct cmd *cmd);

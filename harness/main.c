@@ -7,7 +7,7 @@
 #include "err.h"
 #include "log.h"
 
-static const struct cmd *const cmds[] = { &cmd_run, &cmd_inspect, &cmd_doctor };
+static const struct cmd *const cmds[] = { &cmd_run, &cmd_record, &cmd_inspect, &cmd_doctor };
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -18,6 +18,9 @@ int cmd_help(const struct cmd *cmd)
 	if (cmd->options) {
 		printf("\nOptions:\n");
 		options_print(cmd->options);
+		if (cmd->vm_options)
+			options_print(vm_option_rows);
+		options_print(help_option_rows);
 	}
 	if (cmd->notes)
 		printf("\n%s\n", cmd->notes);

@@ -2,6 +2,7 @@
 /* Options of the verbs: getopt_long does the work, tables of rows say what there is. */
 #include "options.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -16,35 +17,52 @@ enum { ROWS_MAX = 64, LONG_BASE = 256, HELP_COLUMN = 28 };
 
 extern char **environ;
 
-static size_t fill_tables(const struct option_row *rows, struct option *longs, char *shorts)
+/* Tables that are parsed as one, each with its own ctx. */
+struct table {
+	const struct option_row *rows;
+	void *ctx;
+};
+
+struct found {
+	const struct option_row *row; /* NULL: --help */
+	void *ctx;
+};
+
+/* What getopt_long wants; rows of all tables are numbered through, in found. */
+static void fill_tables(const struct table *tables, size_t n_tables, struct found *found,
+	struct option *longs, char *shorts)
 {
 	size_t n = 0, at = 0;
 
 	shorts[at++] = '+'; /* stop at the first word that is no option: the rest is the guest's */
 	shorts[at++] = ':';
-	for (; rows[n].name; n++) {
-		longs[n] =
-			(struct option){ rows[n].name, (int)rows[n].arg, NULL, LONG_BASE + (int)n };
-		if (!rows[n].letter)
-			continue;
-		shorts[at++] = rows[n].letter;
-		if (rows[n].arg == OPTION_ARG)
-			shorts[at++] = ':';
+	for (size_t t = 0; t < n_tables; t++) {
+		for (const struct option_row *row = tables[t].rows; row->name; row++, n++) {
+			assert(n < ROWS_MAX);
+			found[n] = (struct found){ row, tables[t].ctx };
+			longs[n] = (struct option){ row->name, (int)row->arg, NULL,
+				LONG_BASE + (int)n };
+			if (!row->letter)
+				continue;
+			shorts[at++] = row->letter;
+			if (row->arg == OPTION_ARG)
+				shorts[at++] = ':';
+		}
 	}
+	found[n] = (struct found){ 0 };
 	longs[n++] = (struct option){ "help", no_argument, NULL, 'h' };
 	shorts[at++] = 'h';
 	longs[n] = (struct option){ 0 };
 	shorts[at] = 0;
-	return n;
 }
 
-static const struct option_row *row_of(const struct option_row *rows, int c)
+static const struct found *find_row(const struct found *found, int c)
 {
 	if (c >= LONG_BASE)
-		return &rows[c - LONG_BASE];
-	while (rows->name && rows->letter != c)
-		rows++;
-	return rows;
+		return &found[c - LONG_BASE];
+	while (found->row && found->row->letter != c)
+		found++;
+	return found;
 }
 
 /* "--mem 3X: not a size": what the option found wrong, with its name and value before it. */
@@ -56,14 +74,16 @@ static int name_option(const struct option_row *row, const char *value, int r, s
 		value ? value : "", why.text);
 }
 
-int options_parse(const struct option_row *rows, void *ctx, int argc, char **argv, int *first,
-	struct err *err)
+static int parse_tables(const struct table *tables, size_t n_tables, int argc, char **argv,
+	int *first, struct err *err)
 {
 	struct option longs[ROWS_MAX + 2];
+	struct found found[ROWS_MAX + 1];
 	char shorts[3 * ROWS_MAX + 4];
+	const struct found *f;
 	int c, r;
 
-	fill_tables(rows, longs, shorts);
+	fill_tables(tables, n_tables, found, longs, shorts);
 	opterr = 0;
 	optind = 0; /* 0 makes glibc start afresh */
 	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
@@ -77,12 +97,27 @@ int options_parse(const struct option_row *rows, void *ctx, int argc, char **arg
 			return err_set(err, -EINVAL, "-%c: no such option", optopt);
 		if (c == '?')
 			return err_set(err, -EINVAL, "%s: no such option", argv[optind - 1]);
-		r = row_of(rows, c)->set(ctx, optarg, err);
+		f = find_row(found, c);
+		r = f->row->set(f->ctx, optarg, err);
 		if (r)
-			return name_option(row_of(rows, c), optarg, r, err);
+			return name_option(f->row, optarg, r, err);
 	}
 	*first = optind;
 	return 0;
+}
+
+int options_parse(const struct option_row *rows, void *ctx, int argc, char **argv, int *first,
+	struct err *err)
+{
+	return parse_tables(&(struct table){ rows, ctx }, 1, argc, argv, first, err);
+}
+
+int options_parse_with_vm(const struct option_row *rows, void *ctx, struct vm_options *vm, int argc,
+	char **argv, int *first, struct err *err)
+{
+	const struct table tables[] = { { rows, ctx }, { vm_option_rows, vm } };
+
+	return parse_tables(tables, 2, argc, argv, first, err);
 }
 
 static void print_row(const struct option_row *row)
@@ -111,11 +146,9 @@ void options_print(const struct option_row *rows)
 {
 	for (; rows->name; rows++)
 		print_row(rows);
-	print_row(&(struct option_row){ .name = "help", .letter = 'h', .help = "show this help" });
 }
 
-/* "64M" */
-static int parse_size(const char *text, uint64_t *bytes, struct err *err)
+int options_parse_size(const char *text, uint64_t *bytes, struct err *err)
 {
 	static const char suffixes[] = "KMG";
 	const char *suffix;
@@ -206,7 +239,7 @@ bool vm_mem_size_ok(uint64_t bytes)
 static int set_mem(void *ctx, const char *value, struct err *err)
 {
 	struct vm_options *o = ctx;
-	int r = parse_size(value, &o->mem_size, err);
+	int r = options_parse_size(value, &o->mem_size, err);
 
 	if (!r && !vm_mem_size_ok(o->mem_size))
 		r = err_set(err, -EINVAL, VM_MEM_SIZE_RULE);
@@ -308,6 +341,11 @@ static int set_quiet(void *ctx, const char *value, struct err *err)
 	log_set_level(LOG_ERROR);
 	return 0;
 }
+
+const struct option_row help_option_rows[] = {
+	{ "help", 'h', OPTION_NO_ARG, NULL, "show this help", NULL },
+	{ 0 },
+};
 
 const struct option_row vm_option_rows[] = {
 	{ "backend", 'b', OPTION_ARG, "auto|kvm|tcg",

@@ -33,6 +33,11 @@ int options_parse(const struct option_row *rows, void *ctx, int argc, char **arg
 	struct err *err);
 /* The rows as a help text on stdout. */
 void options_print(const struct option_row *rows);
+/* --help, which every verb has: to be printed, not parsed. */
+extern const struct option_row help_option_rows[];
+
+/* For set functions: "64M". 0 or -EINVAL with err. */
+int options_parse_size(const char *text, uint64_t *bytes, struct err *err);
 
 struct strings {
 	char **list;
@@ -61,6 +66,9 @@ struct vm_options {
 
 /* ctx is a struct vm_options. */
 extern const struct option_row vm_option_rows[];
+/* As options_parse, for a verb's own rows with ctx and the VM options besides. */
+int options_parse_with_vm(const struct option_row *rows, void *ctx, struct vm_options *vm, int argc,
+	char **argv, int *first, struct err *err);
 void vm_options_init(struct vm_options *o);
 void vm_options_finish(struct vm_options *o);
 /* Do they go together? 0 or -EINVAL with err. */

@@ -108,7 +108,7 @@ static void cut(struct trace_writer *w)
 static int broken(struct trace_writer *w, int error)
 {
 	w->broken = error;
-	err_set(&w->error, error, "%s: %s; the recording ends behind its %lluth call", w->path,
+	err_set(&w->error, error, "%s: %s; the recording ends after %llu calls", w->path,
 		strerror(-error), (unsigned long long)w->count);
 	cut(w);
 	if (w->config.failed)
@@ -827,6 +827,18 @@ static int open_file(struct trace_writer *w, struct err *err)
 	return 0;
 }
 
+/* Nothing is there, or the tail of a recorder that was killed: with its magic, or before it had one. */
+static bool is_tail(const char *path)
+{
+	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+	char magic[sizeof(TRACE_TAIL_MAGIC) - 1] = "";
+
+	if (fd < 0)
+		return errno == ENOENT;
+	return read(fd, magic, sizeof(magic)) >= 0 &&
+	       (!magic[0] || !memcmp(magic, TRACE_TAIL_MAGIC, sizeof(magic)));
+}
+
 /* A tail from before would be taken for this recording's: it goes first. */
 static int open_tail(struct trace_writer *w, struct err *err)
 {
@@ -834,6 +846,10 @@ static int open_tail(struct trace_writer *w, struct err *err)
 	void *p;
 	int r;
 
+	if (!is_tail(w->tail_path))
+		return err_set(err, -EEXIST,
+			"%s: the recording needs that name, and something else is there",
+			w->tail_path);
 	if (unlink(w->tail_path) && errno != ENOENT)
 		return err_set(err, -errno, "%s: %m", w->tail_path);
 	fd = open(w->tail_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

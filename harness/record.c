@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: ISC
+/* A session recorded: the trees before, every call, what has become of the trees, why it ended. */
+#include "record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cleanup.h"
+#include "err.h"
+#include "log.h"
+#include "session.h"
+#include "tree.h"
+
+struct recording {
+	const struct record_options *options;
+	struct session *session;
+	struct trace_header header;
+	struct tree before;
+	struct trace_writer *writer;
+};
+
+/* From within the machine. What is said then is said once more at the end, when somebody looks. */
+static void on_failed(void *ctx, const char *text)
+{
+	const struct recording *rec = ctx;
+
+	if (rec->options->on_error == TRACE_ERROR_STOP)
+		session_stop(rec->session);
+	else
+		log_warn("%s; the guest goes on", text);
+}
+
+static bool same_inode(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* The directory that file is or will be in. */
+static int open_parent(const char *file, struct err *err)
+{
+	const char *slash = strrchr(file, '/');
+	autofree char *dir = slash ? strndup(file, (size_t)(slash - file) + 1) : strdup(".");
+	int fd;
+
+	if (!dir)
+		return err_set(err, -ENOMEM, "out of memory");
+	fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? err_set(err, -errno, "%s: %m", file) : fd;
+}
+
+/* Is the directory fd, or one above it, the one in st? */
+static bool lies_in(int fd, const struct stat *dir)
+{
+	autoclose int at = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	struct stat here = { 0 }, above;
+
+	while (at >= 0 && !fstat(at, &here)) {
+		int up;
+
+		if (same_inode(&here, dir))
+			return true;
+		up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (up < 0)
+			return false;
+		close(at);
+		at = up;
+		if (fstat(at, &above) || same_inode(&above, &here))
+			return false;
+	}
+	return false;
+}
+
+/*
+ * The recording must not replace what it is made from, and the guest must not see it: it would not be there
+ * when the guest is replayed, and a guest that may write could change it.
+ */
+static int check_place(const struct session *s, const char *file, struct err *err)
+{
+	autoclose int dir = open_parent(file, err);
+	struct stat at, other;
+	bool exists = !stat(file, &at);
+
+	if (dir < 0)
+		return dir;
+	if (exists && !stat(s->guest, &other) && same_inode(&at, &other))
+		return err_set(err, -EINVAL, "%s: is the guest itself; name another file", file);
+	if (exists && s->strace_fd >= 0 && !fstat(s->strace_fd, &other) && same_inode(&at, &other))
+		return err_set(err, -EINVAL, "%s: strace goes there; name another file", file);
+	for (size_t i = 0; i < s->options.n_mounts; i++) {
+		const char *host = s->options.mounts[i].host;
+
+		if (stat(host, &other))
+			continue;
+		if (S_ISDIR(other.st_mode) ? lies_in(dir, &other)
+					   : exists && same_inode(&at, &other))
+			return err_set(err, -EINVAL,
+				"%s: the guest would see it, through --mount %s; record to another "
+				"directory",
+				file, host);
+	}
+	return 0;
+}
+
+static int look_before(struct recording *rec, struct err *err)
+{
+	const struct trace_header *h = &rec->header;
+	int r;
+
+	if (rec->options->no_tree)
+		return 0;
+	r = tree_look(&rec->before, h->mounts, h->n_mounts, rec->options->tree_limit, err);
+	if (r == -EFBIG) {
+		log_warn("%s; recorded without them: it replays with --guest only", err->text);
+		tree_finish(&rec->before);
+		rec->before = (struct tree){ 0 };
+		return 0;
+	}
+	rec->header.has_tree = !r;
+	return r;
+}
+
+/* All that comes before the guest's first instruction. */
+static int begin(struct recording *rec, char **words, size_t n_words, struct err *err)
+{
+	const struct record_options *o = rec->options;
+	const struct trace_writer_config config = { o->on_error, on_failed, rec };
+	struct session *s = rec->session;
+	int r;
+
+	s->options.deterministic = true;
+	r = session_prepare(s, words, n_words, err);
+	if (!r)
+		r = check_place(s, o->file, err);
+	if (!r)
+		r = session_header(s, &rec->header, err);
+	if (!r)
+		r = look_before(rec, err);
+	if (!r)
+		r = trace_writer_open(&rec->writer, o->file, &rec->header, &config, err);
+	if (!r && rec->header.has_tree)
+		r = tree_store(&rec->before, rec->header.mounts, rec->writer, err);
+	if (r && rec->writer && trace_writer_broken(rec->writer) &&
+		o->on_error == TRACE_ERROR_CONTINUE)
+		return 0;
+	return r;
+}
+
+/* What the guest has made of the trees; only hashes are kept, so no limit is needed. */
+static int put_after(struct recording *rec, struct err *err)
+{
+	struct tree after = { 0 }, diff = { 0 };
+	const struct trace_header *h = &rec->header;
+	int r;
+
+	r = tree_look(&after, h->mounts, h->n_mounts, 0, err);
+	if (!r)
+		r = tree_diff(&rec->before, &after, &diff, err);
+	for (size_t i = 0; !r && i < diff.n; i++) {
+		r = trace_writer_put(rec->writer,
+			&(struct trace_record){ .kind = TRACE_AFTER, .tree = diff.entries[i] });
+		if (r)
+			err_set(err, r, "%s: %s", rec->options->file, strerror(-r));
+	}
+	tree_finish(&diff);
+	tree_finish(&after);
+	return r;
+}
+
+static int end(struct recording *rec, bool ran, struct err *err)
+{
+	const char *file = rec->options->file;
+	unsigned long long calls = trace_writer_count(rec->writer);
+	struct stat st;
+	int r = trace_writer_close(rec->writer, err);
+
+	if (!ran)
+		unlink(file); /* there is nothing to keep */
+	else if (!stat(file, &st))
+		log_info("%s: %llu calls recorded, %lld bytes", file, calls, (long long)st.st_size);
+	return r;
+}
+
+static int run(struct recording *rec, const struct vm_stop **stop, struct err *err)
+{
+	rec->session->sinks = trace_writer_sink(rec->writer);
+	*stop = session_run(rec->session);
+	if (!rec->header.has_tree || trace_writer_broken(rec->writer))
+		return 0;
+	return put_after(rec, err);
+}
+
+int record_session(struct session *s, char **words, size_t n_words, const struct record_options *o,
+	const struct vm_stop **stop, struct err *err)
+{
+	struct recording rec = { .options = o, .session = s };
+	int r, closed;
+
+	*stop = NULL;
+	r = begin(&rec, words, n_words, err);
+	if (!r)
+		r = run(&rec, stop, err);
+	s->sinks = NULL;
+	if (rec.writer) {
+		closed = end(&rec, *stop != NULL, r ? NULL : err);
+		r = r ? r : closed;
+	}
+	tree_finish(&rec.before);
+	trace_header_finish(&rec.header);
+	return r;
+}
