@@ -8,6 +8,7 @@
 enum exit_code {
 	EXIT_OK = 0,
 	EXIT_USAGE = 2,
+	EXIT_MISMATCH = 3, /* a replay diverged, a golden differs */
 	EXIT_TIME_LIMIT = 124,
 	EXIT_OURS = 125,    /* belljar could not do what was asked */
 	EXIT_CRASHED = 126, /* the guest crashed */
