@@ -467,6 +467,37 @@ static void v1_arguments_come_in_two_calls(void)
 	finish();
 }
 
+static void v1_arguments_that_do_not_fit_are_refused(void)
+{
+	static char word[] = "x";
+	static char *many[UHYVE_V1_ARGS_MAX + 1];
+	const struct {
+		size_t n_app, n_env;
+		bool fits;
+	} table[] = {
+		{ UHYVE_V1_ARGS_MAX - 1, UHYVE_V1_ARGS_MAX, true },
+		{ UHYVE_V1_ARGS_MAX, 0, false },
+		{ 0, UHYVE_V1_ARGS_MAX + 1, false },
+	};
+
+	for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++)
+		many[i] = word;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		const struct vm_stop *stop;
+
+		start();
+		f.vm->args = (struct vm_args){ .image_path = "image",
+			.app = many,
+			.n_app = table[i].n_app,
+			.env = many,
+			.n_env = table[i].n_env };
+		stop = ask((struct ask){ UHYVE_V1_CMDSIZE, 4, false, BLOCK });
+		CU_ASSERT_EQUAL(went_on(stop), table[i].fits);
+		CU_ASSERT_EQUAL(strstr(stop->text, "E2BIG") != NULL, !table[i].fits);
+		finish();
+	}
+}
+
 static void watchers_see_each_call_whole(void)
 {
 	struct uhyve_v2_write w = { .len = 5, .buf = DATA };
@@ -582,6 +613,7 @@ static const struct unit_case cases[] = {
 	{ "v1_buffers_are_virtual_and_may_be_scattered",
 		v1_buffers_are_virtual_and_may_be_scattered },
 	{ "v1_arguments_come_in_two_calls", v1_arguments_come_in_two_calls },
+	{ "v1_arguments_that_do_not_fit_are_refused", v1_arguments_that_do_not_fit_are_refused },
 	{ "watchers_see_each_call_whole", watchers_see_each_call_whole },
 	{ "tells_the_cpu_what_was_written", tells_the_cpu_what_was_written },
 	{ "another_responder_may_answer", another_responder_may_answer },

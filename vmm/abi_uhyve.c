@@ -245,6 +245,9 @@ static int64_t answer_cmdsize(struct vm *vm, struct hcall *call)
 		.envc = (int32_t)v1_env_count(vm),
 	};
 
+	/* Boot refuses so many to a v1 guest; but a v2 guest may ask here, too. */
+	if (vm->args.n_app + 1 > UHYVE_V1_ARGS_MAX || v1_env_count(vm) > UHYVE_V1_ARGS_MAX)
+		return -E2BIG;
 	for (size_t i = 0; i < vm->args.n_app + 1; i++)
 		out.argsz[i] = (int32_t)strlen(v1_argument(vm, i)) + 1;
 	for (size_t i = 0; i < v1_env_count(vm); i++)
