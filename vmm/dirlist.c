@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "beneath.h"
+#include "fileid.h"
 #include "filemap.h"
 #include "guestfd.h"
 
@@ -79,7 +80,7 @@ static void sort(struct dirlist *list)
 	}
 }
 
-static void offer(struct dirlist *list, const struct guestfd *dir, uint64_t ino, uint8_t type,
+static void offer(struct dirlist *list, const struct guestfd *dir, struct dirlist_object what,
 	struct filemap_name name)
 {
 	const struct dirlist_entry *largest = &list->entries[list->order[0]];
@@ -97,8 +98,7 @@ static void offer(struct dirlist *list, const struct guestfd *dir, uint64_t ino,
 		list->order[list->n++] = (uint16_t)i;
 	}
 	entry = &list->entries[i];
-	entry->ino = ino;
-	entry->type = type;
+	entry->what = what;
 	entry->len = (uint8_t)name.len;
 	memcpy(entry->name, name.text, name.len);
 	if (list->more)
@@ -130,7 +130,9 @@ static int offer_raw(
 		if (is_name(name) &&
 			(dir->node == FILEMAP_NONE ||
 				filemap_tree_child(&map->tree, dir->node, name) == FILEMAP_NONE))
-			offer(list, dir, raw->ino, raw->type, name);
+			offer(list, dir,
+				(struct dirlist_object){ list->dev, raw->ino, raw->type, true },
+				name);
 	}
 	return 0;
 }
@@ -145,17 +147,20 @@ static void offer_mappings(
 	for (int i = nodes[dir->node].first_child; i; i = nodes[i].next_sibling) {
 		const struct filemap_node *node = &map->nodes[i];
 		struct filemap_name name = { .text = nodes[i].name, .len = (size_t)nodes[i].len };
-		struct stat st = { .st_ino = node->ino };
+		struct stat st = { .st_dev = node->dev, .st_ino = node->ino };
+		uint8_t type = node->kind == FILEMAP_DIR ? DT_DIR : DT_REG;
 
 		if (node->kind == FILEMAP_NAME &&
 			beneath_stat(node->fd, node->host_name, false, &st))
 			continue; /* not there now */
-		offer(list, dir, st.st_ino, node->kind == FILEMAP_DIR ? DT_DIR : DT_REG, name);
+		offer(list, dir, (struct dirlist_object){ st.st_dev, st.st_ino, type, false },
+			name);
 	}
 }
 
 static int choose(struct dirlist *list, const struct filemap *map, const struct guestfd *dir)
 {
+	struct stat st;
 	long n;
 	int r = 0;
 
@@ -163,8 +168,10 @@ static int choose(struct dirlist *list, const struct filemap *map, const struct 
 	list->n = list->next = 0;
 	list->more = false;
 	list->parent_ino = 0;
-	if (lseek(dir->host, 0, SEEK_SET) < 0)
+	if (lseek(dir->host, 0, SEEK_SET) < 0 || fstat(dir->host, &st))
 		return -errno;
+	list->dev = st.st_dev;
+	list->ino = st.st_ino;
 	offer_mappings(list, map, dir);
 	while (!r && (n = syscall(SYS_getdents64, dir->host, list->raw, sizeof(list->raw))) != 0)
 		r = n < 0 ? -errno : offer_raw(list, map, dir, (size_t)n);
@@ -176,24 +183,24 @@ static int choose(struct dirlist *list, const struct filemap *map, const struct 
 }
 
 /* `.` or `..`. Above a mapping's root lies the guest's tree: what the host has there is not told. */
-static int dot_entry(const struct dirlist *list, const struct filemap *map,
+static void dot_entry(const struct dirlist *list, const struct filemap *map,
 	const struct guestfd *dir, struct dirlist_entry *entry)
 {
-	struct stat st;
+	const struct filemap_node *parent;
 
-	*entry = (struct dirlist_entry){
-		.type = DT_DIR, .len = (uint8_t)(1 + dir->offset), .name = ".."
-	};
-	if (dir->offset) {
-		entry->ino = dir->node == FILEMAP_NONE
-				     ? list->parent_ino
-				     : map->nodes[map->tree.nodes[dir->node].parent].ino;
-		return 0;
+	*entry = (struct dirlist_entry){ .what = { list->dev, list->ino, DT_DIR, false },
+		.len = (uint8_t)(1 + dir->offset),
+		.name = ".." };
+	if (!dir->offset)
+		return;
+	if (dir->node == FILEMAP_NONE) {
+		entry->what.ino = list->parent_ino;
+		entry->what.hearsay = true;
+		return;
 	}
-	if (fstat(dir->host, &st))
-		return -errno;
-	entry->ino = st.st_ino;
-	return 0;
+	parent = &map->nodes[map->tree.nodes[dir->node].parent];
+	entry->what.dev = parent->dev;
+	entry->what.ino = parent->ino;
 }
 
 /* The entry at the descriptor's position. 1, 0 at the end, or -errno. */
@@ -208,9 +215,9 @@ static int peek(struct dirlist *list, const struct filemap *map, const struct gu
 			return r;
 	}
 	if (dir->offset < 2) {
+		dot_entry(list, map, dir, dot);
 		*entry = dot;
-		r = dot_entry(list, map, dir, dot);
-		return r ? r : 1;
+		return 1;
 	}
 	if (list->next == list->n)
 		return 0;
@@ -228,17 +235,42 @@ static void advance(struct dirlist *list, struct guestfd *dir, const struct dirl
 	dir->offset++;
 }
 
-static size_t emit(
-	const struct guestfd *dir, const struct dirlist_entry *entry, char *buf, size_t room)
+/*
+ * What the guest is told of an object instead of what the host says. File systems that list another
+ * ino than stat knows, or no type, are asked. `..` is a name like any here: only its number is told.
+ */
+static struct dirlist_object settled(
+	const struct dirlist *list, const struct guestfd *dir, const struct dirlist_entry *entry)
+{
+	struct dirlist_object what = entry->what;
+	char name[sizeof(entry->name) + 1];
+	struct stat st;
+
+	memcpy(name, entry->name, entry->len);
+	name[entry->len] = 0;
+	if (what.hearsay && (what.type == DT_UNKNOWN || !fileid_lists_ino(list->ids, what.dev)) &&
+		!beneath_stat(dir->host, name, false, &st))
+		what = (struct dirlist_object){ st.st_dev, st.st_ino, (uint8_t)IFTODT(st.st_mode),
+			false };
+	if (what.type == DT_UNKNOWN) /* it has just gone */
+		what.type = DT_REG;
+	what.ino = fileid_number(list->ids, what.dev, what.ino);
+	return what;
+}
+
+static size_t emit(const struct dirlist *list, const struct guestfd *dir,
+	const struct dirlist_entry *entry, char *buf, size_t room)
 {
 	size_t need = (RAW_NAME + (size_t)entry->len + 1 + 7) & ~(size_t)7;
-	struct raw_dirent raw = { .ino = entry->ino,
-		.off = dir->offset + 1,
-		.reclen = (uint16_t)need,
-		.type = entry->type };
+	struct raw_dirent raw = { .off = dir->offset + 1, .reclen = (uint16_t)need };
+	struct dirlist_object what = entry->what;
 
 	if (need > room)
 		return 0;
+	if (list->ids) /* not before there is room: numbers go by first sight */
+		what = settled(list, dir, entry);
+	raw.ino = what.ino;
+	raw.type = what.type;
 	memset(buf, 0, need);
 	memcpy(buf, &raw, RAW_NAME);
 	memcpy(buf + RAW_NAME, entry->name, entry->len);
@@ -254,7 +286,7 @@ ssize_t dirlist_read(
 	int r;
 
 	while ((r = peek(list, map, dir, &dot, &entry)) > 0) {
-		n = dir->skip ? 0 : emit(dir, entry, (char *)buf + done, len - done);
+		n = dir->skip ? 0 : emit(list, dir, entry, (char *)buf + done, len - done);
 		if (!dir->skip && !n)
 			return done ? (ssize_t)done : -EINVAL;
 		done += n;

@@ -12,22 +12,32 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct fileid;
 struct filemap;
 struct guestfd;
 
 enum { DIRLIST_ROOM = 1024, DIRLIST_RAW = 32768 };
 
+struct dirlist_object {
+	dev_t dev;
+	ino_t ino;
+	uint8_t type;
+	bool hearsay; /* it is the host's listing that says so, not stat */
+};
+
 struct dirlist_entry {
-	uint64_t ino;
-	uint8_t type, len;
+	struct dirlist_object what;
+	uint8_t len;
 	char name[255];
 };
 
 struct dirlist {
+	struct fileid *ids;          /* borrowed; NULL: the host's own numbers are told */
 	const struct guestfd *owner; /* whose names these are; NULL: nobody's */
 	int n, next;                 /* chosen, listed already */
 	bool more;                   /* there are names behind the last one */
-	uint64_t parent_ino;         /* what the host says of `..` */
+	dev_t dev;                   /* the directory */
+	ino_t ino, parent_ino;       /* and what the host says of `..` */
 	uint16_t order[DIRLIST_ROOM];
 	struct dirlist_entry entries[DIRLIST_ROOM];
 	char raw[DIRLIST_RAW] __attribute__((aligned(8)));

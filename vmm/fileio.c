@@ -10,13 +10,16 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "beneath.h"
 #include "cleanup.h"
 #include "dirlist.h"
 #include "err.h"
+#include "fileid.h"
 #include "filemap.h"
 #include "guestfd.h"
 #include "log.h"
@@ -29,12 +32,17 @@ enum {
 	MODE_PASSED = 0777 & ~022, /* no set-id, no sticky, umask 022 */
 	IO_MAX = 0x7ffff000,       /* as Linux's MAX_RW_COUNT */
 	OPEN_TRIES = 64,           /* while the host changes what we look at */
+	OWN_FDS = 256,             /* descriptors for everything else in the process */
+	DEVICE = 1,                /* deterministic: what everything lies on, */
+	BLOCK = 4096,              /* its blocks, and the size of its directories */
 };
 
 struct fileio {
 	struct filemap map;
 	struct guestfd_table fds;
 	struct dirlist list;
+	struct fileid *ids; /* deterministic: who is who; else NULL */
+	struct timespec clock;
 	const volatile sig_atomic_t *stop;
 };
 
@@ -55,6 +63,33 @@ static int64_t guest_result(int64_t r)
 	return -EIO;
 }
 
+/* So that it is always the guest's own table that is full first. */
+static void raise_limit(const struct filemap *map)
+{
+	rlim_t need = GUESTFD_MAX + FILEMAP_DEPTH_MAX + OWN_FDS + (rlim_t)map->tree.n_nodes;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= need)
+		return;
+	limit.rlim_cur = need < limit.rlim_max ? need : limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int be_deterministic(struct fileio *f, uint64_t clock_ns)
+{
+	int r = fileid_create(&f->ids);
+
+	if (r)
+		return r;
+	raise_limit(&f->map);
+	for (int i = 0; i < f->map.tree.n_nodes; i++)
+		fileid_learn(f->ids, f->map.nodes[i].fd);
+	f->list.ids = f->map.ids = f->ids;
+	f->clock = (struct timespec){ .tv_sec = (time_t)(clock_ns / 1000000000),
+		.tv_nsec = (long)(clock_ns % 1000000000) };
+	return 0;
+}
+
 int fileio_init(struct fileio **out, const struct fileio_config *config, struct err *err)
 {
 	struct fileio *f = calloc(1, sizeof(*f));
@@ -65,6 +100,11 @@ int fileio_init(struct fileio **out, const struct fileio_config *config, struct 
 	if (f)
 		r = filemap_init(&f->map, config->mounts, config->n_mounts, config->scratch_parent,
 			config->cwd, err);
+	if (!r && config->deterministic) {
+		r = be_deterministic(f, config->clock_ns);
+		if (r)
+			filemap_finish(&f->map);
+	}
 	if (r) {
 		free(f);
 		if (err && !err->text[0])
@@ -83,6 +123,7 @@ void fileio_destroy(struct fileio *f)
 		return;
 	guestfd_finish(&f->fds);
 	filemap_finish(&f->map);
+	fileid_destroy(f->ids);
 	free(f);
 }
 
@@ -287,6 +328,14 @@ static unsigned int open_want(int flags)
 	return (follow ? FILEMAP_FOLLOW : 0u) | (flags & O_CREAT ? FILEMAP_CREATE : 0u);
 }
 
+static void note_created(struct fileio *f, int fd)
+{
+	struct stat st;
+
+	if (!fstat(fd, &st))
+		fileid_renew(f->ids, st.st_dev, st.st_ino);
+}
+
 int fileio_open(struct fileio *f, const char *path, int flags, mode_t mode)
 {
 	struct filemap_place place;
@@ -302,6 +351,8 @@ int fileio_open(struct fileio *f, const char *path, int flags, mode_t mode)
 		r = filemap_resolve(&f->map, path, open_want(flags), &place);
 		if (!r) {
 			r = open_place(&place, flags, mode, &what);
+			if (!r && f->ids && place.kind == FILEMAP_NAME && !place.exists)
+				note_created(f, what.host);
 			filemap_leave(&f->map, &place, r != 0);
 		}
 		if (r != -EAGAIN)
@@ -384,6 +435,14 @@ static ssize_t write_some(struct guestfd *what, const void *buf, size_t len)
 	return n;
 }
 
+/* Deterministic: bytes until the largest size. What is appended has the host's limits only. */
+static size_t room(const struct guestfd *what)
+{
+	if (what->kind != GUESTFD_FILE || what->rwf & RWF_APPEND)
+		return SIZE_MAX;
+	return what->offset < FILEIO_SIZE_MAX ? (size_t)(FILEIO_SIZE_MAX - what->offset) : 0;
+}
+
 ssize_t fileio_write(struct fileio *f, int fd, const void *buf, size_t len)
 {
 	struct guestfd *what = guestfd_get(&f->fds, fd);
@@ -397,6 +456,10 @@ ssize_t fileio_write(struct fileio *f, int fd, const void *buf, size_t len)
 		len = IO_MAX;
 	if (what->host < 0)
 		return (ssize_t)len;
+	if (f->ids && len > room(what)) {
+		len = room(what);
+		r = len ? 0 : -EFBIG;
+	}
 	while (done < len && !r) {
 		n = write_some(what, (const char *)buf + done, len - done);
 		if (n > 0)
@@ -418,6 +481,26 @@ static int64_t seek_directory(struct fileio *f, struct guestfd *dir, int64_t off
 	return offset;
 }
 
+/* Deterministic: as the host, but limits and holes depend on its file system. */
+static int64_t seek_plain(const struct guestfd *what, int64_t offset, int whence)
+{
+	struct stat st = { 0 };
+
+	if (whence != SEEK_SET && fstat(what->host, &st))
+		return -errno;
+	if (whence == SEEK_DATA || whence == SEEK_HOLE) {
+		if (offset < 0 || offset >= st.st_size)
+			return -ENXIO;
+		return whence == SEEK_DATA ? offset : st.st_size;
+	}
+	if (whence != SEEK_SET && whence != SEEK_END)
+		return -EINVAL;
+	if (__builtin_add_overflow(offset, st.st_size, &offset) || offset < 0 ||
+		offset > FILEIO_SIZE_MAX)
+		return -EINVAL;
+	return offset;
+}
+
 int64_t fileio_lseek(struct fileio *f, int fd, int64_t offset, int whence)
 {
 	struct guestfd *what = guestfd_get(&f->fds, fd);
@@ -434,9 +517,14 @@ int64_t fileio_lseek(struct fileio *f, int fd, int64_t offset, int whence)
 		whence = SEEK_SET;
 	}
 	/* The position is ours; the host knows its limits and where data and holes are. */
-	offset = lseek(what->host, offset, whence);
+	if (f->ids) {
+		offset = seek_plain(what, offset, whence);
+	} else {
+		offset = lseek(what->host, offset, whence);
+		offset = offset < 0 ? -errno : offset;
+	}
 	if (offset < 0)
-		return guest_result(-errno);
+		return guest_result(offset);
 	what->offset = offset;
 	return offset;
 }
@@ -466,6 +554,28 @@ static int stat_place(const struct filemap_place *place, struct stat *st)
 	return 0;
 }
 
+/* Deterministic: an object as it would be on any host. */
+static void settle(const struct fileio *f, struct stat *st)
+{
+	off_t size = S_ISREG(st->st_mode) || S_ISLNK(st->st_mode) ? st->st_size : 0;
+	off_t blocks;
+
+	if (S_ISDIR(st->st_mode))
+		size = BLOCK;
+	blocks = S_ISLNK(st->st_mode) ? 0 : size / BLOCK + (size % BLOCK > 0);
+	*st = (struct stat){ .st_dev = DEVICE,
+		.st_ino = fileid_number(f->ids, st->st_dev, st->st_ino),
+		.st_nlink = st->st_nlink != 0,
+		.st_mode = st->st_mode & (S_IFMT | 0777),
+		.st_rdev = st->st_rdev,
+		.st_size = size,
+		.st_blksize = BLOCK,
+		.st_blocks = blocks * (BLOCK / 512),
+		.st_atim = f->clock,
+		.st_mtim = f->clock,
+		.st_ctim = f->clock };
+}
+
 int fileio_stat(struct fileio *f, const char *path, bool follow, struct stat *st)
 {
 	struct filemap_place place;
@@ -473,6 +583,8 @@ int fileio_stat(struct fileio *f, const char *path, bool follow, struct stat *st
 
 	if (!r) {
 		r = stat_place(&place, st);
+		if (!r && f->ids)
+			settle(f, st);
 		filemap_leave(&f->map, &place, false);
 	}
 	return (int)guest_result(r);
@@ -484,14 +596,22 @@ int fileio_fstat(struct fileio *f, int fd, struct stat *st)
 
 	if (!what)
 		return -EBADF;
-	if (what->kind != GUESTFD_CONSOLE)
-		return (int)guest_result(fstat(what->host, st) ? -errno : 0);
+	if (what->kind != GUESTFD_CONSOLE) {
+		if (fstat(what->host, st))
+			return (int)guest_result(-errno);
+		if (f->ids)
+			settle(f, st);
+		return 0;
+	}
 	/* A console is always the same, whatever the host has there. */
 	*st = (struct stat){ .st_ino = 1 + (ino_t)fd,
 		.st_nlink = 1,
 		.st_mode = S_IFCHR | 0620,
 		.st_rdev = makedev(5, 1),
-		.st_blksize = 1024 };
+		.st_blksize = 1024,
+		.st_atim = f->clock,
+		.st_mtim = f->clock,
+		.st_ctim = f->clock };
 	return 0;
 }
 
@@ -521,6 +641,8 @@ int fileio_mkdir(struct fileio *f, const char *path, mode_t mode)
 
 	if (!r) {
 		r = make_directory(&place, mode);
+		if (!r && f->ids && !beneath_stat(place.dir, place.name, false, &place.st))
+			fileid_renew(f->ids, place.st.st_dev, place.st.st_ino);
 		filemap_leave(&f->map, &place, r != 0);
 	}
 	return (int)guest_result(r);

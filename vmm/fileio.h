@@ -18,6 +18,8 @@ struct err;
 struct fileio;
 
 enum { FILEIO_PATH_MAX = 4096 }; /* with the NUL */
+/* Bytes of a file, when deterministic: below what any host's file system takes. */
+#define FILEIO_SIZE_MAX (1ll << 43)
 
 struct fileio_mount {
 	const char *host;  /* a directory or a regular file */
@@ -38,8 +40,11 @@ struct fileio_config {
 	 */
 	const volatile sig_atomic_t *stop;
 	/*
-	 * Nothing a call returns depends on the host's file system, its clock, its numbers, or on
-	 * who is who there:. What objects are named and what they hold stays the same.
+	 * What calls return does not depend on the host's kind of file system, its numbers, clock
+	 * or users: inode numbers by first sight (fileid.h), one device, one link, user and group 0,
+	 * no set-id and sticky bits, directories of 4096 bytes, files without holes and of at most
+	 * FILEIO_SIZE_MAX. What objects are called and what they hold is as ever. The process's own
+	 * limit of open files is raised where it may be, so that the guest's is met first.
 	 */
 	bool deterministic;
 	uint64_t clock_ns; /* deterministic: every time of every object, in ns since 1970 */

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "beneath.h"
+#include "fileid.h"
 
 /* Beside 0 and -errno, from the steps below. */
 enum { STEP_ON = 1, STEP_LINK = 2 };
@@ -130,9 +131,13 @@ static void unmake_parents(const struct filemap *map, struct filemap_place *plac
 	}
 }
 
-static int make_parent(int dir, struct filemap_name part, struct filemap_place *place)
+static int make_parent(
+	const struct filemap *map, int dir, struct filemap_name part, struct filemap_place *place)
 {
 	char name[FILEMAP_NAME_MAX + 1];
+	bool made = false;
+	struct stat st;
+	int fd;
 
 	if (part.len > FILEMAP_NAME_MAX)
 		return -ENAMETOOLONG;
@@ -142,10 +147,14 @@ static int make_parent(int dir, struct filemap_name part, struct filemap_place *
 		if (errno != EEXIST)
 			return -errno;
 	} else {
+		made = true;
 		place->made++;
 		place->made_end = place->made_text + (part.text + part.len - place->made_text);
 	}
-	return beneath_open(dir, name, O_PATH | O_DIRECTORY, 0);
+	fd = beneath_open(dir, name, O_PATH | O_DIRECTORY, 0);
+	if (made && map->ids && fd >= 0 && !fstat(fd, &st))
+		fileid_renew(map->ids, st.st_dev, st.st_ino);
+	return fd;
 }
 
 /* The directories named by text beneath a node in scratch. The last one, or -errno and none made. */
@@ -162,7 +171,7 @@ static int make_parents(
 	while (fd >= 0 && filemap_path_next(&at, &part)) {
 		if (filemap_name_is_dot(part))
 			continue;
-		next = make_parent(fd, part, place);
+		next = make_parent(map, fd, part, place);
 		if (fd != map->nodes[node].fd)
 			close(fd);
 		fd = next;

@@ -16,6 +16,7 @@
 #include "scratch.h"
 
 struct err;
+struct fileid;
 struct fileio_mount;
 
 enum {
@@ -41,7 +42,7 @@ struct filemap_node {
 	bool may_unlink;
 	bool scratch;    /* lies in the scratch tree */
 	bool has_shadow; /* covers an object of the host's with this identity: */
-	dev_t shadow_dev;
+	dev_t shadow_dev, dev;
 	ino_t shadow_ino, ino;
 	int n_shadows; /* of its children */
 };
@@ -55,7 +56,8 @@ struct filemap {
 	struct filemap_tree tree;
 	struct filemap_node *nodes; /* parallel to tree.nodes */
 	struct scratch scratch;
-	char *cwd; /* with a slash at both ends */
+	struct fileid *ids; /* told of directories made as parents; borrowed, NULL: nobody is */
+	char *cwd;          /* with a slash at both ends */
 	size_t cwd_len;
 	struct filemap_level levels[FILEMAP_DEPTH_MAX];
 	int depth;

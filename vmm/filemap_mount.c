@@ -141,6 +141,7 @@ static int open_source(struct filemap_node *node, const struct fileio_mount *mou
 	r = check_fs(fd, mount, err);
 	if (r)
 		return r;
+	node->dev = st.st_dev;
 	node->ino = st.st_ino;
 	if (S_ISREG(st.st_mode))
 		return mount->may_unlink ? open_named(node, mount, path, err)
@@ -163,6 +164,7 @@ static int directory_node(struct filemap_node *node, int fd, struct err *err)
 			strerror(fd < 0 ? -fd : errno));
 	node->kind = FILEMAP_DIR;
 	node->fd = fd;
+	node->dev = st.st_dev;
 	node->ino = st.st_ino;
 	return 0;
 }
