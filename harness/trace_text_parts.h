@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: ISC */
+/* What writing and reading golden text share: what stands for what, in tables. Pure. */
+#ifndef TRACE_TEXT_PARTS_H
+#define TRACE_TEXT_PARTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hcall.h"
+
+struct trace_header;
+struct trace_record;
+struct uhyve_attr;
+
+enum {
+	TEXT_BLOB_MIN = 4096, /* more bytes than that go to a file of their own */
+	TEXT_LINE_BYTES = 64, /* data on one line */
+	TEXT_HEX_BYTES = 32,
+	TEXT_NSEC = 1000000000,
+};
+#define TEXT_BLOB_MARK "blob " /* data that begins so has its first letter escaped */
+
+/* A field's value as its size and kind make it: what is behind them is cut off. */
+uint64_t text_field_value(const struct hcall_field *field, uint64_t value);
+
+/* How a row's HCALL_LEN is written. */
+enum text_len {
+	TEXT_LEN_CAP,  /* cap=N: room for what the host writes */
+	TEXT_LEN_DATA, /* len=N where it differs from what the host read */
+	TEXT_LEN_FREE, /* len=N */
+};
+enum text_len text_len_of(const struct hcall_row *row);
+
+/* The code that the guest ended itself with in this call, else 0. */
+int text_exit_code(const struct trace_record *record);
+
+/* A member of struct uhyve_attr, and how it is written. */
+struct text_attr_field {
+	const char *name;
+	uint8_t at, size;
+	enum { TEXT_UNSIGNED, TEXT_SIGNED, TEXT_OCTAL, TEXT_TIME } form;
+	bool always; /* no default */
+};
+enum { TEXT_ATTR_FIELDS = 13 };
+extern const struct text_attr_field text_attr_fields[TEXT_ATTR_FIELDS];
+/* Gives every field that has a default the one that belongs to the others. */
+void text_attr_defaults(struct uhyve_attr *attr, const struct trace_header *header);
+/* Do the fields say all? Not when padding is used, or nanoseconds are none. */
+bool text_attr_is_plain(const struct uhyve_attr *attr);
+
+/* A struct linux_dirent64. name is borrowed. */
+struct text_dent {
+	uint64_t ino;
+	int64_t off;
+	uint8_t type;
+	const uint8_t *name;
+	size_t name_len;
+};
+enum { TEXT_DENT_MAX = 65528 }; /* bytes of one, a multiple of 8 */
+/* Bytes that it takes, padding too. */
+size_t text_dent_size(size_t name_len);
+/* The first one of data; its size, or 0 when text_dent_pack would not make the same bytes of it. */
+size_t text_dent_next(const uint8_t *data, size_t len, struct text_dent *dent);
+/* to has room for text_dent_size. */
+void text_dent_pack(uint8_t *to, const struct text_dent *dent);
+
+#endif
