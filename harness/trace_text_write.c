@@ -453,7 +453,7 @@ static void put_dent(struct out *o, const char *mark, const struct text_dent *de
 	put(o, " off=");
 	put_signed(o, dent->off);
 	put(o, " ");
-	if (name_short(&names_file_type, DTTOIF(dent->type), type))
+	if (name_short(&names_file_type, (uint64_t)DTTOIF(dent->type), type))
 		put(o, type);
 	else
 		put_number(o, dent->type, 10);
