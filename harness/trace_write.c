@@ -145,9 +145,10 @@ static void commit(struct trace_writer *w)
 	store(&w->tail->committed, w->committed = w->base + w->used);
 }
 
-/* Forgets what is not committed. */
+/* Forgets what is not committed: a call that never came to its end. */
 static void roll_back(struct trace_writer *w)
 {
+	w->begun = false;
 	if (w->base > w->committed)
 		w->base = w->committed;
 	w->used = w->committed - w->base;
@@ -591,9 +592,7 @@ static int finish_call(struct trace_writer *w)
 
 static void begin_call(struct trace_writer *w)
 {
-	if (w->begun)
-		roll_back(w); /* the one before never came to its end */
-	w->begun = false;
+	roll_back(w);
 	w->in.len = w->out.len = 0;
 	w->n_args = trace_row_fields(w->call.row);
 }
@@ -786,6 +785,7 @@ int trace_writer_put(struct trace_writer *w, const struct trace_record *record)
 
 	if (w->broken)
 		return w->broken;
+	roll_back(w);
 	return put[record->kind] ? put[record->kind](w, record) : -EINVAL;
 }
 
@@ -963,6 +963,7 @@ int trace_writer_close(struct trace_writer *w, struct err *err)
 {
 	int r, folded;
 
+	roll_back(w);
 	if (!w->broken && w->stopped)
 		put_end(w);
 	folded = fold(w);
