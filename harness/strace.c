@@ -187,6 +187,8 @@ static void flush(struct strace *s, struct line *line)
 	if (line->len == sizeof(line->text) - 1)
 		line->len--;
 	line->text[line->len++] = '\n';
+	if (s->put_line)
+		return s->put_line(s->put_line_ctx, line->text, line->len);
 	while (done < line->len && !s->broken) {
 		ssize_t n = write(s->fd, line->text + done, line->len - done);
 
@@ -224,7 +226,7 @@ static void gather(struct strace *s, const struct trace_event *event)
 	for (f = s->call->row->fields; f->name; f++) {
 		uint64_t value = hcall_field_value(s->call, f);
 
-		if (f->kind == HCALL_PATH && event->addr == value &&
+		if (f->kind == HCALL_PATH && event->kind == TRACE_READ && event->addr == value &&
 			event->len <= sizeof(s->path)) {
 			s->has_path = true;
 			memcpy(s->path, event->data, event->len);
@@ -308,4 +310,11 @@ static void strace_emit(struct trace_sink *sink, const struct trace_event *event
 void strace_init(struct strace *s, int fd)
 {
 	*s = (struct strace){ .sink.emit = strace_emit, .fd = fd };
+}
+
+void strace_init_lines(struct strace *s, strace_line_fn *put_line, void *ctx)
+{
+	strace_init(s, -1);
+	s->put_line = put_line;
+	s->put_line_ctx = ctx;
 }

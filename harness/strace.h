@@ -10,9 +10,14 @@
 
 enum { STRACE_DATA_MAX = 32 }; /* bytes of a buffer that are shown */
 
+/* Takes a line with its newline. */
+typedef void strace_line_fn(void *ctx, const char *line, size_t len);
+
 struct strace {
 	struct trace_sink sink;
-	int fd;       /* borrowed */
+	int fd;                   /* borrowed */
+	strace_line_fn *put_line; /* instead of fd, if not NULL */
+	void *put_line_ctx;
 	bool broken;  /* a write failed: said once, and no more is tried */
 	bool in_call; /* between ENTER and LEAVE */
 	const struct hcall *call;
@@ -26,6 +31,9 @@ struct strace {
 	unsigned n_dents; /* records that went by */
 };
 
+/* Writes each line at once. */
 void strace_init(struct strace *s, int fd);
+/* Hands each line over. */
+void strace_init_lines(struct strace *s, strace_line_fn *put_line, void *ctx);
 
 #endif
