@@ -7,7 +7,8 @@
 #include "err.h"
 #include "log.h"
 
-static const struct cmd *const cmds[] = { &cmd_run, &cmd_record, &cmd_inspect, &cmd_doctor };
+static const struct cmd *const cmds[] = { &cmd_run, &cmd_record, &cmd_trace, &cmd_inspect,
+	&cmd_doctor };
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: ISC
+/* belljar trace: recordings and golden text looked at. A table of verbs beneath it, each with its help. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "cmd.h"
+#include "err.h"
+#include "log.h"
+#include "trace_read.h"
+#include "trace_show.h"
+#include "trace_stat.h"
+#include "trace_text.h"
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+/* --- what the verbs share ------------------------------------------------------------------------- */
+
+/* Words of a command line without its options, which may stand anywhere before "--". */
+struct words {
+	char **list; /* free it */
+	size_t n;
+};
+
+/* As options_parse. */
+static int parse(const struct cmd *cmd, void *options, int argc, char **argv, struct words *words,
+	struct err *err)
+{
+	int first, r;
+
+	*words = (struct words){ calloc((size_t)argc + 1, sizeof(char *)), 0 };
+	if (!words->list)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (;;) {
+		bool plain;
+
+		r = options_parse(cmd->options, options, argc, argv, &first, err);
+		if (r)
+			return r;
+		plain = first > 1 && !strcmp(argv[first - 1], "--");
+		do {
+			if (first == argc)
+				return 0;
+			words->list[words->n++] = argv[first++];
+		} while (plain);
+		argc -= first - 1;
+		argv += first - 1;
+	}
+}
+
+/* What is left when no more can be done: the reason, and the exit code. */
+static int give_up(const struct err *err)
+{
+	log_error("%s", err->text);
+	return EXIT_OURS;
+}
+
+/* Results that were lost are an error. */
+static int flush_output(FILE *out, const char *name, int code)
+{
+	if (!fflush(out) && !ferror(out))
+		return code;
+	log_error("%s: %s", name, errno ? strerrordesc_np(errno) : "cannot be written");
+	return EXIT_OURS;
+}
+
+static int flush_stdout(int code)
+{
+	return flush_output(stdout, "standard output", code);
+}
+
+/* The killed recorder's last calls are beside FILE, where only we look. */
+static void tell_of_tail(const char *file, const struct trace_reader *reader)
+{
+	unsigned long long n = trace_reader_recovered(reader);
+
+	if (n)
+		log_warn("%s: the last %llu call%s came from %s.tail; `belljar trace recover %s` "
+			 "puts %s where other tools look",
+			file, n, n == 1 ? "" : "s", file, file, n == 1 ? "it" : "them");
+}
+
+/* What a verb does with one trace. 0, or -errno with err. */
+typedef int trace_fn(void *ctx, const char *file, struct trace_reader *reader, struct err *err);
+
+static int with_trace(const char *file, trace_fn *fn, void *ctx)
+{
+	struct trace_reader *reader = NULL;
+	struct err err = { "" };
+	int r = trace_reader_open(&reader, file, &err);
+
+	if (!r)
+		r = fn(ctx, file, reader, &err);
+	if (!r)
+		tell_of_tail(file, reader);
+	trace_reader_close(reader);
+	if (!r)
+		return EXIT_OK;
+	fflush(stdout); /* what there is comes before the reason why there is no more */
+	return give_up(&err);
+}
+
+/* One after the other, with a heading when there are several. The worst exit code. */
+static int with_traces(const struct words *files, trace_fn *fn, void *ctx, bool headings)
+{
+	int code = EXIT_OK;
+
+	for (size_t i = 0; i < files->n && !ferror(stdout); i++) {
+		int c;
+
+		if (headings && files->n > 1)
+			printf("%s==> %s <==\n", i ? "\n" : "", files->list[i]);
+		c = with_trace(files->list[i], fn, ctx);
+		code = c > code ? c : code;
+	}
+	return flush_stdout(code);
+}
+
+static int parse_number(const char *text, uint64_t *value, struct err *err)
+{
+	char *end;
+
+	errno = 0;
+	*value = strtoull(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end || errno)
+		return err_set(err, -EINVAL, "not a number");
+	return 0;
+}
+
+static const struct option_row no_options[] = { { 0 } };
+
+/* --- show ----------------------------------------------------------------------------------------- */
+
+struct show {
+	struct trace_show_options o;
+	bool bjt;
+};
+
+static int set_full(void *ctx, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	((struct show *)ctx)->o.full = true;
+	return 0;
+}
+
+static int set_header(void *ctx, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	((struct show *)ctx)->o.header = true;
+	return 0;
+}
+
+static int set_bjt(void *ctx, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	((struct show *)ctx)->bjt = true;
+	return 0;
+}
+
+static int set_from(void *ctx, const char *value, struct err *err)
+{
+	return parse_number(value, &((struct show *)ctx)->o.from, err);
+}
+
+static int set_to(void *ctx, const char *value, struct err *err)
+{
+	return parse_number(value, &((struct show *)ctx)->o.to, err);
+}
+
+static const struct option_row show_rows[] = {
+	{ "full", 'f', OPTION_NO_ARG, NULL, "number, time, RIP and all data beneath each call",
+		set_full },
+	{ "verbose", 'v', OPTION_NO_ARG, NULL,
+		"what the header says, and what the run changed in\nthe files, as lines that begin "
+		"with #",
+		set_header },
+	{ "from", 0, OPTION_ARG, "N", "begin at call N; the first is 0", set_from },
+	{ "to", 0, OPTION_ARG, "N", "end with call N", set_to },
+	{ "bjt", 0, OPTION_NO_ARG, NULL,
+		"as golden text; with --full what shifts, too, at the\nend of each line", set_bjt },
+	{ 0 },
+};
+
+/* A trace as golden text. */
+static int put_text(
+	FILE *out, struct trace_reader *reader, const struct trace_show_options *o, struct err *err)
+{
+	const struct trace_header *header = trace_reader_header(reader);
+	struct trace_text_config config = { .full = o->full };
+	struct trace_record record;
+	int r = trace_text_begin(out, header, &config, err);
+
+	while (!r && (r = trace_reader_next(reader, &record, err)) > 0) {
+		bool call = record.kind == TRACE_CALL || record.kind == TRACE_PENDING;
+
+		r = 0;
+		if (!call || (record.seq >= o->from && record.seq <= o->to))
+			r = trace_text_put(out, header, &record, &config, err);
+	}
+	return r;
+}
+
+static int show_one(void *ctx, const char *file, struct trace_reader *reader, struct err *err)
+{
+	const struct show *show = ctx;
+
+	(void)file;
+	if (show->bjt)
+		return put_text(stdout, reader, &show->o, err);
+	return trace_show(stdout, reader, &show->o, err);
+}
+
+static int show_main(const struct cmd *cmd, int argc, char **argv)
+{
+	struct show show = { .o.to = UINT64_MAX };
+	struct words words;
+	struct err err = { "" };
+	int code, r = parse(cmd, &show, argc, argv, &words, &err);
+
+	if (!r && !words.n)
+		r = err_set(&err, -EINVAL, "no trace given");
+	if (r)
+		code = r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
+	else
+		code = with_traces(&words, show_one, &show, true);
+	free(words.list);
+	return code;
+}
+
+static const struct cmd trace_show_cmd = {
+	.name = "trace show",
+	.synopsis = "[OPTIONS] FILE...",
+	.summary = "Print the calls as strace would have",
+	.options = show_rows,
+	.notes = "Example:\n  belljar trace show --from 40 --to 45 --full run.pcapng",
+	.run = show_main,
+};
+
+/* --- stat ----------------------------------------------------------------------------------------- */
+
+struct stat_options {
+	enum trace_stat_sort sort;
+	bool json;
+};
+
+static int set_sort(void *ctx, const char *value, struct err *err)
+{
+	for (int i = 0; i < TRACE_STAT_SORT_COUNT; i++)
+		if (!strcmp(value, trace_stat_sort_names[i])) {
+			((struct stat_options *)ctx)->sort = (enum trace_stat_sort)i;
+			return 0;
+		}
+	return err_set(err, -EINVAL, "one of time, calls, errors, name, bytes");
+}
+
+static int set_stat_json(void *ctx, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	((struct stat_options *)ctx)->json = true;
+	return 0;
+}
+
+static const struct option_row stat_rows[] = {
+	{ "sort", 's', OPTION_ARG, "KEY", "by time (default), calls, errors, name or bytes",
+		set_sort },
+	{ "json", 0, OPTION_NO_ARG, NULL, "a line of JSON for each trace", set_stat_json },
+	{ 0 },
+};
+
+static int stat_one(void *ctx, const char *file, struct trace_reader *reader, struct err *err)
+{
+	const struct stat_options *o = ctx;
+	struct trace_stat stat;
+	int r = trace_stat_read(&stat, reader, err);
+
+	if (r)
+		return r;
+	trace_stat_sort(&stat, o->sort);
+	if (o->json)
+		trace_stat_json(stdout, &stat, file);
+	else
+		trace_stat_print(stdout, &stat);
+	trace_stat_finish(&stat);
+	return 0;
+}
+
+static int stat_main(const struct cmd *cmd, int argc, char **argv)
+{
+	struct stat_options o = { .sort = TRACE_STAT_TIME };
+	struct words words;
+	struct err err = { "" };
+	int code, r = parse(cmd, &o, argc, argv, &words, &err);
+
+	if (!r && !words.n)
+		r = err_set(&err, -EINVAL, "no trace given");
+	if (r)
+		code = r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
+	else
+		code = with_traces(&words, stat_one, &o, !o.json);
+	free(words.list);
+	return code;
+}
+
+static const struct cmd trace_stat_cmd = {
+	.name = "trace stat",
+	.synopsis = "[OPTIONS] FILE...",
+	.summary = "Count calls, errors, bytes and time, as strace -c does",
+	.options = stat_rows,
+	.notes = "In is from guest to host, out from host to guest. Golden text has no times.",
+	.run = stat_main,
+};
+
+/* --- recover -------------------------------------------------------------------------------------- */
+
+static int recover_main(const struct cmd *cmd, int argc, char **argv)
+{
+	struct words words;
+	struct err err = { "" };
+	int code = EXIT_OK, r = parse(cmd, NULL, argc, argv, &words, &err);
+
+	if (!r && !words.n)
+		r = err_set(&err, -EINVAL, "no recording given");
+	if (r)
+		code = r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
+	for (size_t i = 0; !r && i < words.n; i++) {
+		int done = trace_recover(words.list[i], &err);
+
+		if (done < 0)
+			code = give_up(&err);
+		else
+			printf("%s: %s\n", words.list[i],
+				done ? "recovered" : "nothing to recover");
+	}
+	free(words.list);
+	return r ? code : flush_stdout(code);
+}
+
+static const struct cmd trace_recover_cmd = {
+	.name = "trace recover",
+	.synopsis = "FILE...",
+	.summary = "Put what a killed recorder left in FILE.tail where it belongs",
+	.options = no_options,
+	.notes = "Afterwards FILE alone is the recording, and other tools see all of it. May be "
+		 "interrupted\nand done over again.",
+	.run = recover_main,
+};
+
+/* --- the table ------------------------------------------------------------------------------------ */
+
+static const struct cmd *const verbs[] = { &trace_show_cmd, &trace_stat_cmd, &trace_recover_cmd };
+
+/* "show" of "trace show" */
+static const char *short_name(const struct cmd *verb)
+{
+	return strchr(verb->name, ' ') + 1;
+}
+
+static int help(const struct cmd *cmd)
+{
+	printf("Usage: belljar %s %s\n\n%s.\n\nVerbs:\n", cmd->name, cmd->synopsis, cmd->summary);
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		printf("  %-10s%s\n", short_name(verbs[i]), verbs[i]->summary);
+	printf("\n%s\n", cmd->notes);
+	return EXIT_OK;
+}
+
+static int cmd_trace_main(const struct cmd *cmd, int argc, char **argv)
+{
+	const char *verb = argc > 1 ? argv[1] : NULL;
+	struct err err = { "" };
+
+	if (!verb) {
+		err_set(&err, -EINVAL, "no verb given");
+		return cmd_usage(cmd, &err);
+	}
+	if (!strcmp(verb, "--help") || !strcmp(verb, "-h") || !strcmp(verb, "help"))
+		return help(cmd);
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (!strcmp(verb, short_name(verbs[i])))
+			return verbs[i]->run(verbs[i], argc - 1, argv + 1);
+	err_set(&err, -EINVAL, "%s: no such verb", verb);
+	return cmd_usage(cmd, &err);
+}
+
+const struct cmd cmd_trace = {
+	.name = "trace",
+	.synopsis = "VERB [OPTIONS] FILE...",
+	.summary = "Look at recordings and golden text: show, stat, diff, export, grep, html",
+	.notes = "`belljar trace VERB --help` explains a verb. FILE is a recording (.pcapng), "
+		 "golden "
+		 "text\n"
+		 "(.bjt), or - for standard input.",
+	.run = cmd_trace_main,
+};
