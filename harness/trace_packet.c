@@ -196,7 +196,7 @@ static size_t find_key(const struct key_row *rows, size_t n, size_t from, struct
 		size_t at = from + i < n ? from + i : from + i - n;
 		const char *name = rows[at].name;
 
-		if (!strncmp(name, (const char *)key.p, key.len) && !name[key.len])
+		if (strlen(name) == key.len && !memcmp(name, key.p, key.len))
 			return at;
 	}
 	return n;

@@ -216,14 +216,14 @@ static inline uint8_t *put_key(uint8_t *p, const char *key)
 	return mempcpy(p + 1, key, len);
 }
 
-/* CBOR's text is UTF-8, and not all that we say comes from us. */
+/* Text is UTF-8 without control characters, and not all that we say comes from us. */
 static uint8_t *put_text(uint8_t *p, const char *text)
 {
 	size_t len = strlen(text);
 
 	p = put_head(p, CBOR_TEXT, len);
 	for (size_t i = 0; i < len; i++)
-		*p++ = text[i] & 0x80 ? '?' : (uint8_t)text[i];
+		*p++ = text[i] < ' ' || text[i] == 0x7f ? '?' : (uint8_t)text[i];
 	return p;
 }
 
