@@ -7,11 +7,13 @@
 #ifndef REPLAY_H
 #define REPLAY_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
 struct err;
+struct trace_reader;
 
 struct replay_result {
 	uint64_t calls;      /* compared */
@@ -23,11 +25,19 @@ struct replay_host_options {
 	const char *
 		tree_dir; /* golden text: where NAME.d/ is; NULL: beside the trace, FILE less .bjt plus .d */
 	FILE *out; /* a line or more per mismatch; NULL: silence */
-	bool json; /* one JSON line per mismatch */
+	bool json; /* one JSON line per mismatch: see replay_check.h */
+	const volatile sig_atomic_t *stop; /* may be NULL; when it is set, -EINTR soon, all tidied up */
 };
-/* 0 with *result (mismatches are no error), or -errno with err when it cannot be replayed. */
+/*
+ * 0 with *result (mismatches are no error), or -errno with err when it cannot be replayed. What is compared are
+ * answers: what the guest wrote to its console or was given by it is taken as recorded. Known limits: root
+ * may read and write where a mode says no; a directory that a mapping covers twice is two copies.
+ */
 int replay_host(const char *path, const struct replay_host_options *o, struct replay_result *result,
 	struct err *err);
+/* The same for a trace that is open, of which nothing was read yet. name is for messages. */
+int replay_host_reader(struct trace_reader *reader, const char *name,
+	const struct replay_host_options *o, struct replay_result *result, struct err *err);
 
 struct session;
 struct replay_guest_options {

@@ -100,7 +100,7 @@ int tree_add(struct tree *tree, const struct tree_entry *entry, struct err *err)
 	return 0;
 }
 
-static int compare_places(const struct tree_entry *a, const struct tree_entry *b)
+int tree_compare_places(const struct tree_entry *a, const struct tree_entry *b)
 {
 	size_t n = a->path_len < b->path_len ? a->path_len : b->path_len;
 	int r = n ? memcmp(a->path, b->path, n) : 0;
@@ -112,7 +112,13 @@ static int compare_places(const struct tree_entry *a, const struct tree_entry *b
 
 static int compare_entries(const void *a, const void *b)
 {
-	return compare_places(a, b);
+	return tree_compare_places(a, b);
+}
+
+void tree_sort(struct tree *tree)
+{
+	if (tree->n)
+		qsort(tree->entries, tree->n, sizeof(*tree->entries), compare_entries);
 }
 
 /* One look: what is being looked at, and how much was read. */
@@ -326,8 +332,7 @@ int tree_look(struct tree *tree, const struct trace_mount *mounts, size_t n_moun
 	}
 	if (r)
 		tree_finish(tree);
-	else if (tree->n)
-		qsort(tree->entries, tree->n, sizeof(*tree->entries), compare_entries);
+	tree_sort(tree);
 	return r;
 }
 
@@ -441,7 +446,7 @@ int tree_diff(
 
 	*diff = (struct tree){ 0 };
 	while (!r && (a < a_end || b < b_end)) {
-		order = a == a_end ? 1 : b == b_end ? -1 : compare_places(a, b);
+		order = a == a_end ? 1 : b == b_end ? -1 : tree_compare_places(a, b);
 		if (order > 0) {
 			r = tree_add(diff,
 				&(struct tree_entry){ .kind = TREE_NONE,

@@ -26,6 +26,9 @@ struct tree {
 void tree_finish(struct tree *tree); /* takes one zeroed */
 /* Appends a copy; the order is the caller's care. 0 or -ENOMEM with err. */
 int tree_add(struct tree *tree, const struct tree_entry *entry, struct err *err);
+/* Into the order above. */
+void tree_sort(struct tree *tree);
+int tree_compare_places(const struct tree_entry *a, const struct tree_entry *b); /* as memcmp */
 /* Same kind, mode and contents, wherever they are? */
 bool tree_entry_same(const struct tree_entry *a, const struct tree_entry *b);
 /* Its path as printable text, cut to size. Returns buf. */
