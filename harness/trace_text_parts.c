@@ -3,6 +3,7 @@
 #include "trace_text_parts.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "abi_uhyve.h"
 #include "trace_record.h"
@@ -54,7 +55,7 @@ const struct text_attr_field text_attr_fields[TEXT_ATTR_FIELDS] = {
 /* What deterministic files say of themselves. */
 void text_attr_defaults(struct uhyve_attr *attr, const struct trace_header *header)
 {
-	enum { DEV = 1, NLINK = 1, BLKSIZE = 4096, BLOCK = 512 };
+	enum { DEV = 1, NLINK = 1, BLKSIZE = 4096 };
 	struct uhyve_time start = {
 		.sec = (int64_t)(header->boot_time_ns / TEXT_NSEC),
 		.nsec = (int32_t)(header->boot_time_ns % TEXT_NSEC),
@@ -65,7 +66,8 @@ void text_attr_defaults(struct uhyve_attr *attr, const struct trace_header *head
 	attr->uid = attr->gid = 0;
 	attr->rdev = 0;
 	attr->blksize = BLKSIZE;
-	attr->blocks = attr->size / BLOCK + (attr->size % BLOCK > 0);
+	attr->blocks = S_ISLNK(attr->mode) ? 0 : attr->size / BLKSIZE + (attr->size % BLKSIZE > 0);
+	attr->blocks *= BLKSIZE / 512;
 	attr->atim = attr->mtim = attr->ctim = start;
 }
 

@@ -983,10 +983,12 @@ static int dent_type(struct cursor *c, uint8_t *type)
 
 	if (name_find_short(&names_file_type, s.p, s.n, &value))
 		*type = (uint8_t)IFTODT(value);
+	else if (span_is(s, "unknown"))
+		*type = DT_UNKNOWN;
 	else if (number(s, 10, &value) && value <= UINT8_MAX)
 		*type = (uint8_t)value;
 	else
-		return expected(c, "reg, dir, lnk, chr, blk, fifo, sock or N");
+		return expected(c, "reg, dir, lnk, chr, blk, fifo, sock, unknown or N");
 	skip(c, s);
 	return 0;
 }

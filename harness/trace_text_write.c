@@ -455,6 +455,8 @@ static void put_dent(struct out *o, const char *mark, const struct text_dent *de
 	put(o, " ");
 	if (name_short(&names_file_type, (uint64_t)DTTOIF(dent->type), type))
 		put(o, type);
+	else if (dent->type == DT_UNKNOWN)
+		put(o, "unknown");
 	else
 		put_number(o, dent->type, 10);
 	put(o, " ");

@@ -55,10 +55,49 @@ static void stops_before_the_buffer_ends(void)
 	}
 }
 
+static void every_byte_comes_back(void)
+{
+	for (int quoted = 0; quoted < 2; quoted++)
+		for (unsigned byte = 0; byte < 256; byte++) {
+			char text[4];
+			uint8_t back[4];
+			size_t n = escape_byte(text, (uint8_t)byte, quoted);
+
+			CU_ASSERT_EQUAL(unescape_bytes(back, text, n), 1);
+			CU_ASSERT_EQUAL(back[0], byte);
+			CU_ASSERT(byte != '"' || n == (quoted ? 2u : 1u));
+		}
+}
+
+static void refuses_what_is_no_escape(void)
+{
+	static const struct {
+		const char *text;
+		ssize_t n;
+	} rows[] = {
+		{ "", 0 },
+		{ "a\"b", 3 },
+		{ "\\n\\x0aZ", 3 },
+		{ "\\", -1 },
+		{ "ab\\q", -3 },
+		{ "\\x", -1 },
+		{ "\\x1", -1 },
+		{ "\\x1g", -1 },
+		{ "\\xFF", -1 },
+		{ "a\\X41", -2 },
+	};
+	uint8_t out[16];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		CU_ASSERT_EQUAL(unescape_bytes(out, rows[i].text, strlen(rows[i].text)), rows[i].n);
+}
+
 static const struct unit_case cases[] = {
 	{ "quotes_as_strace_does", quotes_as_strace_does },
 	{ "every_byte_becomes_printable", every_byte_becomes_printable },
 	{ "stops_before_the_buffer_ends", stops_before_the_buffer_ends },
+	{ "every_byte_comes_back", every_byte_comes_back },
+	{ "refuses_what_is_no_escape", refuses_what_is_no_escape },
 };
 
 UNIT_MAIN("escape", cases)

@@ -1,0 +1,970 @@
+// SPDX-License-Identifier: ISC
+/* Golden text: what is written reads back the same, what does not parse says where and why. */
+#include "trace_text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "abi.h"
+#include "abi_uhyve.h"
+#include "err.h"
+#include "names.h"
+#include "session.h"
+#include "tmptree.h"
+#include "unit.h"
+#include "vm.h"
+
+/* Records kept, for they live only until the next. */
+struct kept {
+	struct trace_header header;
+	struct trace_record *records;
+	size_t n;
+};
+
+static const uint8_t *copy_bytes(const uint8_t *bytes, size_t len)
+{
+	uint8_t *copy = malloc(len + 1);
+
+	if (len)
+		memcpy(copy, bytes, len);
+	copy[len] = 0;
+	return copy;
+}
+
+static void keep(struct kept *k, const struct trace_record *r)
+{
+	struct trace_record *copy;
+
+	k->records = realloc(k->records, (k->n + 1) * sizeof(*k->records));
+	copy = &k->records[k->n++];
+	*copy = *r;
+	copy->in = copy_bytes(r->in, r->in_len);
+	copy->out = copy_bytes(r->out, r->out_len);
+	copy->tree.path = copy_bytes(r->tree.path, r->tree.path_len);
+	copy->tree.target = copy_bytes(r->tree.target, r->tree.target_len);
+	copy->stop_text = (const char *)copy_bytes(
+		(const uint8_t *)r->stop_text, r->stop_text ? strlen(r->stop_text) : 0);
+}
+
+static void drop_records(struct kept *k)
+{
+	for (size_t i = 0; i < k->n; i++) {
+		free((void *)(uintptr_t)k->records[i].in);
+		free((void *)(uintptr_t)k->records[i].out);
+		free((void *)(uintptr_t)k->records[i].tree.path);
+		free((void *)(uintptr_t)k->records[i].tree.target);
+		free((void *)(uintptr_t)k->records[i].stop_text);
+	}
+	free(k->records);
+	k->records = NULL;
+	k->n = 0;
+}
+
+static void drop(struct kept *k)
+{
+	drop_records(k);
+	trace_header_finish(&k->header);
+	*k = (struct kept){ 0 };
+}
+
+/* 0, or -errno with err: then nothing is kept. */
+static int parse(struct kept *k, const char *text, const char *blob_dir, struct err *err)
+{
+	FILE *in = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
+	struct trace_text_reader *reader;
+	struct trace_record record;
+	int r;
+
+	*k = (struct kept){ 0 };
+	r = trace_text_open(&reader, in, "t.bjt", blob_dir, &k->header, err);
+	if (!r) {
+		while ((r = trace_text_next(reader, &record, err)) > 0)
+			keep(k, &record);
+		trace_text_close(reader);
+	}
+	fclose(in);
+	if (r)
+		drop(k);
+	return r;
+}
+
+static char *write_text(const struct kept *k, bool full, const char *blob_dir)
+{
+	struct trace_text_config config = { .full = full, .blob_dir = blob_dir };
+	struct err err = { 0 };
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	CU_ASSERT_EQUAL(trace_text_begin(out, &k->header, &config, &err), 0);
+	for (size_t i = 0; i < k->n; i++)
+		CU_ASSERT_EQUAL(trace_text_put(out, &k->header, &k->records[i], &config, &err), 0);
+	CU_ASSERT_STRING_EQUAL(err.text, "");
+	fclose(out);
+	return text;
+}
+
+#define HEADER "bjt 1\nguest \"g\" abi=uhyve/2 mem=2097152\n"
+#define BEGIN  HEADER "omit t ip ptr n\n\n"
+
+static void text_comes_back_as_it_was(void)
+{
+	static const char *const texts[] = {
+		BEGIN "end\n",
+		BEGIN "cut\n",
+		BEGIN "exit 3\nend\n",
+		BEGIN "exit 3\nend code=4\n",
+		BEGIN "exit -1\nend\n",
+		BEGIN "exit 3\nend code=0 \"why\"\n",
+		BEGIN "end crashed \"at \\xff\\\"\"\n",
+		BEGIN "close 3 -> 0\nend kicked code=-9\n",
+		BEGIN "open \"/in/caf\\xe9\\n\" rdwr+creat+excl+trunc mode=0644 -> 3\nend\n",
+		BEGIN "open bad rdonly mode=0 -> -EFAULT\ncut\n",
+		BEGIN
+		"open \"\" accmode+sync+tmpfile+0x80000000 mode=037777777777 -> -99999\nend\n",
+		BEGIN "stat bad lstat -> -EFAULT\nstat \"x\" lstat bad -> -EFAULT\nend\n",
+		BEGIN "read 3 cap=256 -> 13\n  < hello, world\\n\nend\n",
+		BEGIN "read 3 cap=256 bad -> -EFAULT\nend\n",
+		BEGIN "read 3 cap=256 -> ~13\n  ~< hello, world\\n\nend\n",
+		BEGIN "read 3 cap=0 -> ~-EIO\n  ~<\nend\n",
+		BEGIN "read 3 cap=3 -> 3\n  <x 00ff80\nend\n",
+		BEGIN "write -1 len=5 -> -EBADF\nend\n",
+		BEGIN "write 3 -> 5\n  > done\\n\nend\n",
+		BEGIN "write 3 -> 0\nend\n",
+		BEGIN "write 3 len=5 -> ?\n  > done\ncut\n",
+		BEGIN "write@0x400 3 -> 2\n  >  \\x20\nend\n",
+		BEGIN "lseek -2147483648 -9223372036854775808 hole -> -9223372036854775808\nend\n",
+		BEGIN "lseek 0 1 5 -> -EINVAL\nend\n",
+		BEGIN "serial_write_byte \"\\xff\" -> 0\nuart \"\\\"\" -> 0\nend\n",
+		BEGIN "serial_read_byte -> 10\nserial_read cap=1 -> 1\n  < x\nend\n",
+		BEGIN "cmdsize -> 0\ncmdval bad -> -EFAULT\nend\n",
+		BEGIN "fstat 3 -> 0\n  < attr mode=0100644 size=13 ino=5\nend\n",
+		BEGIN
+		"stat \"/\" stat -> 0\n  < attr mode=040755 size=4096 ino=1 dev=0 nlink=7 uid=1 "
+		"gid=2 "
+		"rdev=3 blksize=-4 blocks=9 atime=0 mtime=-5.000000001 ctime=7.999999999\nend\n",
+		BEGIN "stat \"/\" 2 -> 0\n  <x 61\nend\n",
+		BEGIN "getdents 3 cap=512 -> 80\n  < dent ino=5 off=1 dir \".\"\n"
+		      "  < dent ino=0 off=-1 unknown \"\"\n  < dent ino=9 off=3 200 \"a "
+		      "\\\"b\\x80\"\nend\n",
+		BEGIN "getdents 3 cap=512 -> 2\n  <x 0102\nend\n",
+		"bjt 1\nguest \"g w.elf\" abi=uhyve/1 mem=1\nargv \"\" \"a b\" \"\\xff\"\nkernel "
+		"\"-f\" \"2\"\n"
+		"env \"A=1\"\nenv \"A=1\"\ncwd \"/x\"\nmount \"in\" \"/in\" ro\n"
+		"mount \"o\" \"/o\" rw,unlink file\nclock 0\nseed 18446744073709551615\n"
+		"omit t ip ptr n\n\nexit 0\n"
+		"after 0 \"\" dir mode=0755\nafter 1 \"a/b\" removed\nafter 1 \"f\" file "
+		"mode=07777 size=3 "
+		"sha256=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"
+		"after 1 \"l\" link \"../\\xe9\"\nafter 1 \"m\" link mode=0700 \"\"\n"
+		"after 1 \"p\" fifo mode=0600\nafter 0 \"s\" socket mode=0\nafter 0 \"d\" device "
+		"mode=01\nend\n",
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct err err = { 0 };
+		struct kept k;
+		char *again;
+
+		CU_ASSERT_EQUAL(parse(&k, texts[i], NULL, &err), 0);
+		CU_ASSERT_STRING_EQUAL(err.text, "");
+		if (err.text[0]) {
+			printf("%s", texts[i]);
+			continue;
+		}
+		again = write_text(&k, false, NULL);
+		CU_ASSERT_STRING_EQUAL(again, texts[i]);
+		if (strcmp(again, texts[i]) != 0)
+			printf("%s---\n%s", texts[i], again);
+		free(again);
+		drop(&k);
+	}
+}
+
+static void full_text_comes_back_as_it_was(void)
+{
+	static const char text[] =
+		"bjt 1\nguest \"g\" abi=uhyve/2 mem=1 "
+		"sha256=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n\n"
+		"close 3 -> 0 @n=5 t=1700000000000000000ns d=7ns ip=0x100a31\n"
+		"write 3 -> 2 @n=6 t=+10ns d=0ns ip=0x100a31 ptr=0x2000\n  > hi\n"
+		"stat \"\" stat -> -ENOENT @n=7 t=1600000000000000000ns d=0ns ip=0x0 "
+		"ptr=0x2000,0xffffffffffffffff\n"
+		"exit 0 @n=9 t=+0ns d=0ns ip=0x1\nend\n";
+	struct err err = { 0 };
+	struct kept k;
+	char *again;
+
+	CU_ASSERT_EQUAL_FATAL(parse(&k, text, NULL, &err), 0);
+	CU_ASSERT_EQUAL(k.records[0].seq, 5);
+	CU_ASSERT_EQUAL(k.records[0].duration_ns, 7);
+	CU_ASSERT_EQUAL(k.records[1].time_ns, UINT64_C(1700000000000000010));
+	CU_ASSERT_EQUAL(k.records[1].rip, 0x100a31);
+	CU_ASSERT_EQUAL(k.records[1].args[1], 0x2000);
+	again = write_text(&k, true, NULL);
+	CU_ASSERT_STRING_EQUAL(again, text);
+	free(again);
+	drop(&k);
+}
+
+static void liberties_of_whoever_edits(void)
+{
+	static const char text[] =
+		"# why\n" HEADER "# no omit line\n\n\n# first\nread 3 cap=9 -> 6\n"
+		"  < abc\n# within\n\n  < def\nexit 0\n\nend\n# behind\n\n";
+	struct err err = { 0 };
+	struct kept k;
+
+	CU_ASSERT_EQUAL_FATAL(parse(&k, text, NULL, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(k.n, 3);
+	CU_ASSERT_EQUAL(k.records[0].where, 8);
+	CU_ASSERT_EQUAL(k.records[0].out_len, 6);
+	CU_ASSERT(!memcmp(k.records[0].out, "abcdef", 6));
+	CU_ASSERT_STRING_EQUAL(k.header.cwd, "/");
+	CU_ASSERT_EQUAL(k.header.boot_time_ns, SESSION_CLOCK_NS);
+	CU_ASSERT_EQUAL(k.header.argv.n, 1);
+	drop(&k);
+}
+
+static void says_where_and_why_it_is_refused(void)
+{
+	static const struct {
+		const char *text, *says;
+	} rows[] = {
+		{ "\n", "t.bjt: empty" },
+		{ "hello\n", "t.bjt:1: 'hello'; expected 'bjt 1'" },
+		{ "bjt\n", "t.bjt:1: the line ends; expected a version" },
+		{ "bjt 2\n", "t.bjt:1: version 2; expected 1" },
+		{ "bjt 0\n", "t.bjt:1: version 0" },
+		{ "bjt 1 2\n", "t.bjt:1: '2'; expected the end of the line" },
+		{ "bjt 1\n\n", "no 'guest' line" },
+		{ "bjt 1\nguest g\n\n", "t.bjt:2: 'g'; expected the guest's name" },
+		{ "bjt 1\nguest \"g\"abi=uhyve/2\n\n", "expected a blank" },
+		{ "bjt 1\nguest \"g\" abi=uhive/2 mem=1\n\n", "expected an ABI" },
+		{ "bjt 1\nguest \"g\" abi=uhyve/x mem=1\n\n", "expected abi=NAME/GENERATION" },
+		{ "bjt 1\nguest \"g\" abi=uhyve mem=1\n\n", "expected abi=NAME/GENERATION" },
+		{ "bjt 1\nguest \"g\" abi=uhyve/2 mem=18446744073709551616\n\n", "expected mem=" },
+		{ "bjt 1\nguest \"g\" abi=uhyve/2 mem=-1\n\n", "expected mem=BYTES" },
+		{ "bjt 1\nguest \"g\\x00\" abi=uhyve/2 mem=1\n\n", "t.bjt:2: \\x00 in a string" },
+		{ "bjt 1\nguest \"g\" abi=uhyve/2 mem=1 sha256=00\n\n", "64 hex digits" },
+		{ "bjt 1\nargv \"a\"\n\n", "'argv' in front of 'guest'" },
+		{ HEADER "guest \"g\" abi=uhyve/2 mem=1\n\n", "t.bjt:3: 'guest' again" },
+		{ HEADER "cwd \"/\"\ncwd \"/\"\n\n", "t.bjt:4: 'cwd' again" },
+		{ HEADER "mount \"a\" \"/a\" wr\n\n", "t.bjt:3: 'wr'; expected ro, rw" },
+		{ HEADER "mount \"a\" \"/a\" ro fil\n\n", "expected the end of the line" },
+		{ HEADER "env A=1\n\n", "t.bjt:3: 'A=1'; expected \"NAME=VALUE\"" },
+		{ HEADER "argv \"a\n\n", "t.bjt:3: the line ends within quotes" },
+		{ HEADER "argv \"\\q\"\n\n", "t.bjt:3: '\\q\"'; expected \\n" },
+		{ HEADER "argv \"\\xFF\"\n\n", "expected \\n \\t" },
+		{ HEADER "close 3 -> 0\nend\n", "t.bjt:3: 'close 3 -> 0'; expected guest, argv" },
+		{ BEGIN, "t.bjt: truncated: no `end` line" },
+		{ BEGIN "close 3 -> 0\n", "truncated: no `end` line" },
+		{ BEGIN "end\nclose 3 -> 0\n", "t.bjt:6: 'close 3 -> 0'; expected nothing behind" },
+		{ BEGIN "end\nend\n", "t.bjt:6: 'end'; expected nothing" },
+		{ BEGIN "cut off\n", "'off'; expected the end" },
+		{ BEGIN "end crashed code=2147483648\n", "expected code=NUMBER" },
+		{ BEGIN "end wild\n", "t.bjt:5: 'wild'; expected why it stopped" },
+		{ BEGIN "end \"\\x00\"\n", "\\x00 in a string" },
+		{ BEGIN "clsoe 3 -> 0\nend\n", "t.bjt:5: 'clsoe 3 -> 0'; expected a call" },
+		{ BEGIN " close 3 -> 0\nend\n", "t.bjt:5: " },
+		{ BEGIN "close  3 -> 0\nend\n", "expected a descriptor" },
+		{ BEGIN "close 3 -> 0 \nend\n", "t.bjt:5: blank at the end" },
+		{ BEGIN "close 2147483648 -> 0\nend\n", "expected a number that fits" },
+		{ BEGIN "close three -> 0\nend\n", "t.bjt:5: 'three -> 0'; expected a descriptor" },
+		{ BEGIN "close 3 -> -ENOSUCH\nend\n", "expected a result" },
+		{ BEGIN "close 3 -> 9223372036854775808\nend\n", "expected a result" },
+		{ BEGIN "close 3 -> ~\nend\n", "expected a result" },
+		{ BEGIN "close 3 -> 0 0\nend\n", "'0'; expected the end of the line" },
+		{ BEGIN "close 3 > 0\nend\n", "'> 0'; expected the end of the line" },
+		{ BEGIN "close 3 -> ?\nend\n", "t.bjt:6: 'end' behind a call without result" },
+		{ BEGIN "close 3 -> ?\nclose 3 -> 0\nend\n", "t.bjt:6: " },
+		{ BEGIN "open \"x\" rdonly -> 3\nend\n", "t.bjt:5: '-> 3'; expected mode=OCTAL" },
+		{ BEGIN "open \"x\" rdonly mode=8 -> 3\nend\n", "expected mode=OCTAL" },
+		{ BEGIN "open \"x\" creat mode=0 -> 3\nend\n", "expected open flags" },
+		{ BEGIN "open \"x\" rdonly+ mode=0 -> 3\nend\n", "expected open flags" },
+		{ BEGIN "open \"x\" rdonly+0x100000000 mode=0 -> 3\nend\n", "32 bits" },
+		{ BEGIN "open x rdonly mode=0 -> 3\nend\n", "expected a path in quotes, or bad" },
+		{ BEGIN "read 3 -> 3\nend\n", "expected cap=N" },
+		{ BEGIN "read 3 cap=x -> 3\nend\n", "expected a length" },
+		{ BEGIN "uart \"ab\" -> 0\nend\n", "2 bytes in quotes" },
+		{ BEGIN "lseek 3 0 beg -> 0\nend\n", "expected set, cur, end" },
+		{ BEGIN "read 3 cap=3 -> 3\n  <\nend\n", "t.bjt:6: the line ends; expected data" },
+		{ BEGIN "read 3 cap=3 -> 3\n  | x\nend\n", "expected <, <x" },
+		{ BEGIN "read 3 cap=3 -> 3\n  <abc\nend\n", "expected a blank and data" },
+		{ BEGIN "read 3 cap=3 -> 3\n < abc\nend\n", "expected no blank, or two" },
+		{ BEGIN "read 3 cap=3 -> 3\n  < ab \nend\n", "t.bjt:6: blank at the end" },
+		{ BEGIN "read 3 cap=3 -> 3\n  <x 0g\nend\n", "expected pairs of hex" },
+		{ BEGIN "read 3 cap=3 -> 3\n  <x 012\nend\n", "expected pairs of hex" },
+		{ BEGIN "read 3 cap=3 -> 3\n  < a\n  ~< b\nend\n", "expected all or none" },
+		{ BEGIN "write 3 -> 3\n  ~> a\nend\n", "expected <, <x" },
+		{ BEGIN "unlink \"x\" -> 0\n  > a\nend\n", "data read from unlink" },
+		{ BEGIN "cmdsize -> 0\n  < a\nend\n", "data of cmdsize" },
+		{ BEGIN "fstat 3 -> 0\n  < abc\nend\n", "expected attr" },
+		{ BEGIN "fstat 3 -> 0\n  < attr mode=0 ino=1\nend\n", "expected size=" },
+		{ BEGIN "fstat 3 -> 0\n  < attr mode=040000000000 size=0 ino=1\nend\n", "fits" },
+		{ BEGIN "fstat 3 -> 0\n  < attr mode=0 size=0 ino=1 mtime=1.5\nend\n", "fits" },
+		{ BEGIN "fstat 3 -> 0\n  < attr mode=0 size=0 ino=1 colour=1\nend\n",
+			"expected the end" },
+		{ BEGIN "getdents 3 cap=1 -> 0\n  < abc\nend\n", "expected dent" },
+		{ BEGIN "getdents 3 cap=1 -> 0\n  < dent ino=1 off=1 reg \"\\x00\"\nend\n",
+			"no \\x00" },
+		{ BEGIN "getdents 3 cap=1 -> 0\n  < dent ino=1 off=1 256 \"\"\nend\n",
+			"expected reg" },
+		{ BEGIN "after 0 \"\" removed\nend\n", "t.bjt:5: mount 0; expected less than 0" },
+		{ HEADER "mount \"a\" \"/a\" ro\n\nafter 0 \"x\" gone\nend\n",
+			"expected removed, file" },
+		{ HEADER "mount \"a\" \"/a\" ro\n\nafter 0 \"x\" removed\nclose 3 -> 0\nend\n",
+			"t.bjt:6: 'close 3 -> 0'; expected after, end or cut" },
+		{ HEADER "mount \"a\" \"/a\" ro\n\nafter 0 \"x\" dir mode=010000\nend\n", "OCTAL" },
+		{ BEGIN "close 3 -> 0\r\nend\r\n", "t.bjt:5: CR LF line end" },
+		{ "bjt 1\r\n", "t.bjt:1: CR LF line end; expected LF alone: git's core.autocrlf" },
+		{ BEGIN "close\t3 -> 0\nend\n", "t.bjt:5: byte 0x09 in column 6" },
+		{ BEGIN "unlink \"caf\xe9\" -> 0\nend\n",
+			"byte 0xe9 in column 12; expected ASCII" },
+		{ BEGIN "close 3 -> 0 @n=x\nend\n", "expected @n=NUMBER" },
+		{ BEGIN "close 3 -> 0 @n=1 t=5\nend\n", "expected t=NUMBERns" },
+		{ BEGIN "close 3 -> 0 @n=1 u=5\nend\n", "expected t=, d=, ip= or ptr=" },
+		{ BEGIN "fstat 3 -> -EIO @n=1 ptr=0x1,0x2\nend\n", "no more addresses" },
+		{ BEGIN "stat \"\" stat -> -EIO @n=1 ptr=0x1\nend\n", "one for each address" },
+		{ BEGIN "stat \"\" stat -> -EIO @n=1 ptr=\nend\n", "one for each address" },
+		{ BEGIN "read 3 cap=1 -> 1\n  < blob sha256=00 len=1\nend\n", "64 hex digits" },
+		{ BEGIN "read 3 cap=1 -> 1\n  < blob "
+			"sha256=../../../../../../../../../../../../../../../../"
+			"../../../../../etc len=1\nend\n",
+			"64 hex digits" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct err err = { 0 };
+		struct kept k;
+
+		CU_ASSERT_EQUAL(parse(&k, rows[i].text, NULL, &err), -EINVAL);
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, rows[i].says));
+		if (!strstr(err.text, rows[i].says))
+			printf("%s--- '%s' not in '%s'\n", rows[i].text, rows[i].says, err.text);
+		drop(&k);
+	}
+}
+
+/* Random records. */
+
+struct random {
+	uint64_t state;
+};
+
+static uint64_t roll(struct random *r)
+{
+	r->state ^= r->state << 13;
+	r->state ^= r->state >> 7;
+	r->state ^= r->state << 17;
+	return r->state * UINT64_C(2685821657736338717) >> 8;
+}
+
+static uint64_t below(struct random *r, uint64_t n)
+{
+	return roll(r) % n;
+}
+
+static uint64_t number(struct random *r)
+{
+	static const uint64_t edges[] = { 0, 1, 2, 255, 0x7fffffff, 0x80000000, 0xffffffff,
+		INT64_MAX, UINT64_MAX, (uint64_t)INT64_MIN, (uint64_t)-2, 4096 };
+
+	if (below(r, 2))
+		return edges[below(r, sizeof(edges) / sizeof(edges[0]))];
+	return roll(r) << 8 >> below(r, 64);
+}
+
+/* Text, hex, blanks, escapes, structures of the format itself. */
+static size_t fill(struct random *r, uint8_t *buf, size_t size)
+{
+	static const char *const pieces[] = { "blob ", " ", "\n", "\\", "\"", "attr ", "# ", "\r\n",
+		"  < ", "~", "\xff", "end\n", "word", "0123456789012345678901234567890123456789" };
+	size_t len = 0, n;
+	unsigned how = (unsigned)below(r, 3);
+
+	for (size_t i = below(r, 24); i && len + 64 < size; i--) {
+		const char *piece = pieces[below(r, sizeof(pieces) / sizeof(pieces[0]))];
+
+		if (how == 0 || (how == 1 && !below(r, 4))) {
+			for (n = below(r, 9); n; n--)
+				buf[len++] = (uint8_t)roll(r);
+		} else {
+			n = strlen(piece);
+			memcpy(buf + len, piece, n);
+			len += n;
+		}
+	}
+	return len;
+}
+
+static size_t fill_attr(struct random *r, uint8_t *buf)
+{
+	struct uhyve_attr attr = {
+		.dev = 1,
+		.ino = number(r),
+		.nlink = 1,
+		.mode = (uint32_t)number(r),
+		.size = (int64_t)number(r),
+		.blksize = 4096,
+		.mtim = { .sec = SESSION_CLOCK_NS / 1000000000 },
+	};
+	uint8_t *bytes = (uint8_t *)&attr;
+
+	for (size_t i = below(r, 4); i; i--)
+		bytes[below(r, sizeof(attr))] = (uint8_t)number(r);
+	memcpy(buf, &attr, sizeof(attr));
+	return sizeof(attr) - (below(r, 8) ? 0 : below(r, 100));
+}
+
+static size_t fill_dents(struct random *r, uint8_t *buf)
+{
+	enum { NAME = 19 };
+	size_t len = 0;
+
+	for (size_t i = below(r, 5); i; i--) {
+		size_t name = below(r, 20);
+		uint16_t size = (uint16_t)((NAME + name + 1 + 7) & ~(size_t)7);
+		uint64_t ino = number(r), off = number(r);
+
+		memset(buf + len, 0, size);
+		memcpy(buf + len, &ino, 8);
+		memcpy(buf + len + 8, &off, 8);
+		memcpy(buf + len + 16, &size, 2);
+		buf[len + 18] = (uint8_t)below(r, 14);
+		for (size_t n = 0; n < name; n++)
+			buf[len + NAME + n] = (uint8_t)(1 + below(r, 255));
+		len += size;
+	}
+	if (len && !below(r, 4))
+		buf[below(r, len)] ^= (uint8_t)(1u << below(r, 8));
+	return len;
+}
+
+struct buffers {
+	uint8_t in[2048], out[2048];
+	char text[64];
+};
+
+static void random_call(struct random *r, struct trace_record *rec, struct buffers *b)
+{
+	*rec = (struct trace_record){ .kind = TRACE_CALL };
+	rec->row = &abi_uhyve.rows[below(r, abi_uhyve.n_rows)];
+	rec->port = rec->row->port;
+	rec->seq = number(r);
+	rec->time_ns = number(r);
+	rec->duration_ns = number(r);
+	rec->rip = number(r);
+	for (size_t i = 0; i < trace_row_fields(rec->row); i++)
+		rec->args[i] = number(r);
+	rec->result = below(r, 3) ? (int64_t)number(r) : -(int64_t)below(r, 140);
+	rec->ends = !below(r, 8);
+	rec->fault = !below(r, 4);
+	rec->masked = below(r, 4) ? 0 : (unsigned)below(r, 4);
+	rec->in = b->in;
+	rec->out = b->out;
+	rec->in_len = below(r, 3) ? fill(r, b->in, sizeof(b->in)) : 0;
+	rec->out_len = below(r, 3) ? fill(r, b->out, sizeof(b->out)) : 0;
+	if (trace_row_find(rec->row, HCALL_STAT_OUT) >= 0 && below(r, 4))
+		rec->out_len = fill_attr(r, b->out);
+	if (trace_row_find(rec->row, HCALL_DENTS_OUT) >= 0 && below(r, 4))
+		rec->out_len = fill_dents(r, b->out);
+	for (size_t i = 0; i < trace_row_fields(rec->row); i++)
+		if (rec->row->fields[i].kind == HCALL_LEN && below(r, 2))
+			rec->args[i] = rec->in_len;
+}
+
+static void random_after(struct random *r, struct trace_record *rec, struct buffers *b)
+{
+	*rec = (struct trace_record){ .kind = TRACE_AFTER };
+	rec->tree.kind = (enum tree_kind)below(r, TREE_KIND_COUNT);
+	rec->tree.mount = (uint32_t)below(r, 2);
+	rec->tree.mode = (mode_t)below(r, 010000);
+	rec->tree.size = number(r);
+	for (size_t i = 0; i < TRACE_HASH_LEN; i++)
+		rec->tree.hash[i] = (uint8_t)roll(r);
+	rec->tree.path = b->in;
+	rec->tree.path_len = fill(r, b->in, sizeof(b->in));
+	rec->tree.target = b->out;
+	rec->tree.target_len = fill(r, b->out, sizeof(b->out));
+}
+
+static void random_end(struct random *r, struct trace_record *rec, struct buffers *b)
+{
+	size_t n = below(r, 20);
+
+	*rec = (struct trace_record){ .kind = TRACE_END };
+	rec->stop_kind = (int)below(r, VM_STOP_COUNT);
+	rec->stop_code = (int)number(r);
+	for (size_t i = 0; i < n; i++)
+		b->text[i] = (char)(1 + below(r, 255));
+	b->text[n] = 0;
+	rec->stop_text = b->text;
+}
+
+static void random_trace(struct random *r, struct kept *k)
+{
+	static char *argv[] = { (char *)"g", (char *)"a \xff" }, *env[] = { (char *)"A=\"" };
+	static char host[] = "in \n", guest[] = "/in", cwd[] = "/";
+	struct trace_mount mounts[] = {
+		{ host, guest, true, false, true },
+		{ host, guest, false, true, false },
+	};
+	struct trace_header header = {
+		.version = TRACE_VERSION,
+		.abi = &abi_uhyve,
+		.abi_version = 1 + (int)below(r, 2),
+		.mem_size = number(r),
+		.argv = { argv, 2 },
+		.env = { env, below(r, 2) },
+		.kernel_args = { argv, below(r, 3) },
+		.cwd = cwd,
+		.mounts = mounts,
+		.n_mounts = 2,
+		.boot_time_ns = below(r, 2) ? SESSION_CLOCK_NS : number(r),
+		.seed = number(r),
+		.has_guest_hash = below(r, 2),
+	};
+	struct trace_record rec;
+	struct buffers b;
+
+	*k = (struct kept){ 0 };
+	trace_header_copy(&k->header, &header);
+	for (int i = 0; i < 200; i++) {
+		random_call(r, &rec, &b);
+		keep(k, &rec);
+	}
+	for (size_t i = below(r, 5); i; i--) {
+		random_after(r, &rec, &b);
+		keep(k, &rec);
+	}
+	if (below(r, 2)) {
+		random_end(r, &rec, &b);
+		return keep(k, &rec);
+	}
+	if (k->records[k->n - 1].kind == TRACE_CALL && below(r, 2)) {
+		random_call(r, &rec, &b);
+		rec.kind = TRACE_PENDING;
+		keep(k, &rec);
+	}
+	keep(k, &(struct trace_record){ .kind = TRACE_CUT });
+}
+
+/* What text keeps of an argument. */
+static uint64_t kept_arg(const struct trace_record *r, size_t i, bool full)
+{
+	const struct hcall_field *f = &r->row->fields[i];
+	uint64_t value = r->args[i];
+
+	if (trace_field_is_pointer(f->kind) && !full)
+		return 0;
+	if (f->size == 4)
+		value = f->kind == HCALL_INT || f->kind == HCALL_FD ? (uint64_t)(int32_t)value
+								    : (uint32_t)value;
+	return f->size == 1 ? (uint8_t)value : value;
+}
+
+static bool same_bytes(const void *a, size_t a_len, const void *b, size_t b_len)
+{
+	return a_len == b_len && (!a_len || !memcmp(a, b, a_len));
+}
+
+static bool same_call(
+	const struct trace_record *was, const struct trace_record *is, uint64_t seq, bool full)
+{
+	bool answered = was->kind == TRACE_CALL && !was->ends;
+	unsigned masked = was->masked & (answered ? 3u : (unsigned)TRACE_MASK_OUT);
+
+	if (was->row->local)
+		masked &= ~(unsigned)TRACE_MASK_OUT;
+	if (is->row != was->row || is->port != was->port || is->masked != masked)
+		return false;
+	for (size_t i = 0; i < trace_row_fields(was->row); i++)
+		if (is->args[i] != kept_arg(was, i, full))
+			return false;
+	if (is->result != (answered ? was->result : 0) || is->fault != was->fault ||
+		is->ends != (was->ends && was->kind == TRACE_CALL))
+		return false;
+	if (full ? is->seq != was->seq || is->time_ns != was->time_ns ||
+				is->duration_ns != was->duration_ns || is->rip != was->rip
+		 : is->seq != seq || is->time_ns || is->duration_ns || is->rip)
+		return false;
+	if (was->row->local)
+		return !is->in_len && !is->out_len;
+	return same_bytes(is->in, is->in_len, was->in, was->in_len) &&
+	       same_bytes(is->out, is->out_len, was->out, was->out_len);
+}
+
+static bool same_after(const struct tree_entry *was, const struct tree_entry *is)
+{
+	bool file = was->kind == TREE_FILE, link = was->kind == TREE_LINK;
+
+	return is->kind == was->kind && is->mount == was->mount &&
+	       is->mode == (was->kind ? was->mode : 0) && is->size == (file ? was->size : 0) &&
+	       (!file || !memcmp(is->hash, was->hash, sizeof(is->hash))) &&
+	       same_bytes(is->path, is->path_len, was->path, was->path_len) &&
+	       same_bytes(is->target, is->target_len, was->target, link ? was->target_len : 0);
+}
+
+static bool same_record(
+	const struct trace_record *was, const struct trace_record *is, uint64_t seq, bool full)
+{
+	if (is->kind != was->kind)
+		return false;
+	switch (was->kind) {
+	case TRACE_CALL:
+	case TRACE_PENDING:
+		return same_call(was, is, seq, full);
+	case TRACE_AFTER:
+		return same_after(&was->tree, &is->tree);
+	case TRACE_END:
+		return is->stop_kind == was->stop_kind && is->stop_code == was->stop_code &&
+		       !strcmp(is->stop_text, was->stop_text);
+	default:
+		return true;
+	}
+}
+
+static bool is_clean(const char *text)
+{
+	for (const char *p = text; *p; p++)
+		if ((*p < ' ' && *p != '\n') || *p > '~' || (*p == ' ' && p[1] == '\n'))
+			return false;
+	return true;
+}
+
+static void round_trip(const struct kept *was, bool full)
+{
+	char *text = write_text(was, full, NULL), *again;
+	struct err err = { 0 };
+	struct kept is;
+
+	CU_ASSERT(is_clean(text));
+	CU_ASSERT_EQUAL_FATAL(parse(&is, text, NULL, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(is.n, was->n);
+	for (size_t i = 0; i < is.n; i++) {
+		bool same = same_record(&was->records[i], &is.records[i], i, full);
+		char line[200];
+
+		CU_ASSERT(same);
+		if (same)
+			continue;
+		trace_text_line(&was->header, &was->records[i], line, sizeof(line));
+		printf("differs, line %llu: %s\n", (unsigned long long)is.records[i].where, line);
+	}
+	CU_ASSERT_EQUAL(is.header.boot_time_ns, was->header.boot_time_ns);
+	CU_ASSERT_EQUAL(is.header.seed, was->header.seed);
+	CU_ASSERT_EQUAL(is.header.has_guest_hash, full && was->header.has_guest_hash);
+	again = write_text(&is, full, NULL);
+	CU_ASSERT_STRING_EQUAL(again, text);
+	free(again);
+	free(text);
+	drop(&is);
+}
+
+static void random_records_of_every_row_round_trip(void)
+{
+	struct random random = { UINT64_C(88172645463325252) };
+
+	for (int i = 0; i < 30; i++) {
+		struct kept k;
+
+		random_trace(&random, &k);
+		round_trip(&k, false);
+		round_trip(&k, true);
+		drop(&k);
+	}
+}
+
+/* Lines of b that a does not have at their place, when what is inserted is taken out of the way. */
+static size_t lines_inserted(const char *a, const char *b)
+{
+	size_t n = 0;
+
+	while (*b) {
+		size_t len = strcspn(b, "\n") + 1;
+
+		if (!strncmp(a, b, len))
+			a += len;
+		else
+			n++;
+		b += len;
+	}
+	return *a ? SIZE_MAX : n;
+}
+
+static void a_call_inserted_changes_one_line(void)
+{
+	const struct hcall_row *close_row = trace_row_of_port(&abi_uhyve, UHYVE_V2_CLOSE);
+	struct random random = { 42 };
+	char *before, *after;
+	struct kept k;
+
+	random_trace(&random, &k);
+	before = write_text(&k, false, NULL);
+	keep(&k, &(struct trace_record){ .kind = TRACE_CALL, .row = close_row, .args = { 77 } });
+	for (size_t i = k.n - 1; i; i--) {
+		struct trace_record moved = k.records[i];
+
+		k.records[i] = k.records[i - 1];
+		k.records[i - 1] = moved;
+	}
+	after = write_text(&k, false, NULL);
+	CU_ASSERT_EQUAL(lines_inserted(before, after), 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(after, "\n\nclose 77 -> 0\n"));
+	free(before);
+	free(after);
+	drop(&k);
+}
+
+static void data_lines_follow_the_data(void)
+{
+	static const struct {
+		const char *data;
+		size_t len;
+		const char *lines;
+	} rows[] = {
+		{ "a\nb", 3, "  > a\\n\n  > b\n" },
+		{ "a\tb\\\"\r\n", 7, "  > a\\tb\\\\\"\\r\\n\n" },
+		{ "a ", 2, "  > a\\x20\n" },
+		{ " ", 1, "  > \\x20\n" },
+		{ "blob ", 5, "  > \\x62lob\\x20\n" },
+		{ "blob\n", 5, "  > blob\\n\n" },
+		{ "# no comment", 12, "  > # no comment\n" },
+		{ "abcdefg\xff\xff\xff", 10, "  > abcdefg\\xff\\xff\\xff\n" },
+		{ "abcdef\xff\xff\xff\xff", 10, "  >x 616263646566ffffffff\n" },
+		{ "0123456789012345678901234567890123456789012345678901234567890123x", 65,
+			"  > 0123456789012345678901234567890123456789012345678901234567890123\n"
+			"  > x\n" },
+		{ "\0\1\2\3\4\5\6\7\0\1\2\3\4\5\6\7\0\1\2\3\4\5\6\7\0\1\2\3\4\5\6\7\0", 33,
+			"  >x 0001020304050607000102030405060700010203040506070001020304050607\n"
+			"  >x 00\n" },
+	};
+	struct random random = { 1 };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct trace_record rec = {
+			.kind = TRACE_CALL,
+			.row = trace_row_of_port(&abi_uhyve, UHYVE_V2_WRITE),
+			.args = { 1, 0, rows[i].len },
+			.in = (const uint8_t *)rows[i].data,
+			.in_len = rows[i].len,
+		};
+		struct kept k;
+		char *text;
+
+		random_trace(&random, &k);
+		k.header.abi_version = 2;
+		drop_records(&k);
+		keep(&k, &rec);
+		text = write_text(&k, false, NULL);
+		CU_ASSERT_STRING_EQUAL(
+			strstr(text, "\n\n") + 2 + strlen("write 1 -> 0\n"), rows[i].lines);
+		free(text);
+		drop(&k);
+	}
+}
+
+/* Data of more than 4 KiB: beside the text. */
+
+static char blob_name[65];
+
+static void make_blob(struct kept *k, struct tmptree *tree, char **text)
+{
+	static uint8_t data[5000];
+	struct random random = { 3 };
+	struct trace_record rec = {
+		.kind = TRACE_CALL,
+		.port = UHYVE_V2_READ,
+		.row = trace_row_of_port(&abi_uhyve, UHYVE_V2_READ),
+		.args = { 3, 0, sizeof(data) },
+		.result = sizeof(data),
+		.out = data,
+		.out_len = sizeof(data),
+	};
+	char dir[100], *at;
+
+	CU_ASSERT_EQUAL_FATAL(tmptree_make(tree, (const char *const[]){ NULL }), 0);
+	snprintf(dir, sizeof(dir), "%s/blobs", tree->path);
+	memset(data, 'x', sizeof(data));
+	random_trace(&random, k);
+	k->header.abi_version = 2;
+	drop_records(k);
+	keep(k, &rec);
+	keep(k, &(struct trace_record){ .kind = TRACE_CUT });
+	*text = write_text(k, false, dir);
+	at = strstr(*text, "  < blob sha256=");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+	snprintf(blob_name, sizeof(blob_name), "%s", at + strlen("  < blob sha256="));
+	CU_ASSERT_PTR_NOT_NULL(strstr(at, " len=5000\ncut\n"));
+}
+
+static void much_data_goes_beside_the_text(void)
+{
+	struct tmptree tree;
+	struct kept k, is;
+	struct err err = { 0 };
+	char *text, *again, dir[100];
+
+	make_blob(&k, &tree, &text);
+	snprintf(dir, sizeof(dir), "%s/blobs", tree.path);
+	CU_ASSERT_EQUAL_FATAL(parse(&is, text, dir, &err), 0);
+	CU_ASSERT(same_call(&k.records[0], &is.records[0], 0, false));
+	again = write_text(&is, false, dir);
+	CU_ASSERT_STRING_EQUAL(text, again);
+	free(again);
+	again = write_text(&is, false, NULL); /* whole, when there is no place beside */
+	CU_ASSERT_PTR_NULL(strstr(again, "blob"));
+	CU_ASSERT(strlen(again) > 5000);
+	free(again);
+	free(text);
+	drop(&k);
+	drop(&is);
+	tmptree_remove(&tree);
+}
+
+static void put_in_front(char *text, const char *of, const char *what)
+{
+	char *at = strstr(text, of);
+
+	memmove(at + strlen(what), at, strlen(at) + 1);
+	memcpy(at, what, strlen(what));
+}
+
+static void refuses_wrong_blobs(void)
+{
+	enum { NO_DIR, MISSING_DIR, MISSING, SHORT, CHANGED, LINK, FIFO, TWO, N_WAYS };
+	static const char *const says[] = { "no directory beside", "expected the directory",
+		"No such file", "a regular file of 5000", "of that SHA-256", "Too many levels",
+		"a regular file", "behind data in the text" };
+
+	for (int way = 0; way < N_WAYS; way++) {
+		int fds = tmptree_open_fds();
+		struct tmptree tree;
+		struct err err = { 0 };
+		struct kept k, is;
+		char *text, *copy, dir[100], file[200], other[210];
+		int fd, r;
+
+		make_blob(&k, &tree, &text);
+		snprintf(dir, sizeof(dir), "%s/%s", tree.path, way == MISSING_DIR ? "no" : "blobs");
+		snprintf(file, sizeof(file), "%s/%s", dir, blob_name);
+		snprintf(other, sizeof(other), "%s.old", file);
+		copy = calloc(1, strlen(text) + 100);
+		strcpy(copy, text);
+		fd = open(file, O_WRONLY);
+		if (way == SHORT)
+			CU_ASSERT_EQUAL(ftruncate(fd, 4999), 0);
+		if (way == CHANGED)
+			CU_ASSERT_EQUAL(pwrite(fd, "y", 1, 4999), 1);
+		if (way == MISSING || way == LINK || way == FIFO)
+			CU_ASSERT_EQUAL(rename(file, other), 0);
+		if (way == LINK)
+			CU_ASSERT_EQUAL(symlink(other, file), 0);
+		if (way == FIFO)
+			CU_ASSERT_EQUAL(mkfifo(file, 0600), 0);
+		if (way == TWO)
+			put_in_front(copy, "  < blob", "  < a\n");
+		if (fd >= 0)
+			close(fd);
+		r = parse(&is, copy, way == NO_DIR ? NULL : dir, &err);
+		CU_ASSERT_EQUAL(r, -EINVAL);
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, says[way]));
+		if (!strstr(err.text, says[way]))
+			printf("%d: '%s'\n", way, err.text);
+		drop(&is);
+		drop(&k);
+		free(text);
+		free(copy);
+		tmptree_remove(&tree);
+		CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
+	}
+}
+
+static void a_line_for_reports_is_cut_to_size(void)
+{
+	struct kept k;
+	struct err err = { 0 };
+	char line[40];
+
+	CU_ASSERT_EQUAL_FATAL(parse(&k, BEGIN "read 3 cap=9 -> 2\n  < hi\nend\n", NULL, &err), 0);
+	for (size_t size = 0; size < sizeof(line); size++) {
+		memset(line, '#', sizeof(line));
+		trace_text_line(&k.header, &k.records[0], line, size);
+		CU_ASSERT_EQUAL(line[size], '#');
+		CU_ASSERT(!size || strlen(line) < size);
+	}
+	trace_text_line(&k.header, &k.records[0], line, sizeof(line));
+	CU_ASSERT_STRING_EQUAL(line, "read 3 cap=9 -> 2");
+	trace_text_line(&k.header, &k.records[0], line, 18);
+	CU_ASSERT_STRING_EQUAL(line, "read 3 cap=9 -> 2");
+	trace_text_line(&k.header, &k.records[0], line, 17);
+	CU_ASSERT_STRING_EQUAL(line, "read 3 cap=9 ...");
+	drop(&k);
+}
+
+static void a_full_disk_is_said(void)
+{
+	FILE *out = fopen("/dev/full", "w");
+	struct trace_text_config config = { 0 };
+	struct err err = { 0 };
+	struct kept k;
+	int r = 0;
+
+	if (!out) {
+		unit_skip("no /dev/full");
+		return;
+	}
+	CU_ASSERT_EQUAL_FATAL(parse(&k, BEGIN "close 3 -> 0\nend\n", NULL, &err), 0);
+	for (int i = 0; !r && i < 1000; i++)
+		r = trace_text_put(out, &k.header, &k.records[0], &config, &err);
+	CU_ASSERT_EQUAL(r, -EIO);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "disk full"));
+	fclose(out);
+	drop(&k);
+}
+
+static void names_go_both_ways(void)
+{
+	static const struct names *const all[] = { &names_access, &names_open_flags, &names_whence,
+		&names_stat_kind, &names_file_type, &names_stop, &names_tree };
+	char name[NAME_SHORT_MAX];
+	uint64_t value;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		for (size_t n = 0; n < all[i]->n; n++) {
+			CU_ASSERT(name_short(all[i], all[i]->rows[n].value, name));
+			CU_ASSERT(name_find_short(all[i], name, strlen(name), &value));
+			CU_ASSERT_EQUAL(value, all[i]->rows[n].value);
+			CU_ASSERT(!name_find_short(all[i], name, strlen(name) - 1, &value));
+		}
+		CU_ASSERT(!name_short(all[i], 0x123456789, name));
+		CU_ASSERT_STRING_EQUAL(name, "");
+		CU_ASSERT_PTR_NULL(name_of(all[i], 0x123456789));
+	}
+	for (int e = 1; e < 134; e++)
+		if (strerrorname_np(e))
+			CU_ASSERT_EQUAL(
+				name_find_errno(strerrorname_np(e), strlen(strerrorname_np(e))), e);
+	CU_ASSERT_EQUAL(name_find_errno("ENOEN", 5), 0);
+	CU_ASSERT_EQUAL(name_find_errno("", 0), 0);
+}
+
+static const struct unit_case cases[] = {
+	{ "text_comes_back_as_it_was", text_comes_back_as_it_was },
+	{ "full_text_comes_back_as_it_was", full_text_comes_back_as_it_was },
+	{ "liberties_of_whoever_edits", liberties_of_whoever_edits },
+	{ "says_where_and_why_it_is_refused", says_where_and_why_it_is_refused },
+	{ "random_records_of_every_row_round_trip", random_records_of_every_row_round_trip },
+	{ "a_call_inserted_changes_one_line", a_call_inserted_changes_one_line },
+	{ "data_lines_follow_the_data", data_lines_follow_the_data },
+	{ "much_data_goes_beside_the_text", much_data_goes_beside_the_text },
+	{ "refuses_wrong_blobs", refuses_wrong_blobs },
+	{ "a_line_for_reports_is_cut_to_size", a_line_for_reports_is_cut_to_size },
+	{ "a_full_disk_is_said", a_full_disk_is_said },
+	{ "names_go_both_ways", names_go_both_ways },
+};
+
+UNIT_MAIN("trace_text", cases)
