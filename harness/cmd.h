@@ -16,14 +16,14 @@ enum exit_code {
 
 struct cmd {
 	const char *name, *synopsis, *summary;
-	const char *notes;                /* printed after the options; may be NULL */
-	const struct option_row *options; /* may be NULL */
-	bool vm_options;                  /* takes the VM options besides its own */
+	const char *notes;                   /* printed after the options; may be NULL */
+	const struct option_row *options;    /* may be NULL */
+	const struct option_row *vm_options; /* taken besides; may be NULL */
 	/* argv[0] is the verb. Returns the exit code. */
 	int (*run)(const struct cmd *cmd, int argc, char **argv);
 };
 
-extern const struct cmd cmd_run, cmd_record, cmd_trace, cmd_inspect, cmd_doctor;
+extern const struct cmd cmd_run, cmd_record, cmd_replay, cmd_trace, cmd_inspect, cmd_doctor;
 
 /* For the verbs: the help on stdout; or the error, how to get help, and EXIT_USAGE. */
 int cmd_help(const struct cmd *cmd);

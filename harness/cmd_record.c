@@ -96,7 +96,8 @@ static int cmd_record_main(const struct cmd *cmd, int argc, char **argv)
 	int first, code, r;
 
 	session_init(&session);
-	r = options_parse_with_vm(cmd->options, &o, &session.options, argc, argv, &first, &err);
+	r = options_parse_with_vm(
+		cmd->options, &o, cmd->vm_options, &session.options, argc, argv, &first, &err);
 	if (!r)
 		r = vm_options_check(&session.options, &err);
 	if (!r && !o.file)
@@ -116,7 +117,7 @@ const struct cmd cmd_record = {
 	.synopsis = "-o FILE [OPTIONS] GUEST [--] [ARGS...]",
 	.summary = "Run a guest and write every hypercall to a file",
 	.options = record_rows,
-	.vm_options = true,
+	.vm_options = vm_option_rows,
 	.notes = "The guest runs as under --deterministic. FILE is pcapng: Wireshark opens it, "
 		 "`belljar trace`\n"
 		 "reads it, `belljar replay` runs it again. FILE.tail beside it holds the last "

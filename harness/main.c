@@ -7,8 +7,8 @@
 #include "err.h"
 #include "log.h"
 
-static const struct cmd *const cmds[] = { &cmd_run, &cmd_record, &cmd_trace, &cmd_inspect,
-	&cmd_doctor };
+static const struct cmd *const cmds[] = { &cmd_run, &cmd_record, &cmd_replay, &cmd_trace,
+	&cmd_inspect, &cmd_doctor };
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -20,7 +20,7 @@ int cmd_help(const struct cmd *cmd)
 		printf("\nOptions:\n");
 		options_print(cmd->options);
 		if (cmd->vm_options)
-			options_print(vm_option_rows);
+			options_print(cmd->vm_options);
 		options_print(help_option_rows);
 	}
 	if (cmd->notes)
@@ -44,9 +44,9 @@ static int help(void)
 		printf("  %-10s%s\n", cmds[i]->name, cmds[i]->summary);
 	printf("\n  --help     this text; `belljar VERB --help` explains a verb\n"
 	       "  --version  the version\n\n"
-	       "Exit codes: the guest's own; 2 usage; 124 time limit; 125 belljar could not do "
-	       "what\n"
-	       "was asked; 126 the guest crashed.\n");
+	       "Exit codes: the guest's own; 2 usage; 3 a replay differs; 124 time limit; 125 "
+	       "belljar\n"
+	       "could not do what was asked; 126 the guest crashed.\n");
 	return EXIT_OK;
 }
 

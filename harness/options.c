@@ -112,10 +112,11 @@ int options_parse(const struct option_row *rows, void *ctx, int argc, char **arg
 	return parse_tables(&(struct table){ rows, ctx }, 1, argc, argv, first, err);
 }
 
-int options_parse_with_vm(const struct option_row *rows, void *ctx, struct vm_options *vm, int argc,
-	char **argv, int *first, struct err *err)
+int options_parse_with_vm(const struct option_row *rows, void *ctx,
+	const struct option_row *vm_rows, struct vm_options *vm, int argc, char **argv, int *first,
+	struct err *err)
 {
-	const struct table tables[] = { { rows, ctx }, { vm_option_rows, vm } };
+	const struct table tables[] = { { rows, ctx }, { vm_rows, vm } };
 
 	return parse_tables(tables, 2, argc, argv, first, err);
 }
@@ -347,11 +348,25 @@ const struct option_row help_option_rows[] = {
 	{ 0 },
 };
 
+/* clang-format off */
+#define ROW_BACKEND                                                                                \
+	{ "backend", 'b', OPTION_ARG, "auto|kvm|tcg",                                              \
+		"which CPU; auto (the default) takes kvm where it\nworks, else tcg, the software CPU", \
+		set_backend }
+#define ROW_STRACE                                                                                 \
+	{ "strace", 0, OPTION_MAYBE_ARG, "FILE", "one line per hypercall, to stderr or FILE",      \
+		set_strace }
+#define ROW_TIMEOUT                                                                                \
+	{ "timeout", 0, OPTION_ARG, "SECONDS", "stop a guest that runs longer; exit 124",          \
+		set_timeout }
+#define ROW_VERBOSE                                                                                \
+	{ "verbose", 'v', OPTION_NO_ARG, NULL, "say more on stderr; twice for more still",         \
+		set_verbose }
+#define ROW_QUIET { "quiet", 'q', OPTION_NO_ARG, NULL, "errors only", set_quiet }
+/* clang-format on */
+
 const struct option_row vm_option_rows[] = {
-	{ "backend", 'b', OPTION_ARG, "auto|kvm|tcg",
-		"which CPU; auto (the default) takes kvm where it\nworks, else tcg, the software "
-		"CPU",
-		set_backend },
+	ROW_BACKEND,
 	{ "mem", 'm', OPTION_ARG, "SIZE",
 		"guest RAM, a multiple of 2M, with K, M or G\n(default 64M)", set_mem },
 	{ "mount", 0, OPTION_ARG, "HOST:GUEST[:OPTS]",
@@ -365,17 +380,23 @@ const struct option_row vm_option_rows[] = {
 		"guest environment: an entry, or all of belljar's own", set_env },
 	{ "kernel-arg", 0, OPTION_ARG, "WORD", "a word for the guest's kernel, not its application",
 		set_kernel_arg },
-	{ "strace", 0, OPTION_MAYBE_ARG, "FILE", "one line per hypercall, to stderr or FILE",
-		set_strace },
-	{ "timeout", 0, OPTION_ARG, "SECONDS", "stop a guest that runs longer; exit 124",
-		set_timeout },
+	ROW_STRACE,
+	ROW_TIMEOUT,
 	{ "deterministic", 0, OPTION_NO_ARG, NULL,
 		"the same answers at every run: fixed clock, TSC, file\ntimes and numbers, sorted "
 		"directories",
 		set_deterministic },
-	{ "verbose", 'v', OPTION_NO_ARG, NULL, "say more on stderr; twice for more still",
-		set_verbose },
-	{ "quiet", 'q', OPTION_NO_ARG, NULL, "errors only", set_quiet },
+	ROW_VERBOSE,
+	ROW_QUIET,
+	{ 0 },
+};
+
+const struct option_row vm_replay_rows[] = {
+	ROW_BACKEND,
+	ROW_STRACE,
+	ROW_TIMEOUT,
+	ROW_VERBOSE,
+	ROW_QUIET,
 	{ 0 },
 };
 

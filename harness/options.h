@@ -66,9 +66,12 @@ struct vm_options {
 
 /* ctx is a struct vm_options. */
 extern const struct option_row vm_option_rows[];
-/* As options_parse, for a verb's own rows with ctx and the VM options besides. */
-int options_parse_with_vm(const struct option_row *rows, void *ctx, struct vm_options *vm, int argc,
-	char **argv, int *first, struct err *err);
+/* Those that remain when the machine itself comes from a trace. */
+extern const struct option_row vm_replay_rows[];
+/* As options_parse, for a verb's own rows with ctx and VM options besides. */
+int options_parse_with_vm(const struct option_row *rows, void *ctx,
+	const struct option_row *vm_rows, struct vm_options *vm, int argc, char **argv, int *first,
+	struct err *err);
 void vm_options_init(struct vm_options *o);
 void vm_options_finish(struct vm_options *o);
 /* Do they go together? 0 or -EINVAL with err. */

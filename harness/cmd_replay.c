@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: ISC
+/* belljar replay: a trace held against the handlers, or against a guest. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cmd.h"
+#include "err.h"
+#include "json.h"
+#include "log.h"
+#include "replay.h"
+#include "session.h"
+
+enum { PROGRESS_AFTER_MS = 2000, PROGRESS_EVERY_MS = 200 };
+
+struct replay_options {
+	struct session session;
+	const char *guest, *tree_dir;
+	bool json;
+};
+
+static int set_guest(void *ctx, const char *value, struct err *err)
+{
+	(void)err;
+	((struct replay_options *)ctx)->guest = value;
+	return 0;
+}
+
+static int set_tree(void *ctx, const char *value, struct err *err)
+{
+	(void)err;
+	((struct replay_options *)ctx)->tree_dir = value;
+	return 0;
+}
+
+static int set_json(void *ctx, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	((struct replay_options *)ctx)->json = true;
+	return 0;
+}
+
+static const struct option_row replay_rows[] = {
+	{ "guest", 0, OPTION_ARG, "GUEST",
+		"run this guest and answer it from the trace; no\nhost file is touched",
+		set_guest },
+	{ "tree", 0, OPTION_ARG, "DIR",
+		"golden text: the host files it was recorded over\n(default: FILE less .bjt plus "
+		".d)",
+		set_tree },
+	{ "json", 0, OPTION_NO_ARG, NULL,
+		"a JSON line per mismatch and one at the end; the\nguest's console is dropped",
+		set_json },
+	{ 0 },
+};
+
+/* ---- Progress: said by a thread that only looks ---- */
+
+struct progress {
+	const struct replay_result *result;
+	const char *path;
+	pthread_t thread;
+	bool runs;
+	int stop; /* a pipe: closed to stop it */
+	int stopped;
+};
+
+static void *show_progress(void *ctx)
+{
+	struct progress *p = ctx;
+	struct pollfd end = { .fd = p->stopped, .events = POLLIN };
+	int wait_ms = PROGRESS_AFTER_MS;
+
+	for (; !poll(&end, 1, wait_ms); wait_ms = PROGRESS_EVERY_MS)
+		fprintf(stderr, "\r%s: %llu calls", p->path,
+			(unsigned long long)__atomic_load_n(&p->result->calls, __ATOMIC_RELAXED));
+	if (wait_ms == PROGRESS_EVERY_MS)
+		fprintf(stderr, "\r\033[K");
+	return NULL;
+}
+
+/* Signals are not for this thread: what they interrupt runs on the other one. */
+static void start_progress(struct progress *p)
+{
+	sigset_t all, before;
+	int ends[2];
+
+	p->runs = false;
+	if (!isatty(STDERR_FILENO) || log_get_level() < LOG_WARN || pipe2(ends, O_CLOEXEC))
+		return;
+	p->stopped = ends[0];
+	p->stop = ends[1];
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	p->runs = !pthread_create(&p->thread, NULL, show_progress, p);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void stop_progress(struct progress *p)
+{
+	if (!p->runs)
+		return;
+	close(p->stop);
+	pthread_join(p->thread, NULL);
+	close(p->stopped);
+}
+
+/* ---- The verdict ---- */
+
+static void say(FILE *out, const struct replay_options *o, const char *path,
+	const struct replay_result *result)
+{
+	const char *side = o->guest ? "guest" : "host";
+
+	if (o->json) {
+		fputs("{\"file\":", out);
+		json_put_text(out, path);
+		fprintf(out, ",\"side\":\"%s\",\"calls\":%llu,\"mismatches\":%llu,\"cut\":%s}\n",
+			side, (unsigned long long)result->calls,
+			(unsigned long long)result->mismatches, result->cut ? "true" : "false");
+		return;
+	}
+	fprintf(out, "%s: %llu call%s, ", path, (unsigned long long)result->calls,
+		result->calls == 1 ? "" : "s");
+	if (result->mismatches)
+		fprintf(out, "%llu mismatch%s", (unsigned long long)result->mismatches,
+			result->mismatches == 1 ? "" : "es");
+	else
+		fprintf(out, "no mismatch");
+	fprintf(out, " (%s side)%s\n", side,
+		result->cut ? "; the recording was cut off there" : "");
+}
+
+/* The guest's console is standard output: what is said of it goes to the other one. */
+static FILE *results_to(const struct replay_options *o)
+{
+	return o->guest && !o->json ? stderr : stdout;
+}
+
+static int replay(struct replay_options *o, const char *path)
+{
+	struct replay_host_options host = {
+		.tree_dir = o->tree_dir, .out = results_to(o), .json = o->json
+	};
+	struct replay_guest_options guest = { .out = results_to(o), .json = o->json };
+	struct replay_result result = { 0 };
+	struct progress progress = { .result = &result, .path = path };
+	struct err err = { "" };
+	int r, code = EXIT_OK;
+
+	if (o->json || log_get_level() < LOG_WARN)
+		o->session.console_out = -1;
+	start_progress(&progress);
+	r = o->guest ? replay_guest(&o->session, path, o->guest, &guest, &result, &code, &err)
+		     : replay_host(path, &host, &result, &err);
+	stop_progress(&progress);
+	if (r) {
+		log_error("%s", err.text);
+		return EXIT_OURS;
+	}
+	if (code)
+		return code;
+	if (result.mismatches || o->json || log_get_level() >= LOG_WARN)
+		say(results_to(o), o, path, &result);
+	return result.mismatches ? EXIT_MISMATCH : EXIT_OK;
+}
+
+static int check(const struct replay_options *o, const char *path, struct err *err)
+{
+	const struct vm_options *vm = &o->session.options;
+
+	if (!path)
+		return err_set(err, -EINVAL, "no trace given");
+	if (o->guest && o->tree_dir)
+		return err_set(err, -EINVAL, "--tree: with --guest no host file is touched");
+	if (!o->guest && (vm->strace || vm->timeout_ms))
+		return err_set(err, -EINVAL, "--%s: no guest runs without --guest",
+			vm->strace ? "strace" : "timeout");
+	return 0;
+}
+
+/* The options may come before FILE and after it: no words of a guest's follow here. */
+static int parse(const struct cmd *cmd, struct replay_options *o, int argc, char **argv,
+	const char **path, struct err *err)
+{
+	int first, r;
+
+	do {
+		r = options_parse_with_vm(cmd->options, o, cmd->vm_options, &o->session.options,
+			argc, argv, &first, err);
+		if (r)
+			return r;
+		if (first < argc && *path)
+			return err_set(err, -EINVAL,
+				"%s: one trace at a time; the guest's arguments are in it",
+				argv[first]);
+		if (first < argc)
+			*path = argv[first];
+		argc -= first;
+		argv += first;
+	} while (argc > 0);
+	return check(o, *path, err);
+}
+
+static int cmd_replay_main(const struct cmd *cmd, int argc, char **argv)
+{
+	struct replay_options o = { 0 };
+	const char *path = NULL;
+	struct err err = { "" };
+	int code, r;
+
+	session_init(&o.session);
+	r = parse(cmd, &o, argc, argv, &path, &err);
+	if (r)
+		code = r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
+	else
+		code = replay(&o, path);
+	session_finish(&o.session);
+	return session_die(code);
+}
+
+const struct cmd cmd_replay = {
+	.name = "replay",
+	.synopsis = "FILE [--guest GUEST] [OPTIONS]",
+	.summary = "Hold a recording against belljar, or against a guest",
+	.options = replay_rows,
+	.vm_options = vm_replay_rows,
+	.notes = "FILE is a recording or golden text. Without --guest its questions are asked "
+		 "again, over a\n"
+		 "fresh copy of the files it was recorded with, and every answer is compared; no "
+		 "CPU and\n"
+		 "no image are needed. With --guest the guest runs and gets the recorded answers; "
+		 "the\n"
+		 "first call that is not the recorded one ends it, with a report. Exit 0: no "
+		 "mismatch; 3:\n"
+		 "there are.\n\n"
+		 "Example:\n"
+		 "  belljar replay run.pcapng && belljar replay run.pcapng --guest guest.elf",
+	.run = cmd_replay_main,
+};
