@@ -357,7 +357,7 @@ static void print_expected(FILE *out, const struct divergence *d)
 		list[n++] = d->expected;
 	for (size_t i = 0; i < d->n_next; i++)
 		list[n++] = d->next[i];
-	print_calls(out, "expected", d, list, n);
+	print_calls(out, "next", d, list, n);
 }
 
 static void put_where(char *buf, size_t size, const struct divergence *d)
