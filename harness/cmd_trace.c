@@ -9,12 +9,15 @@
 #include "cmd.h"
 #include "err.h"
 #include "log.h"
+#include "trace_grep.h"
 #include "trace_read.h"
 #include "trace_show.h"
 #include "trace_stat.h"
 #include "trace_text.h"
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+enum { EXIT_NOT_FOUND = 1 }; /* as grep has it */
 
 /* --- what the verbs share ------------------------------------------------------------------------- */
 
@@ -312,6 +315,121 @@ static const struct cmd trace_stat_cmd = {
 	.run = stat_main,
 };
 
+/* --- grep ----------------------------------------------------------------------------------------- */
+
+struct grep {
+	struct trace_condition *conditions;
+	size_t n;
+	bool count, full;
+	uint64_t found;
+	struct trace_lines lines;
+};
+
+static int set_count(void *ctx, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	((struct grep *)ctx)->count = true;
+	return 0;
+}
+
+static int set_grep_full(void *ctx, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	((struct grep *)ctx)->full = true;
+	return 0;
+}
+
+static const struct option_row grep_rows[] = {
+	{ "count", 'c', OPTION_NO_ARG, NULL, "only say how many calls there are", set_count },
+	{ "full", 'f', OPTION_NO_ARG, NULL, "number, time, RIP and all data beneath each call",
+		set_grep_full },
+	{ 0 },
+};
+
+static bool all_hold(const struct grep *grep, const struct trace_header *header,
+	const struct trace_record *record)
+{
+	for (size_t i = 0; i < grep->n; i++)
+		if (!trace_condition_holds(&grep->conditions[i], header, record))
+			return false;
+	return true;
+}
+
+static int grep_one(void *ctx, const char *file, struct trace_reader *reader, struct err *err)
+{
+	const struct trace_header *header = trace_reader_header(reader);
+	struct grep *grep = ctx;
+	struct trace_record record;
+	int r;
+
+	(void)file;
+	while ((r = trace_reader_next(reader, &record, err)) > 0 && !ferror(stdout)) {
+		if ((record.kind != TRACE_CALL && record.kind != TRACE_PENDING) ||
+			!all_hold(grep, header, &record))
+			continue;
+		grep->found++;
+		if (grep->count)
+			continue;
+		trace_lines_put(&grep->lines, &record);
+		if (grep->full)
+			trace_show_full(stdout, &record);
+	}
+	if (grep->count && !r)
+		printf("%llu\n", (unsigned long long)grep->found);
+	return r < 0 ? r : 0;
+}
+
+static int parse_conditions(struct grep *grep, const struct words *words, struct err *err)
+{
+	int r = 0;
+
+	if (words->n < 2)
+		return err_set(err, -EINVAL, words->n ? "no condition given" : "no trace given");
+	grep->conditions = calloc(words->n, sizeof(*grep->conditions));
+	if (!grep->conditions)
+		return err_set(err, -ENOMEM, "out of memory");
+	while (!r && grep->n < words->n - 1) {
+		r = trace_condition_parse(
+			&grep->conditions[grep->n], words->list[grep->n + 1], err);
+		grep->n += !r;
+	}
+	return r;
+}
+
+static int grep_main(const struct cmd *cmd, int argc, char **argv)
+{
+	struct grep grep = { 0 };
+	struct words words;
+	struct err err = { "" };
+	int code, r = parse(cmd, &grep, argc, argv, &words, &err);
+
+	if (!r)
+		r = parse_conditions(&grep, &words, &err);
+	if (r) {
+		code = r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
+	} else {
+		trace_lines_init(&grep.lines, trace_line_to_stream, stdout);
+		words.n = 1;
+		code = with_traces(&words, grep_one, &grep, false);
+		if (!code && !grep.found)
+			code = EXIT_NOT_FOUND;
+	}
+	for (size_t i = 0; i < grep.n; i++)
+		trace_condition_finish(&grep.conditions[i]);
+	free(grep.conditions);
+	free(words.list);
+	return code;
+}
+
+static const struct cmd trace_grep_cmd = {
+	.name = "trace grep",
+	.synopsis = "[OPTIONS] FILE CONDITION...",
+	.summary = "Print the calls that meet conditions",
+	.options = grep_rows,
+	.notes = trace_condition_help,
+	.run = grep_main,
+};
+
 /* --- recover -------------------------------------------------------------------------------------- */
 
 static int recover_main(const struct cmd *cmd, int argc, char **argv)
@@ -349,7 +467,8 @@ static const struct cmd trace_recover_cmd = {
 
 /* --- the table ------------------------------------------------------------------------------------ */
 
-static const struct cmd *const verbs[] = { &trace_show_cmd, &trace_stat_cmd, &trace_recover_cmd };
+static const struct cmd *const verbs[] = { &trace_show_cmd, &trace_stat_cmd, &trace_grep_cmd,
+	&trace_recover_cmd };
 
 /* "show" of "trace show" */
 static const char *short_name(const struct cmd *verb)
