@@ -69,7 +69,7 @@ __attribute__((format(printf, 4, 5))) static int refuse(
 	va_start(args, format);
 	vsnprintf(why, sizeof(why), format, args);
 	va_end(args);
-	return err_set(err, -EBADMSG, "%s%s: at offset %llu: %s", r->name,
+	return err_set(err, -EBADMSG, "%.150s%s: at offset %llu: %s", r->name,
 		r->in_tail ? ".tail" : "",
 		(unsigned long long)(r->in_tail ? offset - keep + sizeof(struct trace_tail)
 						: offset),

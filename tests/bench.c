@@ -20,6 +20,8 @@
 #include "abi_uhyve.h"
 #include "err.h"
 #include "fileio.h"
+#include "trace_read.h"
+#include "trace_write.h"
 #include "vm.h"
 
 enum { PAIRS = 15, RAM = 16 << 20, CODE = 0x38000, BLOCK = 0x38800, PROCESS_RUNS = 15 };
@@ -399,6 +401,88 @@ static void bench_start(char *belljar, const char *guests, char *backend)
 		"ms");
 }
 
+/* Calls with three arguments and 256 bytes, in a file in the page cache. */
+static void write_recording(const char *path, uint64_t n)
+{
+	struct trace_header header = { .version = TRACE_VERSION,
+		.abi = &abi_uhyve,
+		.abi_version = 2,
+		.mem_size = RAM,
+		.cwd = "/" };
+	struct trace_record call = { .kind = TRACE_CALL,
+		.port = UHYVE_V2_READ,
+		.row = trace_row_of_port(&abi_uhyve, UHYVE_V2_READ),
+		.rip = 0x100a31,
+		.time_ns = 1700000000000000000,
+		.duration_ns = 1234,
+		.args = { 3, 0x201000, 256 },
+		.result = 256,
+		.out_len = 256 };
+	static uint8_t data[256];
+	struct trace_writer *w;
+	struct err err;
+
+	call.out = data;
+	if (trace_writer_open(&w, path, &header, &(struct trace_writer_config){ 0 }, &err))
+		die("recording", err.text);
+	for (; call.seq < n; call.seq++)
+		trace_writer_put(w, &call);
+	trace_writer_put(w, &(struct trace_record){ .kind = TRACE_END, .stop_kind = VM_EXITED });
+	if (trace_writer_close(w, &err))
+		die("recording", err.text);
+}
+
+static double read_recording(const char *path, uint64_t n)
+{
+	struct trace_record record;
+	struct trace_reader *r;
+	struct err err;
+	uint64_t calls = 0;
+	double start = now();
+
+	if (trace_reader_open(&r, path, &err))
+		die("reader", err.text);
+	while (trace_reader_next(r, &record, &err) > 0)
+		calls += record.kind == TRACE_CALL;
+	trace_reader_close(r);
+	if (calls != n)
+		die("reader", err.text);
+	return now() - start;
+}
+
+static double read_bytes(const char *path)
+{
+	static uint8_t buf[128 << 10];
+	double start = now();
+	int fd = open(path, O_RDONLY);
+
+	while (read(fd, buf, sizeof(buf)) > 0)
+		;
+	close(fd);
+	return now() - start;
+}
+
+static void bench_read(void)
+{
+	enum { CALLS = 100000 };
+	double a[PAIRS], b[PAIRS], ratio[PAIRS];
+	char path[] = "/tmp/belljar-bench-XXXXXX";
+	int fd = mkstemp(path);
+
+	if (fd < 0)
+		die(path, strerror(errno));
+	close(fd);
+	write_recording(path, CALLS);
+	for (int i = 0; i < PAIRS; i++) {
+		a[i] = read_recording(path, CALLS) / CALLS * 1e9;
+		b[i] = read_bytes(path) / CALLS * 1e9;
+		ratio[i] = a[i] / b[i];
+	}
+	unlink(path);
+	line("a recorded call read / its bytes read(2)", median(a, PAIRS), median(b, PAIRS),
+		median(ratio, PAIRS), "ns");
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 3) {
@@ -411,5 +495,6 @@ int main(int argc, char **argv)
 	bench_speed(argv[2]);
 	bench_start(argv[1], argv[2], "tcg");
 	bench_start(argv[1], argv[2], "kvm");
+	bench_read();
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include "abi_uhyve.h"
 #include "err.h"
 #include "tmptree.h"
+#include "trace_text.h"
 #include "trace_write.h"
 #include "unit.h"
 #include "vm.h"
@@ -1070,6 +1071,46 @@ static void a_pipe_is_read_as_it_comes(void)
 	close(saved);
 }
 
+/* One reader for both: golden text is told by its first bytes, and keeps large data beside it. */
+static void golden_text_is_read_all_the_same(void)
+{
+	struct trace_text_config config = { .blob_dir = NULL };
+	struct trace_record call = call_of(0, UHYVE_V2_WRITE), got;
+	uint8_t *data = noise(5000);
+	char blobs[300];
+	struct trace_reader *r;
+	struct err err = { "" };
+	FILE *file;
+
+	make_tree();
+	snprintf(blobs, sizeof(blobs), "%s/blobs", tree.path);
+	config.blob_dir = blobs;
+	file = fopen(in_tree("a.bjt"), "w");
+	CU_ASSERT_FATAL(file != NULL);
+	call.in = data, call.in_len = 5000;
+	call.args[0] = 1, call.args[2] = 5000, call.result = 5000;
+	CU_ASSERT(!trace_text_begin(file, &small_header, &config, &err));
+	CU_ASSERT(!trace_text_put(file, &small_header, &call, &config, &err));
+	CU_ASSERT(!trace_text_put(file, &small_header,
+		&(struct trace_record){ .kind = TRACE_END, .stop_kind = VM_EXITED }, &config,
+		&err));
+	fclose(file);
+	CU_ASSERT(exists("blobs"));
+	CU_ASSERT_FATAL(!trace_reader_open(&r, in_tree("a.bjt"), &err));
+	CU_ASSERT_EQUAL(trace_reader_format(r), TRACE_BJT);
+	CU_ASSERT_EQUAL(trace_reader_header(r)->mem_size, small_header.mem_size);
+	CU_ASSERT_EQUAL_FATAL(trace_reader_next(r, &got, &err), 1);
+	CU_ASSERT(got.kind == TRACE_CALL && got.in_len == 5000 && !memcmp(got.in, data, 5000));
+	CU_ASSERT_EQUAL_FATAL(trace_reader_next(r, &got, &err), 1);
+	CU_ASSERT_EQUAL(got.kind, TRACE_END);
+	CU_ASSERT_EQUAL(trace_reader_next(r, &got, &err), 0);
+	trace_reader_close(r);
+	CU_ASSERT(trace_reader_open_memory(&r, "bjt 1\nnonsense\n", 15, "x.bjt", &err) < 0);
+	CU_ASSERT(contains(err.text, "x.bjt:2: "));
+	free(data);
+	tmptree_remove(&tree);
+}
+
 static void says_what_is_wrong_with_the_file_itself(void)
 {
 	struct trace_reader *r;
@@ -1110,6 +1151,7 @@ static const struct unit_case cases[] = {
 	{ "a_hostile_tail_destroys_nothing", a_hostile_tail_destroys_nothing },
 	{ "what_lies_beside_need_not_be_a_tail", what_lies_beside_need_not_be_a_tail },
 	{ "a_pipe_is_read_as_it_comes", a_pipe_is_read_as_it_comes },
+	{ "golden_text_is_read_all_the_same", golden_text_is_read_all_the_same },
 	{ "says_what_is_wrong_with_the_file_itself", says_what_is_wrong_with_the_file_itself },
 };
 UNIT_MAIN("trace_read", cases)
