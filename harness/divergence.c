@@ -346,6 +346,25 @@ static void print_calls(FILE *out, const char *name, const struct divergence *d,
 	}
 }
 
+/* What it asked, where that is not shown field by field. */
+static void print_asked(FILE *out, const struct divergence *d)
+{
+	char text[TEXT_MAX], data[VALUE_MAX], *result;
+
+	if (!d->got || d->got->row == d->expected->row)
+		return;
+	trace_text_line(d->header, d->got, text, sizeof(text));
+	result = strstr(text, " -> ");
+	if (result && !d->got->row->exits)
+		*result = 0;
+	fprintf(out, "  %-8s %s", "asked", text);
+	if (trace_row_find(d->got->row, HCALL_DATA_IN) >= 0) {
+		put_quoted(data, sizeof(data), d->got->in, d->got->in_len, PATH_SHOWN);
+		fprintf(out, " %s", data);
+	}
+	fprintf(out, "\n");
+}
+
 static void print_expected(FILE *out, const struct divergence *d)
 {
 	const struct trace_record *list[1 + DIVERGENCE_NEXT];
@@ -419,6 +438,7 @@ void divergence_print(FILE *out, const struct divergence *d, bool color)
 		fprintf(out, "  %-8s %s\n", "ended", d->ended);
 	for (size_t i = 0; i < c.n; i++)
 		print_line(out, d, &c.lines[i], &colors);
+	print_asked(out, d);
 	print_calls(out, "before", d, d->before, d->n_before);
 	print_expected(out, d);
 	print_kind(out, d);

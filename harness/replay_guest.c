@@ -458,6 +458,7 @@ static void take_call(
 	}
 	vm->trace = watchers;
 	trace_record_of_call(record, call);
+	record->ends = call->row->exits;
 	record->in = r->gathered;
 	record->in_len = r->gathered ? r->at : 0;
 	r->gathered = NULL;

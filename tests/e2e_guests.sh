@@ -21,11 +21,13 @@ skip() { skipped=$((skipped + 1)); echo "SKIP $1: $2"; }
 # A host tree with a bit of everything, the same for every run.
 make_tree()
 {
-	rm -rf "$tmp/in" "$tmp/out"
-	mkdir -m 755 "$tmp/in" "$tmp/in/sub" "$tmp/out"
+	rm -rf "$tmp/in" "$tmp/out" "$tmp/numbers" "$tmp/report"
+	mkdir -m 755 "$tmp/in" "$tmp/in/sub" "$tmp/out" "$tmp/numbers" "$tmp/report"
 	printf 'A bell jar keeps what is inside\nfrom what is outside.\n' >"$tmp/in/input.txt"
 	printf 'inner\n' >"$tmp/in/sub/inner.txt"
 	printf '\000\001"\\\377' >"$tmp/in/bytes"
+	printf '100\n-3\n' >"$tmp/numbers/north.txt"
+	printf '92' >"$tmp/numbers/south.txt"
 	: >"$tmp/in/empty"
 	printf 'odd\n' >"$tmp/in/"$'odd \377\\name'
 	ln -s input.txt "$tmp/in/link"
@@ -129,6 +131,8 @@ file_guests()
 	same_file files_wrote "$expect/files.txt" "$tmp/out/output.txt"
 	check files_scratch 0 files --mount "$tmp/in:/in" -- /in/sub/inner.txt /tmp/a/b
 	check files_absent 1 files
+	check report 0 report --mount "$tmp/numbers:/in" --mount "$tmp/report:/out:rw"
+	same_file report_wrote "$expect/report.txt" "$tmp/report/report.txt"
 	check paths 0 paths --mount "$tmp/in:/in" -- \
 		open:/in/input.txt open:/in/sub/../input.txt open:in/sub/./inner.txt open://in//empty \
 		open:/in/bytes 'open:/in/odd \xff\\name' open:/in/link open:/in/escape open:/in/dangling \
