@@ -4,11 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "cmd.h"
 #include "err.h"
 #include "log.h"
+#include "trace_export.h"
 #include "trace_grep.h"
 #include "trace_read.h"
 #include "trace_show.h"
@@ -430,6 +433,150 @@ static const struct cmd trace_grep_cmd = {
 	.run = grep_main,
 };
 
+/* --- export --------------------------------------------------------------------------------------- */
+
+typedef int export_fn(FILE *out, struct trace_reader *reader, struct err *err);
+
+struct format {
+	const char *name;
+	export_fn *write; /* NULL: a recording, which must be a file */
+};
+
+struct export
+{
+	const struct format *format;
+	const char *output; /* NULL: standard output */
+};
+
+static int export_bjt(FILE *out, struct trace_reader *reader, struct err *err)
+{
+	return put_text(out, reader, &(struct trace_show_options){ .to = UINT64_MAX }, err);
+}
+
+static const struct format formats[] = {
+	{ "jsonl", trace_export_jsonl },
+	{ "chrome", trace_export_chrome },
+	{ "bjt", export_bjt },
+	{ "pcapng", NULL },
+};
+
+static int set_format(void *ctx, const char *value, struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(formats); i++)
+		if (!strcmp(value, formats[i].name)) {
+			((struct export *)ctx)->format = &formats[i];
+			return 0;
+		}
+	return err_set(err, -EINVAL, "one of jsonl, chrome, bjt, pcapng");
+}
+
+static int set_export_output(void *ctx, const char *value, struct err *err)
+{
+	if (!*value)
+		return err_set(err, -EINVAL, "give a file name");
+	((struct export *)ctx)->output = strcmp(value, "-") ? value : NULL;
+	return 0;
+}
+
+static const struct option_row export_rows[] = {
+	{ "format", 0, OPTION_ARG, "FORMAT", "jsonl, chrome, bjt or pcapng; needed", set_format },
+	{ "output", 'o', OPTION_ARG, "OUT", "where it goes (default: standard output)",
+		set_export_output },
+	{ 0 },
+};
+
+/* Writing to what is being read would lose it. */
+static int check_output(const char *file, const char *output, struct err *err)
+{
+	struct stat in, out;
+
+	if (stat(output, &out) || !S_ISREG(out.st_mode))
+		return 0;
+	if (strcmp(file, "-") ? stat(file, &in) : fstat(STDIN_FILENO, &in))
+		return 0;
+	if (in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+		return err_set(err, -EINVAL, "%s: is what is read; give another file", output);
+	return 0;
+}
+
+/* Lets write fill the file, or standard output. */
+static int write_output(const char *file, const char *output, export_fn *write,
+	struct trace_reader *reader, struct err *err)
+{
+	FILE *out;
+	int r;
+
+	if (!output)
+		return write(stdout, reader, err);
+	r = check_output(file, output, err);
+	if (r)
+		return r;
+	out = fopen(output, "we");
+	if (!out)
+		return err_set(err, -errno, "%s: %s", output, strerrordesc_np(errno));
+	r = write(out, reader, err);
+	if (!r && (fflush(out) || ferror(out)))
+		r = err_set(err, -EIO, "%s: %s", output, strerrordesc_np(errno ? errno : EIO));
+	fclose(out);
+	return r;
+}
+
+static int export_one(void *ctx, const char *file, struct trace_reader *reader, struct err *err)
+{
+	const struct export *o = ctx;
+	int r;
+
+	if (o->format->write)
+		return write_output(file, o->output, o->format->write, reader, err);
+	r = check_output(file, o->output, err);
+	return r ? r : trace_export_recording(o->output, reader, err);
+}
+
+static int check_export(const struct export *o, const struct words *words, struct err *err)
+{
+	if (!o->format)
+		return err_set(
+			err, -EINVAL, "no --format given; one of jsonl, chrome, bjt, pcapng");
+	if (!o->format->write && !o->output)
+		return err_set(err, -EINVAL, "a recording needs a file: give -o OUT");
+	if (words->n != 1)
+		return err_set(err, -EINVAL, words->n ? "one trace at a time" : "no trace given");
+	return 0;
+}
+
+static int export_main(const struct cmd *cmd, int argc, char **argv)
+{
+	struct export o = { 0 };
+	struct words words;
+	struct err err = { "" };
+	int code, r = parse(cmd, &o, argc, argv, &words, &err);
+
+	if (!r)
+		r = check_export(&o, &words, &err);
+	if (r)
+		code = r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
+	else
+		code = with_traces(&words, export_one, &o, false);
+	free(words.list);
+	return code;
+}
+
+static const struct cmd trace_export_cmd = {
+	.name = "trace export",
+	.synopsis = "--format FORMAT FILE [-o OUT]",
+	.summary = "Write a trace for other tools",
+	.options = export_rows,
+	.notes = "jsonl   a line of JSON for each record, the header first; nothing is lost: bytes "
+		 "that are\n"
+		 "        not UTF-8 are {\"hex\":...}, numbers beyond 2^53 strings\n"
+		 "chrome  trace events, for ui.perfetto.dev and chrome://tracing\n"
+		 "bjt     golden text\n"
+		 "pcapng  a recording, for Wireshark or `belljar replay`\n\n"
+		 "Example:\n"
+		 "  belljar trace export --format jsonl run.pcapng | jq 'select(.ret < 0)'",
+	.run = export_main,
+};
+
 /* --- recover -------------------------------------------------------------------------------------- */
 
 static int recover_main(const struct cmd *cmd, int argc, char **argv)
@@ -467,8 +614,8 @@ static const struct cmd trace_recover_cmd = {
 
 /* --- the table ------------------------------------------------------------------------------------ */
 
-static const struct cmd *const verbs[] = { &trace_show_cmd, &trace_stat_cmd, &trace_grep_cmd,
-	&trace_recover_cmd };
+static const struct cmd *const verbs[] = { &trace_show_cmd, &trace_stat_cmd, &trace_export_cmd,
+	&trace_grep_cmd, &trace_recover_cmd };
 
 /* "show" of "trace show" */
 static const char *short_name(const struct cmd *verb)
