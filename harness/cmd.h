@@ -23,7 +23,8 @@ struct cmd {
 	int (*run)(const struct cmd *cmd, int argc, char **argv);
 };
 
-extern const struct cmd cmd_run, cmd_record, cmd_replay, cmd_trace, cmd_inspect, cmd_doctor;
+extern const struct cmd cmd_run, cmd_record, cmd_replay, cmd_trace, cmd_golden, cmd_inspect,
+	cmd_doctor;
 
 /* For the verbs: the help on stdout; or the error, how to get help, and EXIT_USAGE. */
 int cmd_help(const struct cmd *cmd);
