@@ -209,6 +209,20 @@ static void full_text_comes_back_as_it_was(void)
 	drop(&k);
 }
 
+static void addresses_of_a_crash_stay_out(void)
+{
+	static const char text[] = BEGIN "end crashed \"at 0x10ab5: 0x1f\\\" 0x, 0xffff0\"\n";
+	struct err err = { 0 };
+	struct kept k;
+	char *again;
+
+	CU_ASSERT_EQUAL_FATAL(parse(&k, text, NULL, &err), 0);
+	again = write_text(&k, false, NULL);
+	CU_ASSERT_STRING_EQUAL(again, BEGIN "end crashed \"at 0x..: 0x1f\\\" 0x, 0x..\"\n");
+	free(again);
+	drop(&k);
+}
+
 static void liberties_of_whoever_edits(void)
 {
 	static const char text[] =
@@ -955,6 +969,7 @@ static void names_go_both_ways(void)
 static const struct unit_case cases[] = {
 	{ "text_comes_back_as_it_was", text_comes_back_as_it_was },
 	{ "full_text_comes_back_as_it_was", full_text_comes_back_as_it_was },
+	{ "addresses_of_a_crash_stay_out", addresses_of_a_crash_stay_out },
 	{ "liberties_of_whoever_edits", liberties_of_whoever_edits },
 	{ "says_where_and_why_it_is_refused", says_where_and_why_it_is_refused },
 	{ "random_records_of_every_row_round_trip", random_records_of_every_row_round_trip },
