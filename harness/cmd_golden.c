@@ -780,7 +780,8 @@ static int parse_names(struct golden_run *run, int argc, char **argv, struct err
 /* [OPTIONS] NAME [OPTIONS] GUEST [--] [ARGS...]: the name, then all from the guest on. */
 static int parse_new(struct golden_run *run, int argc, char **argv, struct err *err)
 {
-	int first, r = options_parse_with_vm(new_rows, run, &run->vm, argc, argv, &first, err);
+	int first, r = options_parse_with_vm(
+			   new_rows, run, vm_option_rows, &run->vm, argc, argv, &first, err);
 	char *name;
 
 	if (r)
@@ -790,7 +791,7 @@ static int parse_new(struct golden_run *run, int argc, char **argv, struct err *
 	name = argv[first];
 	argc -= first;
 	argv += first;
-	r = options_parse_with_vm(new_rows, run, &run->vm, argc, argv, &first, err);
+	r = options_parse_with_vm(new_rows, run, vm_option_rows, &run->vm, argc, argv, &first, err);
 	if (r)
 		return r;
 	if (first == argc)
@@ -839,7 +840,7 @@ static const struct subverb subverbs[] = {
 		  .synopsis = "[OPTIONS] NAME [OPTIONS] GUEST [--] [ARGS...]",
 		  .summary = "Record a guest for the first time",
 		  .options = new_rows,
-		  .vm_options = true,
+		  .vm_options = vm_option_rows,
 		  .notes = "What is mapped is copied to NAME.d/ and used from there. The guest is "
 			   "run twice, and\nrefused when the runs differ." },
 		parse_new, golden_new, true },
