@@ -11,6 +11,8 @@
 #include "cmd.h"
 #include "err.h"
 #include "log.h"
+#include "minimize.h"
+#include "subtrace.h"
 #include "trace_export.h"
 #include "trace_grep.h"
 #include "trace_read.h"
@@ -612,10 +614,105 @@ static const struct cmd trace_recover_cmd = {
 	.run = recover_main,
 };
 
+/* --- minimize ------------------------------------------------------------------------------------- */
+
+static int set_output_file(void *ctx, const char *value, struct err *err)
+{
+	enum trace_format format;
+
+	((struct minimize_options *)ctx)->out = value;
+	return subtrace_format_of(value, &format, err);
+}
+
+static int set_max_tries(void *ctx, const char *value, struct err *err)
+{
+	struct minimize_options *o = ctx;
+	int r = parse_number(value, &o->max_tries, err);
+
+	return r || o->max_tries ? r : err_set(err, -EINVAL, "at least 1");
+}
+
+static const struct option_row minimize_rows[] = {
+	{ "output", 'o', OPTION_ARG, "FILE", "where the result goes: .bjt or .pcapng; needed",
+		set_output_file },
+	{ "max-tries", 0, OPTION_ARG, "N", "stop after trying N smaller traces (default 10000)",
+		set_max_tries },
+	{ 0 },
+};
+
+static int say_minimized(const struct minimize_options *o, const struct minimize_result *result)
+{
+	printf("%s: %zu of %zu calls fail alike, after %llu tries: %s\n", o->out, result->calls,
+		result->calls_before, (unsigned long long)result->tries, result->reason);
+	if (!result->minimal)
+		printf("The search ended early: there may be a smaller one.\n");
+	return flush_stdout(EXIT_OK);
+}
+
+static int minimize_trace(struct minimize_options *o)
+{
+	struct minimize_result result;
+	struct err err = { "" };
+
+	o->progress = isatty(STDERR_FILENO) ? stderr : NULL;
+	return minimize_main(o, &result, &err) ? give_up(&err) : say_minimized(o, &result);
+}
+
+/* What stands behind "--" is a command and not parsed. */
+static int minimize_verb_main(const struct cmd *cmd, int argc, char **argv)
+{
+	struct minimize_options o = { 0 };
+	struct words words;
+	struct err err = { "" };
+	int code, r, n = 1;
+
+	while (n < argc && strcmp(argv[n], "--"))
+		n++;
+	if (n < argc) {
+		o.command = argv + n + 1;
+		o.n_command = (size_t)(argc - n - 1);
+	}
+	r = parse(cmd, &o, n, argv, &words, &err);
+	if (!r && words.n != 1)
+		r = err_set(&err, -EINVAL,
+			words.n ? "give one trace, and a command behind --" : "no trace given");
+	if (!r && !o.out)
+		r = err_set(&err, -EINVAL, "no -o FILE given");
+	if (!r && o.command && !o.n_command)
+		r = err_set(&err, -EINVAL, "no command behind --");
+	o.file = !r ? words.list[0] : NULL;
+	if (r)
+		code = r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
+	else
+		code = minimize_trace(&o);
+	free(words.list);
+	return code;
+}
+
+static const struct cmd trace_minimize_cmd = {
+	.name = "trace minimize",
+	.synopsis = "FILE -o OUT [OPTIONS] [-- COMMAND... {} ...]",
+	.summary = "Leave out what a failing trace does not need to fail",
+	.options = minimize_rows,
+	.notes = "A trace fails when its replay in the guest's place differs, and a smaller one "
+		 "fails alike when\n"
+		 "the same call differs first, in the same way. With a COMMAND it fails when that, "
+		 "with the\n"
+		 "trace's path for {}, exits with the same code as for FILE, other than 0.\n\n"
+		 "An open goes together with the calls that use its descriptor, and what makes a "
+		 "path together\n"
+		 "with its users. The files of golden text stay where they are: replay OUT with "
+		 "--tree FILE's.d.\n\n"
+		 "Examples:\n"
+		 "  belljar trace minimize failing.pcapng -o small.pcapng\n"
+		 "  belljar trace minimize run.pcapng -o small.bjt -- ./check {}",
+	.run = minimize_verb_main,
+};
+
 /* --- the table ------------------------------------------------------------------------------------ */
 
 static const struct cmd *const verbs[] = { &trace_show_cmd, &trace_stat_cmd, &trace_export_cmd,
-	&trace_grep_cmd, &trace_recover_cmd };
+	&trace_grep_cmd, &trace_minimize_cmd, &trace_recover_cmd };
 
 /* "show" of "trace show" */
 static const char *short_name(const struct cmd *verb)
