@@ -189,7 +189,7 @@ int pcapng_next(struct pcapng *p, struct pcapng_packet *packet)
 {
 	const struct known_block *known;
 	const uint8_t *block;
-	uint32_t type, len;
+	uint32_t type = 0, len = 0; /* look_at_head sets them; some compilers do not see it */
 	int r;
 
 	for (;;) {
