@@ -13,6 +13,7 @@
 #include "log.h"
 #include "minimize.h"
 #include "subtrace.h"
+#include "trace_diff.h"
 #include "trace_export.h"
 #include "trace_grep.h"
 #include "trace_read.h"
@@ -318,6 +319,70 @@ static const struct cmd trace_stat_cmd = {
 	.options = stat_rows,
 	.notes = "In is from guest to host, out from host to guest. Golden text has no times.",
 	.run = stat_main,
+};
+
+/* --- diff ----------------------------------------------------------------------------------------- */
+
+static int set_all(void *ctx, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	((struct trace_diff_options *)ctx)->all = true;
+	return 0;
+}
+
+static int set_window(void *ctx, const char *value, struct err *err)
+{
+	struct trace_diff_options *o = ctx;
+	uint64_t n;
+	int r = parse_number(value, &n, err);
+
+	if (!r && (!n || n > INT32_MAX / 2))
+		return err_set(err, -EINVAL, "at least 1, at most %d", INT32_MAX / 2);
+	o->window = (size_t)n;
+	return r;
+}
+
+static const struct option_row diff_rows[] = {
+	{ "all", 0, OPTION_NO_ARG, NULL, "every difference, not the first only", set_all },
+	{ "window", 0, OPTION_ARG, "N",
+		"compare N calls from the first difference on\n(default 262144); memory grows with "
+		"it",
+		set_window },
+	{ 0 },
+};
+
+static int diff_main(const struct cmd *cmd, int argc, char **argv)
+{
+	struct trace_diff_options o = { 0 };
+	struct trace_diff_result result;
+	struct words words;
+	struct err err = { "" };
+	int code, r = parse(cmd, &o, argc, argv, &words, &err);
+
+	if (!r && words.n != 2)
+		r = err_set(&err, -EINVAL, "two traces are wanted");
+	if (r) {
+		code = r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
+	} else if (trace_diff(stdout, words.list[0], words.list[1], &o, &result, &err)) {
+		fflush(stdout);
+		code = give_up(&err);
+	} else {
+		code = flush_stdout(trace_diff_found(&result) ? EXIT_MISMATCH : EXIT_OK);
+	}
+	free(words.list);
+	return code;
+}
+
+static const struct cmd trace_diff_cmd = {
+	.name = "trace diff",
+	.synopsis = "[OPTIONS] A B",
+	.summary = "Compare two traces: the first difference, and how many there are",
+	.options = diff_rows,
+	.notes =
+		"Questions and answers are compared; addresses, times and numbers of calls are "
+		"not. Either\n"
+		"may be a recording or golden text. Exits with 0 when all is the same, 3 when not.",
+	.run = diff_main,
 };
 
 /* --- grep ----------------------------------------------------------------------------------------- */
@@ -711,8 +776,8 @@ static const struct cmd trace_minimize_cmd = {
 
 /* --- the table ------------------------------------------------------------------------------------ */
 
-static const struct cmd *const verbs[] = { &trace_show_cmd, &trace_stat_cmd, &trace_export_cmd,
-	&trace_grep_cmd, &trace_minimize_cmd, &trace_recover_cmd };
+static const struct cmd *const verbs[] = { &trace_show_cmd, &trace_stat_cmd, &trace_diff_cmd,
+	&trace_export_cmd, &trace_grep_cmd, &trace_minimize_cmd, &trace_recover_cmd };
 
 /* "show" of "trace show" */
 static const char *short_name(const struct cmd *verb)
