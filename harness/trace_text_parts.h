@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What writing and reading golden text share: what stands for what, in tables. Pure. */
+/* What the files that write and read golden text have in common. */
 #ifndef TRACE_TEXT_PARTS_H
 #define TRACE_TEXT_PARTS_H
 
@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "hcall.h"
+#include "scan.h"
 
 struct trace_header;
 struct trace_record;
@@ -64,5 +65,16 @@ size_t text_dent_size(size_t name_len);
 size_t text_dent_next(const uint8_t *data, size_t len, struct text_dent *dent);
 /* to has room for text_dent_size. */
 void text_dent_pack(uint8_t *to, const struct text_dent *dent);
+
+/* The header's lines, up to the first empty one. 0, or a scan's error. */
+int text_read_header(struct scan *in, struct trace_header *header);
+
+struct text_data {
+	const struct trace_header *header;
+	const char *blob_dir;
+	struct bytes in, out;
+};
+/* A line of data, appended to in or out; sets masked. 0, or a scan's error. */
+int text_read_data_line(struct scan *in, struct text_data *data, struct trace_record *record);
 
 #endif

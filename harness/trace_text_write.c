@@ -3,20 +3,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <nettle/sha2.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "abi.h"
 #include "abi_uhyve.h"
-#include "cleanup.h"
 #include "err.h"
 #include "escape.h"
 #include "names.h"
 #include "session.h" /* SESSION_CLOCK_NS */
 #include "trace_text.h"
+#include "trace_text_blob.h"
 #include "trace_text_parts.h"
 
 /* A stream, or a string of which what does not fit is lost. */
@@ -481,72 +477,18 @@ static bool put_dents(struct out *o, const char *mark, const uint8_t *data, size
 	return true;
 }
 
-static void hash_of(const uint8_t *data, size_t len, uint8_t hash[TRACE_HASH_LEN])
-{
-	struct sha256_ctx ctx;
-
-	sha256_init(&ctx);
-	sha256_update(&ctx, len, data);
-	sha256_digest(&ctx, TRACE_HASH_LEN, hash);
-}
-
-static int write_all(int fd, const uint8_t *data, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			data += n;
-			len -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
-/* Under another name first: a blob that is there is whole. */
-static int store_blob(const char *dir, const char *name, const uint8_t *data, size_t len)
-{
-	autoclose int dirfd = -1, fd = -1;
-	char tmp[100];
-	int r;
-
-	if (mkdir(dir, 0777) && errno != EEXIST)
-		return -errno;
-	dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dirfd < 0)
-		return -errno;
-	snprintf(tmp, sizeof(tmp), ".%s.%d", name, getpid());
-	unlinkat(dirfd, tmp, 0);
-	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	if (fd < 0)
-		return -errno;
-	r = write_all(fd, data, len);
-	if (!r && renameat(dirfd, tmp, dirfd, name))
-		r = -errno;
-	if (r)
-		unlinkat(dirfd, tmp, 0);
-	return r;
-}
-
 static int put_blob(struct out *o, const char *dir, const char *mark, const uint8_t *data,
 	size_t len, struct err *err)
 {
-	char hex[2 * TRACE_HASH_LEN + 1] = "";
-	struct out name = { .buf = hex, .size = sizeof(hex) - 1 };
 	uint8_t hash[TRACE_HASH_LEN];
-	int r;
+	int r = text_blob_store(dir, data, len, hash);
 
-	hash_of(data, len, hash);
-	put_hex(&name, hash, sizeof(hash));
-	r = store_blob(dir, hex, data, len);
 	if (r)
 		return err_set(
 			err, r, "%.200s: cannot keep data there: %s", dir, strerrordesc_np(-r));
 	put(o, mark);
 	put(o, " " TEXT_BLOB_MARK "sha256=");
-	put(o, hex);
+	put_hex(o, hash, sizeof(hash));
 	put_keyed(o, " len=", len);
 	put(o, "\n");
 	return 0;
@@ -555,7 +497,7 @@ static int put_blob(struct out *o, const char *dir, const char *mark, const uint
 static int put_data(struct out *o, const struct trace_text_config *config, const char *mark,
 	const uint8_t *data, size_t len, bool text, struct err *err)
 {
-	if (len > TEXT_BLOB_MIN && config->blob_dir)
+	if (len > TEXT_BLOB_MIN && len <= TEXT_BLOB_MAX && config->blob_dir)
 		return put_blob(o, config->blob_dir, mark, data, len, err);
 	if (text && is_printable(data, len))
 		put_text_lines(o, mark, data, len);

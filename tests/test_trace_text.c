@@ -850,8 +850,8 @@ static void put_in_front(char *text, const char *of, const char *what)
 static void refuses_wrong_blobs(void)
 {
 	enum { NO_DIR, MISSING_DIR, MISSING, SHORT, CHANGED, LINK, FIFO, TWO, N_WAYS };
-	static const char *const says[] = { "no directory beside", "expected the directory",
-		"No such file", "a regular file of 5000", "of that SHA-256", "Too many levels",
+	static const char *const says[] = { "no directory beside", "No such file", "No such file",
+		"a regular file of 5000", "expected its SHA-256", "Too many levels",
 		"a regular file", "behind data in the text" };
 
 	for (int way = 0; way < N_WAYS; way++) {
