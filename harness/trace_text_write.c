@@ -271,25 +271,47 @@ static void put_after(struct out *o, const struct trace_record *r)
 	}
 }
 
-static void put_end(struct out *o, const struct trace_record *r, int exit_code)
+/* Addresses go the way of all that shifts: a relinked guest crashes as it did. */
+static void put_without_addresses(struct out *o, const char *text)
+{
+	enum { SHORTEST = 5 }; /* digits: ports stay */
+
+	put(o, "\"");
+	while (*text) {
+		size_t digits = strncmp(text, "0x", 2) ? 0 : strspn(text + 2, "0123456789abcdef");
+		bool address = digits >= SHORTEST;
+
+		put_escaped(o, (const uint8_t *)text, address ? 2 : 1, true);
+		put(o, address ? ".." : "");
+		text += address ? 2 + digits : 1;
+	}
+	put(o, "\"");
+}
+
+/* config is NULL for a line alone. */
+static void put_end(
+	struct out *o, const struct trace_record *r, const struct trace_text_config *config)
 {
 	put(o, "end");
 	if (r->stop_kind != VM_EXITED) {
 		put(o, " ");
 		put_choice(o, &names_stop, (unsigned)r->stop_kind);
 	}
-	if (r->stop_code != exit_code) {
+	if (r->stop_code != (config ? config->last.exit_code : 0)) {
 		put(o, " code=");
 		put_signed(o, r->stop_code);
 	}
-	if (r->stop_text && *r->stop_text) {
-		put(o, " ");
+	if (!r->stop_text || !*r->stop_text)
+		return;
+	put(o, " ");
+	if (config && !config->full)
+		put_without_addresses(o, r->stop_text);
+	else
 		put_string(o, r->stop_text);
-	}
 }
 
 static bool put_line(struct out *o, const struct trace_header *header, const struct trace_record *r,
-	int exit_code)
+	const struct trace_text_config *config)
 {
 	switch (r->kind) {
 	case TRACE_CALL:
@@ -300,7 +322,7 @@ static bool put_line(struct out *o, const struct trace_header *header, const str
 		put_after(o, r);
 		return true;
 	case TRACE_END:
-		put_end(o, r, exit_code);
+		put_end(o, r, config);
 		return true;
 	case TRACE_CUT:
 		put(o, "cut");
@@ -316,7 +338,7 @@ void trace_text_line(const struct trace_header *header, const struct trace_recor
 	static const char dots[] = "...";
 	struct out o = { .buf = buf, .size = size };
 
-	put_line(&o, header, record, 0);
+	put_line(&o, header, record, NULL);
 	if (o.used < size) {
 		buf[o.used] = 0;
 		return;
@@ -521,41 +543,6 @@ static int put_out(struct out *o, const struct trace_header *header, const struc
 	return put_data(o, config, mark, r->out, r->out_len, !attr && !dents, err);
 }
 
-/* Addresses in the words of a stop go the way of all that shifts: a relinked guest crashes as it did. */
-static void drop_addresses(char *text)
-{
-	enum { SHORTEST = 5 }; /* digits: ports stay */
-	char *to = text;
-
-	while (*text) {
-		size_t digits = strncmp(text, "0x", 2) ? 0 : strspn(text + 2, "0123456789abcdef");
-
-		*to++ = *text++;
-		if (digits < SHORTEST)
-			continue;
-		memcpy(to, "x..", 3);
-		to += 3;
-		text += 1 + digits;
-	}
-	*to = 0;
-}
-
-static int put_end_without_addresses(FILE *out, const struct trace_header *header,
-	const struct trace_record *record, int exit_code, struct err *err)
-{
-	autofree char *text = strdup(record->stop_text);
-	struct trace_record bare = *record;
-	struct out o = { .file = out };
-
-	if (!text)
-		return err_set(err, -ENOMEM, "out of memory");
-	drop_addresses(text);
-	bare.stop_text = text;
-	put_line(&o, header, &bare, exit_code);
-	put(&o, "\n");
-	return 0;
-}
-
 int trace_text_put(FILE *out, const struct trace_header *header, const struct trace_record *record,
 	struct trace_text_config *config, struct err *err)
 {
@@ -563,9 +550,7 @@ int trace_text_put(FILE *out, const struct trace_header *header, const struct tr
 	struct out o = { .file = out };
 	int r = 0;
 
-	if (record->kind == TRACE_END && record->stop_text && !config->full)
-		return put_end_without_addresses(out, header, record, config->last.exit_code, err);
-	if (!put_line(&o, header, record, config->last.exit_code))
+	if (!put_line(&o, header, record, config))
 		return 0;
 	if (call && config->full)
 		put_full(&o, record, config->last.time_ns);
