@@ -33,6 +33,7 @@ struct golden_run {
 	enum golden_policy policy;
 	struct golden_suite suite;
 	struct golden_tally tally;
+	struct strings notes; /* what was left out, and why */
 };
 
 static int set_dir(void *ctx, const char *value, struct err *err)
@@ -121,7 +122,7 @@ static int set_quiet(void *ctx, const char *value, struct err *err)
 
 #define DIR_ROW                                                                                    \
 	{                                                                                          \
-		"dir", 'C', OPTION_ARG, "DIR", "where the goldens are (default golden)", set_dir   \
+		"dir", 0, OPTION_ARG, "DIR", "where the goldens are (default golden)", set_dir     \
 	}
 
 static const struct option_row golden_rows[] = {
@@ -151,12 +152,14 @@ static const struct option_row new_rows[] = {
 };
 
 /* Every backend that works here; or that those asked for do. */
-static int choose_backends(struct golden_env *env, struct err *err)
+static int choose_backends(struct golden_env *env, struct strings *notes, struct err *err)
 {
 	bool asked = env->n_backends;
+	int r = 0;
 
-	for (const struct backend_ops *const *b = backend_list; *b; b++) {
+	for (const struct backend_ops *const *b = backend_list; !r && *b; b++) {
 		struct backend_info info = { 0 };
+		char note[300];
 		bool wanted = !asked;
 
 		for (size_t i = 0; asked && i < env->n_backends; i++)
@@ -164,14 +167,15 @@ static int choose_backends(struct golden_env *env, struct err *err)
 		if (!wanted)
 			continue;
 		((*b)->look ? (*b)->look : (*b)->probe)(&info);
+		snprintf(note, sizeof(note), "%s: %s", (*b)->name, info.why);
 		if (info.usable && !asked && env->n_backends < GOLDEN_BACKENDS_MAX)
 			env->backends[env->n_backends++] = (*b)->name;
 		else if (!info.usable && asked)
-			return err_set(err, -ENODEV, "--backend %s: %s", (*b)->name, info.why);
+			return err_set(err, -ENODEV, "--backend %s", note);
 		else if (!info.usable)
-			log_info("not on %s: %s", (*b)->name, info.why);
+			r = strings_add(notes, note, err);
 	}
-	return env->n_backends ? 0 : err_set(err, -ENODEV, "no backend works here");
+	return r || env->n_backends ? r : err_set(err, -ENODEV, "no backend works here");
 }
 
 static int complain(const struct err *err)
@@ -510,6 +514,8 @@ static int conclude(
 		code = worse(code, run->tally.errors ? EXIT_OURS : EXIT_MISMATCH);
 	if (run->junit)
 		code = worse(code, write_junit(run));
+	for (size_t i = 0; run->env.guests.n && i < run->notes.n; i++)
+		printf("note: no guest was run on %s\n", run->notes.list[i]);
 	if (n && !run->env.guests.n)
 		printf("note: host side only; --guests DIR says where the images are%s\n",
 			differs && run->policy != GOLDEN_POLICY_NO
@@ -851,6 +857,7 @@ static void run_finish(struct golden_run *run)
 	golden_suite_finish(&run->suite);
 	golden_tally_finish(&run->tally);
 	strings_finish(&run->env.guests);
+	strings_finish(&run->notes);
 	vm_options_finish(&run->vm);
 }
 
@@ -872,7 +879,7 @@ static int begin(struct golden_run *run, const struct subverb *verb)
 	else
 		r = golden_scan(&run->suite, run->env.dir, &err);
 	if (!r)
-		r = choose_backends(&run->env, &err);
+		r = choose_backends(&run->env, &run->notes, &err);
 	return r ? complain(&err) : 0;
 }
 

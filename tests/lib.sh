@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash
 # What the e2e scripts share: counting, and a line per case.
-passed=0 failed=0
+passed=0 failed=0 skipped=0
 
 result() { # NAME STATUS WHY
 	if [ "$2" = 0 ]; then
@@ -13,8 +13,17 @@ result() { # NAME STATUS WHY
 	fi
 }
 
+skip() { # NAME WHY
+	echo "SKIP $1: $2"
+	skipped=$((skipped + 1))
+}
+
 # The closing line; fails when a case did.
 finish() {
-	echo "$passed passed, $failed failed"
+	if [ "$skipped" = 0 ]; then
+		echo "$passed passed, $failed failed"
+	else
+		echo "$passed passed, $failed failed, $skipped skipped"
+	fi
 	[ "$failed" = 0 ]
 }
