@@ -56,9 +56,9 @@ static void put_result(FILE *out, const char *what, int64_t r)
 	const char *name = r < 0 && r > -4096 ? strerrorname_np((int)-r) : NULL;
 
 	if (name)
-		fprintf(out, " %s -%s", what, name);
+		fprintf(out, "%s-%s", what, name);
 	else
-		fprintf(out, " %s %lld", what, (long long)r);
+		fprintf(out, "%s%lld", what, (long long)r);
 }
 
 static void report_result(struct replay_check *c, int64_t got)
@@ -76,8 +76,8 @@ static void report_result(struct replay_check *c, int64_t got)
 		fputs("}\n", c->out);
 		return;
 	}
-	put_result(c->out, "expected", expected);
-	put_result(c->out, ", got", got);
+	put_result(c->out, " expected ", expected);
+	put_result(c->out, ", got ", got);
 	fputc('\n', c->out);
 }
 

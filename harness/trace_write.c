@@ -574,7 +574,8 @@ static void stage(struct trace_writer *w, struct staged *s, const uint8_t *data,
 		if (put_call(w, false))
 			return;
 	}
-	memcpy(s->data + s->len, data, len);
+	if (len) /* of nothing there may be no address */
+		memcpy(s->data + s->len, data, len);
 	s->len += len;
 }
 

@@ -247,7 +247,6 @@ static int look_at(struct look *l, const char *path, const struct stat *st)
 			return say(l, -ESTALE, path, "replaced while it was looked at");
 		r = look_at_file(l, fd, path, st, &entry);
 	} else if (entry.kind == TREE_LINK) {
-		entry.mode = 0;
 		r = look_at_link(l, path, target, &entry);
 	}
 	return r ? r : tree_add(l->tree, &entry, l->err);
