@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: ISC
+/*
+ * Any bytes as a trace. Beyond not crashing: a refusal says why in one line; records hold to their
+ * contract; and a recording whose records are written again reads the same.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "abi.h"
+#include "err.h"
+#include "trace_read.h"
+#include "trace_write.h"
+#include "vm.h"
+
+enum { RECORDS_MAX = 4000 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static char dir[64];
+
+static void remove_dir(void)
+{
+	rmdir(dir);
+}
+
+/* Where recordings are written again: in memory if the machine has such a file system. */
+static const char *again_path(void)
+{
+	static char path[80];
+
+	if (!dir[0]) {
+		snprintf(dir, sizeof(dir), "%s/belljar-fuzz-XXXXXX",
+			access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+		assert(mkdtemp(dir));
+		atexit(remove_dir);
+	}
+	snprintf(path, sizeof(path), "%s/again", dir);
+	return path;
+}
+
+static void check_error(const struct err *err)
+{
+	assert(err->text[0] && !strchr(err->text, '\n'));
+}
+
+static void check_string(const char *s, bool may_be_null)
+{
+	assert(s || may_be_null);
+	if (s)
+		assert(strlen(s) < SIZE_MAX / 2);
+}
+
+static void check_header(const struct trace_header *h)
+{
+	const struct strings *const lists[] = { &h->argv, &h->kernel_args, &h->env };
+
+	assert(h->version >= 1 && h->version <= TRACE_VERSION);
+	assert(h->abi && h->abi_version >= 1);
+	assert(h->mem_size && !(h->mem_size & 4095) && h->mem_size <= 1ull << 40);
+	check_string(h->cwd, false);
+	assert(h->cwd[0] == '/');
+	check_string(h->program, true);
+	check_string(h->cpu, true);
+	for (size_t k = 0; k < sizeof(lists) / sizeof(lists[0]); k++)
+		for (size_t i = 0; i < lists[k]->n; i++)
+			check_string(lists[k]->list[i], false);
+	for (size_t i = 0; i < h->n_mounts; i++) {
+		check_string(h->mounts[i].host, false);
+		check_string(h->mounts[i].guest, false);
+		assert(h->mounts[i].guest[0] == '/' && !strstr(h->mounts[i].guest, "/../"));
+	}
+}
+
+/* Every byte is looked at, so that a sanitizer sees those that are not there. */
+static void touch(const uint8_t *p, size_t len)
+{
+	volatile unsigned sum = 0;
+
+	assert(p || !len);
+	for (size_t i = 0; i < len; i++)
+		sum = sum + p[i];
+}
+
+static void check_tree(const struct trace_header *h, const struct trace_record *r)
+{
+	const struct tree_entry *e = &r->tree;
+
+	assert(e->kind < TREE_KIND_COUNT && (e->kind != TREE_NONE || r->kind == TRACE_AFTER));
+	assert(e->mount < h->n_mounts && !(e->mode & ~(mode_t)07777));
+	touch(e->path, e->path_len);
+	touch(e->target, e->target_len);
+	assert(!e->path_len || (e->path[0] != '/' && e->path[e->path_len - 1] != '/'));
+	assert(!memmem(e->path, e->path_len, "/../", 4) && !memmem(e->path, e->path_len, "//", 2));
+	assert(e->path_len < 2 || memcmp(e->path, "..", 2) != 0 ||
+		(e->path_len > 2 && e->path[2] != '/'));
+	assert(e->kind != TREE_LINK || e->target_len);
+}
+
+static void check_call(const struct trace_header *h, const struct trace_record *r)
+{
+	char name[64];
+	struct hcall call;
+	struct trace_record back = *r;
+
+	assert(r->row && r->row->port == r->port);
+	trace_row_name(h, r->row, name, sizeof(name));
+	assert(trace_row_of_name(h, name, strlen(name)) == r->row);
+	touch(r->in, r->in_len);
+	touch(r->out, r->out_len);
+	trace_call_of_record(
+		&call, r); /* nothing is lost on the way to a machine's call and back */
+	trace_record_of_call(&back, &call);
+	assert(!memcmp(back.args, r->args, sizeof(r->args)));
+}
+
+static void check_record(const struct trace_header *h, const struct trace_record *r)
+{
+	switch (r->kind) {
+	case TRACE_CALL:
+	case TRACE_PENDING:
+		check_call(h, r);
+		break;
+	case TRACE_BLOB:
+		touch(r->in, r->in_len);
+		break;
+	case TRACE_BEFORE:
+	case TRACE_AFTER:
+		check_tree(h, r);
+		break;
+	case TRACE_END:
+		assert(r->stop_kind > VM_RUNNING && r->stop_kind < VM_STOP_COUNT);
+		check_string(r->stop_text, false);
+		assert(!strchr(r->stop_text, '\n'));
+		break;
+	default:
+		assert(r->kind == TRACE_CUT);
+	}
+}
+
+static bool same_bytes(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
+{
+	return a_len == b_len && (!a_len || !memcmp(a, b, a_len));
+}
+
+static void check_same(const struct trace_record *a, const struct trace_record *b)
+{
+	bool is_call = a->kind == TRACE_CALL;
+
+	assert(a->kind == b->kind);
+	assert(!is_call || (a->seq == b->seq && a->time_ns == b->time_ns));
+	assert(a->duration_ns == b->duration_ns && a->rip == b->rip && a->row == b->row);
+	assert(!memcmp(a->args, b->args, sizeof(a->args)) && a->result == b->result);
+	assert(a->ends == b->ends && a->fault == b->fault);
+	assert(same_bytes(a->in, a->in_len, b->in, b->in_len));
+	assert(same_bytes(a->out, a->out_len, b->out, b->out_len));
+	assert(a->tree.kind == b->tree.kind && a->tree.mount == b->tree.mount);
+	assert(a->kind != TRACE_BLOB || !memcmp(a->tree.hash, b->tree.hash, TRACE_HASH_LEN));
+	assert(a->tree.kind != TREE_FILE ||
+		(a->tree.size == b->tree.size &&
+			!memcmp(a->tree.hash, b->tree.hash, TRACE_HASH_LEN)));
+	assert(a->tree.kind == TREE_NONE || a->tree.mode == b->tree.mode);
+	assert(same_bytes(a->tree.path, a->tree.path_len, b->tree.path, b->tree.path_len));
+	assert(a->tree.kind != TREE_LINK ||
+		same_bytes(a->tree.target, a->tree.target_len, b->tree.target, b->tree.target_len));
+	assert(a->stop_kind == b->stop_kind && a->stop_code == b->stop_code);
+}
+
+/* Reads all, putting each record to w when there is one. True when it came to an end without error. */
+static bool read_all(struct trace_reader *r, struct trace_writer *w)
+{
+	const struct trace_header *h = trace_reader_header(r);
+	struct trace_record record = { .kind = TRACE_RECORD_COUNT };
+	struct err err = { "" };
+	int n, records = 0;
+
+	check_header(h);
+	while ((n = trace_reader_next(r, &record, &err)) > 0) {
+		assert(n == 1 && record.kind < TRACE_RECORD_COUNT);
+		check_record(h, &record);
+		if (w && record.kind != TRACE_PENDING && record.kind != TRACE_CUT)
+			assert(!trace_writer_put(w, &record));
+		if (++records == RECORDS_MAX)
+			return false;
+	}
+	if (n < 0)
+		check_error(&err);
+	else
+		assert(record.kind == TRACE_END || record.kind == TRACE_CUT);
+	return !n;
+}
+
+static void compare(struct trace_reader *a, struct trace_reader *b)
+{
+	struct trace_record x, y;
+	struct err err;
+	int n;
+
+	while ((n = trace_reader_next(a, &x, &err)) > 0) {
+		if (x.kind == TRACE_PENDING)
+			continue; /* belongs to a recorder, and is not written */
+		assert(trace_reader_next(b, &y, &err) == 1);
+		check_same(&x, &y);
+	}
+	assert(!n && !trace_reader_next(b, &y, &err));
+}
+
+static struct trace_reader *open_again(const uint8_t *data, size_t size)
+{
+	struct trace_reader *r;
+	struct err err = { "" };
+
+	assert(!trace_reader_open_memory(&r, data, size, "fuzz", &err));
+	return r;
+}
+
+static void write_again(const uint8_t *data, size_t size)
+{
+	struct trace_reader *r = open_again(data, size), *written = NULL;
+	struct trace_writer *w;
+	struct err err = { "" };
+	bool whole;
+
+	if (trace_writer_open(&w, again_path(), trace_reader_header(r),
+		    &(struct trace_writer_config){ 0 }, &err)) {
+		trace_reader_close(r); /* a header that is too long for recorders */
+		return;
+	}
+	whole = read_all(r, w);
+	trace_reader_close(r);
+	assert(!trace_writer_close(w, &err));
+	if (whole) {
+		assert(!trace_reader_open(&written, again_path(), &err));
+		r = open_again(data, size);
+		compare(r, written);
+		trace_reader_close(written);
+		trace_reader_close(r);
+	}
+	unlink(again_path());
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint8_t *copy = malloc(size ? size : 1); /* so that one byte too far is seen */
+	struct trace_reader *r;
+	struct err err = { "" };
+	enum trace_format format;
+	bool whole;
+
+	assert(copy);
+	if (size)
+		memcpy(copy, data, size);
+	if (trace_reader_open_memory(&r, copy, size, "fuzz", &err)) {
+		check_error(&err);
+		free(copy);
+		return 0;
+	}
+	format = trace_reader_format(r);
+	whole = read_all(r, NULL);
+	trace_reader_close(r);
+	/* Text has a target of its own. */
+	if (whole && format == TRACE_PCAPNG)
+		write_again(copy, size);
+	free(copy);
+	return 0;
+}
