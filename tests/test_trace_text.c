@@ -940,25 +940,6 @@ static void a_full_disk_is_said(void)
 	drop(&k);
 }
 
-static void a_crash_is_written_without_addresses(void)
-{
-	static const char text[] =
-		BEGIN "end crashed \"port 0x1234 at RIP 0x100a31, 0x\\xff 0x..\"\n";
-	struct err err = { 0 };
-	struct kept k;
-	char *again;
-
-	CU_ASSERT_EQUAL_FATAL(parse(&k, text, NULL, &err), 0);
-	CU_ASSERT_PTR_NOT_NULL(strstr(k.records[0].stop_text, "0x100a31"));
-	again = write_text(&k, false, NULL);
-	CU_ASSERT_PTR_NOT_NULL(strstr(again, "port 0x1234 at RIP 0x.., 0x\\xff 0x..\"\n"));
-	free(again);
-	again = write_text(&k, true, NULL);
-	CU_ASSERT_PTR_NOT_NULL(strstr(again, "RIP 0x100a31"));
-	free(again);
-	drop(&k);
-}
-
 static void names_go_both_ways(void)
 {
 	static const struct names *const all[] = { &names_access, &names_open_flags, &names_whence,
@@ -998,7 +979,6 @@ static const struct unit_case cases[] = {
 	{ "refuses_wrong_blobs", refuses_wrong_blobs },
 	{ "a_line_for_reports_is_cut_to_size", a_line_for_reports_is_cut_to_size },
 	{ "a_full_disk_is_said", a_full_disk_is_said },
-	{ "a_crash_is_written_without_addresses", a_crash_is_written_without_addresses },
 	{ "names_go_both_ways", names_go_both_ways },
 };
 
