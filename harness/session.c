@@ -252,6 +252,7 @@ int session_prepare(struct session *s, char **words, size_t n_words, struct err 
 		.backend = o->backend,
 		.mem_size = o->mem_size,
 		.tsc_khz = o->deterministic ? BACKEND_TSC_KHZ : 0,
+		.plain_cpu = o->deterministic,
 	};
 	int r;
 

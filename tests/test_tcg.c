@@ -744,7 +744,7 @@ static void shows_only_features_it_has(void)
 		0);
 	CU_ASSERT_EQUAL(r.gpr[CPU_R8] >> 31, 1);
 	CU_ASSERT_EQUAL(r.gpr[CPU_R9] >> 9 & 1, 0); /* no APIC without irqchip */
-	CU_ASSERT_EQUAL(tcg_cpuid(1, 0, true).edx >> 9 & 1, 1);
+	CU_ASSERT_EQUAL(tcg_cpuid(1, 0, true, false).edx >> 9 & 1, 1);
 	CU_ASSERT_EQUAL(r.gpr[CPU_R10] >> 29 & 1, 1);
 	CU_ASSERT_EQUAL(r.gpr[CPU_R11], 0);
 	CU_ASSERT_EQUAL(r.gpr[CPU_R12], 0x80000008);

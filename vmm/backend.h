@@ -85,6 +85,7 @@ struct backend_config {
 	struct gmem *mem;      /* borrowed; must outlive the backend */
 	bool irqchip;          /* interrupt controller and timer */
 	bool want_paging;      /* backend_paging() is called often: keep it cheap */
+	bool plain_cpu;        /* CPUID says the same on every backend and host: what all can do */
 	backend_port_fn *port; /* may be NULL */
 	void *ctx;             /* for port; and for a script */
 	/* script only: the next exit, or a negative errno to end with */

@@ -33,6 +33,7 @@
 #include "err.h"
 #include "gmem.h"
 #include "paging.h"
+#include "tcg_cpuid.h"
 
 enum {
 	API_VERSION = 12,
@@ -1002,6 +1003,21 @@ static void cpuid_timers(struct kvm_cpuid_entry2 *e, bool irqchip, bool deadline
 		e->edx &= ~(uint32_t)HAS_APIC;
 }
 
+/* The software CPU's. A KVM that knows better and adds its own is one that nothing can be done about. */
+static uint32_t plain_cpuid(struct kvm_cpuid_entry2 *entries, bool irqchip)
+{
+	uint32_t n = 0, leaf;
+
+	for (; tcg_cpuid_leaf(n, &leaf); n++) {
+		struct tcg_cpuid r = tcg_cpuid(leaf, 0, irqchip, true);
+
+		entries[n] = (struct kvm_cpuid_entry2){
+			.function = leaf, .eax = r.eax, .ebx = r.ebx, .ecx = r.ecx, .edx = r.edx
+		};
+	}
+	return n;
+}
+
 static int set_cpuid(struct kvm *k, int kvm_fd)
 {
 	autofree struct cpuid_list *list = calloc(1, sizeof(*list));
@@ -1030,6 +1046,8 @@ static int set_cpuid(struct kvm *k, int kvm_fd)
 			cpuid_timers(e, k->base.config.irqchip, deadline);
 		list->entries[n++] = *e;
 	}
+	if (k->base.config.plain_cpu)
+		n = plain_cpuid(list->entries, k->base.config.irqchip);
 	list->n = n;
 	return vcpu_ioctl(k, KVM_SET_CPUID2, list);
 }

@@ -1403,8 +1403,8 @@ static int on_cpuid(uc_engine *uc, void *ctx)
 {
 	struct tcg *t = ctx;
 	bool apic = t->base.config.irqchip && t->apic_base >> 11 & 1;
-	struct tcg_cpuid r = tcg_cpuid(
-		(uint32_t)reg_get(t, UC_X86_REG_RAX), (uint32_t)reg_get(t, UC_X86_REG_RCX), apic);
+	struct tcg_cpuid r = tcg_cpuid((uint32_t)reg_get(t, UC_X86_REG_RAX),
+		(uint32_t)reg_get(t, UC_X86_REG_RCX), apic, t->base.config.plain_cpu);
 
 	(void)uc;
 	reg_set(t, UC_X86_REG_RAX, r.eax);

@@ -20,6 +20,7 @@ enum {
 	ECX_EXTENDED = 1 << 0, /* LAHF */
 	/* SYSCALL, NX, 1 GiB pages, RDTSCP, long mode */
 	EDX_EXTENDED = 1 << 11 | 1 << 20 | 1 << 26 | 1 << 27 | 1 << 29,
+	EDX_EXTENDED_NOT_PLAIN = 1 << 26 | 1 << 27, /* 1 GiB pages, RDTSCP */
 	EDX_INVARIANT_TSC = 1 << 8,
 	ADDRESS_SIZES = 48 << 8 | 40,
 };
@@ -50,7 +51,7 @@ static struct tcg_cpuid brand(unsigned part)
 	return regs;
 }
 
-struct tcg_cpuid tcg_cpuid(uint32_t leaf, uint32_t subleaf, bool has_apic)
+struct tcg_cpuid tcg_cpuid(uint32_t leaf, uint32_t subleaf, bool has_apic, bool plain)
 {
 	struct tcg_cpuid regs = { 0 };
 
@@ -62,5 +63,13 @@ struct tcg_cpuid tcg_cpuid(uint32_t leaf, uint32_t subleaf, bool has_apic)
 			regs = leaves[i].regs;
 	if (leaf == 1 && has_apic)
 		regs.edx |= EDX_1_APIC;
+	if (leaf == EXTENDED + 1 && plain)
+		regs.edx &= ~(uint32_t)EDX_EXTENDED_NOT_PLAIN;
 	return regs;
+}
+
+bool tcg_cpuid_leaf(unsigned i, uint32_t *leaf)
+{
+	*leaf = i <= MAX_BASIC ? i : EXTENDED + (i - MAX_BASIC - 1);
+	return *leaf <= MAX_BASIC || (*leaf >= EXTENDED && *leaf <= MAX_EXTENDED);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* What CPUID says on the software CPU: what it executes and no more, the same on every host. */
+/*
+ * What CPUID says on the software CPU: what it executes and no more, the same on every host. Less what some KVM
+ * cannot do it is what every backend says when it is asked to be plain.
+ */
 #ifndef TCG_CPUID_H
 #define TCG_CPUID_H
 
@@ -11,6 +14,8 @@ struct tcg_cpuid {
 };
 
 /* has_apic: CPUID.1:EDX.APIC, which APIC_BASE can switch off. */
-struct tcg_cpuid tcg_cpuid(uint32_t leaf, uint32_t subleaf, bool has_apic);
+struct tcg_cpuid tcg_cpuid(uint32_t leaf, uint32_t subleaf, bool has_apic, bool plain);
+/* The i-th leaf that there is, or false behind the last. */
+bool tcg_cpuid_leaf(unsigned i, uint32_t *leaf);
 
 #endif

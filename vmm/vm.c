@@ -47,6 +47,7 @@ static int create(struct vm *vm, const struct vm_config *config, struct err *err
 		&(struct backend_config){
 			.mem = &vm->mem,
 			.irqchip = vm->abi->irqchip,
+			.plain_cpu = config->plain_cpu,
 			.want_paging = vm->abi->wants_paging(vm->abi_version),
 			.port = hcall_port,
 			.ctx = vm,

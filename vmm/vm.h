@@ -60,6 +60,7 @@ struct vm_config {
 	struct trace_sink *sinks; /* borrowed; NULL: nobody watches */
 	uint64_t boot_time_ns;
 	uint32_t tsc_khz; /* what the guest is told of its TSC; 0: what the backend says */
+	bool plain_cpu;   /* backend.h */
 };
 
 /* row_of_port: 0 is not a call, else 1 + index into abi->rows, or */
