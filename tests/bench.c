@@ -20,6 +20,7 @@
 #include "abi_uhyve.h"
 #include "err.h"
 #include "fileio.h"
+#include "replay.h"
 #include "trace_read.h"
 #include "trace_write.h"
 #include "vm.h"
@@ -401,28 +402,17 @@ static void bench_start(char *belljar, const char *guests, char *backend)
 		"ms");
 }
 
-/* Calls with three arguments and 256 bytes, in a file in the page cache. */
-static void write_recording(const char *path, uint64_t n)
+/* The same call n times, in a file in the page cache. */
+static void write_recording(const char *path, uint64_t n, struct trace_record call)
 {
 	struct trace_header header = { .version = TRACE_VERSION,
 		.abi = &abi_uhyve,
 		.abi_version = 2,
 		.mem_size = RAM,
 		.cwd = "/" };
-	struct trace_record call = { .kind = TRACE_CALL,
-		.port = UHYVE_V2_READ,
-		.row = trace_row_of_port(&abi_uhyve, UHYVE_V2_READ),
-		.rip = 0x100a31,
-		.time_ns = 1700000000000000000,
-		.duration_ns = 1234,
-		.args = { 3, 0x201000, 256 },
-		.result = 256,
-		.out_len = 256 };
-	static uint8_t data[256];
 	struct trace_writer *w;
 	struct err err;
 
-	call.out = data;
 	if (trace_writer_open(&w, path, &header, &(struct trace_writer_config){ 0 }, &err))
 		die("recording", err.text);
 	for (; call.seq < n; call.seq++)
@@ -465,6 +455,17 @@ static double read_bytes(const char *path)
 static void bench_read(void)
 {
 	enum { CALLS = 100000 };
+	static const uint8_t data[256];
+	const struct trace_record call = { .kind = TRACE_CALL,
+		.port = UHYVE_V2_READ,
+		.row = trace_row_of_port(&abi_uhyve, UHYVE_V2_READ),
+		.rip = 0x100a31,
+		.time_ns = 1700000000000000000,
+		.duration_ns = 1234,
+		.args = { 3, 0x201000, sizeof(data) },
+		.result = sizeof(data),
+		.out = data,
+		.out_len = sizeof(data) };
 	double a[PAIRS], b[PAIRS], ratio[PAIRS];
 	char path[] = "/tmp/belljar-bench-XXXXXX";
 	int fd = mkstemp(path);
@@ -472,7 +473,7 @@ static void bench_read(void)
 	if (fd < 0)
 		die(path, strerror(errno));
 	close(fd);
-	write_recording(path, CALLS);
+	write_recording(path, CALLS, call);
 	for (int i = 0; i < PAIRS; i++) {
 		a[i] = read_recording(path, CALLS) / CALLS * 1e9;
 		b[i] = read_bytes(path) / CALLS * 1e9;
@@ -481,6 +482,49 @@ static void bench_read(void)
 	unlink(path);
 	line("a recorded call read / its bytes read(2)", median(a, PAIRS), median(b, PAIRS),
 		median(ratio, PAIRS), "ns");
+}
+
+/* In the guest's place: questions laid, answered by the handlers, compared. */
+static double replay_recording(const char *path, uint64_t n)
+{
+	struct replay_result result;
+	struct err err = { "" };
+	double start = now();
+
+	if (replay_host(path, &(struct replay_host_options){ 0 }, &result, &err) ||
+		result.calls != n)
+		die("replay", err.text);
+	return now() - start;
+}
+
+static void bench_replay(void)
+{
+	enum { CALLS = 100000 };
+	static const uint8_t data[256];
+	const struct trace_record call = { .kind = TRACE_CALL,
+		.port = UHYVE_V2_SERIAL_WRITE_BUFFER,
+		.row = trace_row_of_port(&abi_uhyve, UHYVE_V2_SERIAL_WRITE_BUFFER),
+		.args = { 0x201000, sizeof(data) },
+		.result = sizeof(data),
+		.in = data,
+		.in_len = sizeof(data) };
+	double a[PAIRS], b[PAIRS], ratio[PAIRS];
+	char path[] = "/tmp/belljar-bench-XXXXXX";
+	int fd = mkstemp(path);
+
+	if (fd < 0)
+		die(path, strerror(errno));
+	close(fd);
+	write_recording(path, CALLS, call);
+	for (int i = 0; i < PAIRS; i++) {
+		a[i] = replay_recording(path, CALLS) / CALLS * 1e9;
+		b[i] = read_recording(path, CALLS) / CALLS * 1e9;
+		ratio[i] = a[i] / b[i];
+	}
+	unlink(path);
+	line("a call of 256 B replayed, host side / only read", median(a, PAIRS), median(b, PAIRS),
+		median(ratio, PAIRS), "ns");
+	printf("%-46s %10.0f events/s\n", "replay, host side", 1e9 / median(a, PAIRS));
 }
 
 int main(int argc, char **argv)
@@ -496,5 +540,6 @@ int main(int argc, char **argv)
 	bench_start(argv[1], argv[2], "tcg");
 	bench_start(argv[1], argv[2], "kvm");
 	bench_read();
+	bench_replay();
 	return 0;
 }
