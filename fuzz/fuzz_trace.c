@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 /*
- * Any bytes as a trace. Beyond not crashing: a refusal says why in one line; records hold to their
- * contract; and a recording whose records are written again reads the same.
+ * Any bytes as a trace; behind a 'P', as payloads of sound packets; behind a 'T', as a file and its tail.
+ * Beyond not crashing: a refusal says why in one line; records hold to their contract; a recording whose
+ * records are written again reads the same; and what can be read with its tail can be recovered.
  */
 #include <assert.h>
 #include <errno.h>
@@ -242,28 +243,129 @@ static void write_again(const uint8_t *data, size_t size)
 	unlink(again_path());
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void try_memory(const uint8_t *data, size_t size)
 {
-	uint8_t *copy = malloc(size ? size : 1); /* so that one byte too far is seen */
+	enum trace_format format;
 	struct trace_reader *r;
 	struct err err = { "" };
-	enum trace_format format;
 	bool whole;
 
-	assert(copy);
-	if (size)
-		memcpy(copy, data, size);
-	if (trace_reader_open_memory(&r, copy, size, "fuzz", &err)) {
+	if (trace_reader_open_memory(&r, data, size, "fuzz", &err)) {
 		check_error(&err);
-		free(copy);
-		return 0;
+		return;
 	}
 	format = trace_reader_format(r);
 	whole = read_all(r, NULL);
 	trace_reader_close(r);
 	/* Text has a target of its own. */
 	if (whole && format == TRACE_PCAPNG)
-		write_again(copy, size);
+		write_again(data, size);
+}
+
+static void save(const char *path, const void *p, size_t len)
+{
+	FILE *file = fopen(path, "wb");
+
+	assert(file && fwrite(p, 1, len, file) == len && !fclose(file));
+}
+
+/* A file and its tail. What can be read can be recovered, and then reads the same. */
+static void try_tail(const uint8_t *data, size_t size)
+{
+	const char *path = again_path();
+	struct trace_reader *a, *b;
+	char tail[90];
+	struct err err = { "" };
+	size_t file_len;
+	bool whole = false;
+	int r;
+
+	if (size < 2)
+		return;
+	file_len = (size_t)(data[0] | data[1] << 8);
+	file_len = file_len < size - 2 ? file_len : size - 2;
+	snprintf(tail, sizeof(tail), "%s.tail", path);
+	save(path, data + 2, file_len);
+	save(tail, data + 2 + file_len, size - 2 - file_len);
+	if (!trace_reader_open(&a, path, &err)) {
+		whole = read_all(a, NULL);
+		trace_reader_close(a);
+	}
+	r = trace_recover(path, &err);
+	assert((r == 1) == !!access(tail, F_OK) && (r == 1 || err.text[0]));
+	assert(r == 1 || !whole);
+	if (whole) {
+		assert(!trace_recover(path, &err) && !trace_reader_open(&b, path, &err));
+		assert(read_all(b, NULL) && !trace_reader_recovered(b));
+		trace_reader_close(b);
+	}
+	unlink(path);
+	unlink(tail);
+}
+
+static size_t put_block(uint8_t *to, uint32_t type, const uint8_t *body, size_t len)
+{
+	uint32_t whole = (uint32_t)((len + 3) & ~(size_t)3) + 12;
+
+	memset(to, 0, whole);
+	memcpy(to, &type, 4);
+	memcpy(to + 4, &whole, 4);
+	if (len)
+		memcpy(to + 8, body, len);
+	memcpy(to + whole - 4, &whole, 4);
+	return whole;
+}
+
+/* Payloads, each behind a byte that says its length, in packets that are well formed. */
+static void try_payloads(const uint8_t *data, size_t size)
+{
+	static const uint8_t section[] = { 0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 255, 255, 255, 255,
+		255, 255, 255, 255 };
+	static const uint8_t interface[] = { 147, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, 9, 0, 0, 0 };
+	static const uint8_t header[] =
+		"\xa5\x63"
+		"abi\x65uhyve\x63"
+		"bjt\x01\x63gen\x02\x63mem\x19\x10\x00\x63mnt\x81\x83\x41h\x42/m\x01";
+	uint8_t *made = malloc(200 + size * 40), body[20 + 256] = { 0 };
+	size_t len, n;
+
+	assert(made);
+	len = put_block(made, 0x0a0d0d0a, section, sizeof(section));
+	len += put_block(made + len, 1, interface, sizeof(interface));
+	body[12] = body[16] = sizeof(header) - 1;
+	memcpy(body + 20, header, sizeof(header) - 1);
+	len += put_block(made + len, 6, body, 20 + sizeof(header) - 1);
+	while (size) {
+		n = *data < size ? *data : size - 1;
+		body[12] = body[16] = (uint8_t)n;
+		memcpy(body + 20, data + 1, n);
+		len += put_block(made + len, 6, body, 20 + n);
+		data += 1 + n;
+		size -= 1 + n;
+	}
+	made = realloc(made, len); /* so that one byte too far is seen */
+	assert(made);
+	try_memory(made, len);
+	free(made);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint8_t *copy;
+
+	if (size && *data == 'T') {
+		try_tail(data + 1, size - 1);
+		return 0;
+	}
+	if (size && *data == 'P') {
+		try_payloads(data + 1, size - 1);
+		return 0;
+	}
+	copy = malloc(size ? size : 1); /* the same */
+	assert(copy);
+	if (size)
+		memcpy(copy, data, size);
+	try_memory(copy, size);
 	free(copy);
 	return 0;
 }

@@ -455,6 +455,8 @@ static int make_tree(struct trace_reader *r, const struct trace_packet *p,
 	uint64_t kind = after ? p->after : p->before;
 	struct tree_entry *e = &record->tree;
 
+	if (!(p->has & 1u << KEY_PATH) || !(p->has & 1u << KEY_MOUNT))
+		return refuse(r, record->where, err, "a file without its path and mount");
 	if (kind >= TREE_KIND_COUNT || (kind == TREE_NONE && !after))
 		return refuse(r, record->where, err, "unknown kind %llu of a file",
 			(unsigned long long)kind);

@@ -704,9 +704,10 @@ static int put_blob(struct trace_writer *w, const struct trace_record *record)
 		map_bytes(&map, "blob", record->tree.hash, sizeof(record->tree.hash));
 		map_bytes(&map, "data", data, n);
 		left -= n;
-		data += n;
-		if (left)
+		if (left) {
+			data += n;
 			map_bool(&map, "more", true);
+		}
 		packet_end(w, map.p, now_ns());
 	} while (left);
 	commit(w);

@@ -302,6 +302,8 @@ static void refuses_a_bad_record(void)
 		{ "{ mode 0 path 'a' tree 0 mount 0 }", "unknown kind 0" },
 		{ "{ mode 0 path 'a' tree 7 mount 0 }", "unknown kind 7" },
 		{ "{ mode 0 path 'a' tree 2 mount 1 }", "no mount 1" },
+		{ "{ mode 0 tree 2 mount 0 }", "without its path" },
+		{ "{ mode 0 path 'a' tree 2 }", "without its path and mount" },
 		{ "{ mode 4096 path 'a' tree 2 mount 0 }", "mode 010000" },
 		{ "{ mode 0 path 'a' tree 1 mount 0 }", "without its hash" },
 		{ "{ mode 0 path 'a' tree 3 mount 0 }", "a link without" },
