@@ -211,7 +211,7 @@ static int copy_mount(
 	int r;
 
 	if (!real)
-		return errno == ENOENT && mount->is_file
+		return errno == ENOENT && mount->is_file && mount->writable
 			       ? 0
 			       : err_set(err, -errno, "--mount %s: %m", host);
 	source.host = real;
