@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,21 +21,26 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "abi.h"
 #include "cleanup.h"
 #include "err.h"
 #include "hcall.h"
+#include "ticker.h"
 #include "vm.h"
 
-enum { TAIL_SIZE = 256 << 10, ROOM = TAIL_SIZE - sizeof(struct trace_tail) };
-/* What the rest of a packet may take beside strings and data; and how long those may be. */
-enum { PACKET_REST = 1024, STRINGS_MAX = ROOM - PACKET_REST, HEADER_PART = 64 << 10 };
+/* Large, because writes of a megabyte cost the page cache half as much as those of 256 KiB. */
+enum { TAIL_SIZE = 1 << 20, ROOM = TAIL_SIZE - sizeof(struct trace_tail) };
+/* Blocks of FILE are asked for before they are needed, which is cheaper for file systems. */
+enum { AHEAD = 4 << 20 };
+/* Wireshark takes no larger packet. What the rest of one may take beside strings and data; and how long those may be. */
+enum { PACKET_MAX = 256 << 10, PACKET_REST = 1024, STRINGS_MAX = PACKET_MAX - PACKET_REST };
+enum { HEADER_PART = 64 << 10 };
 
-static_assert(2 * TRACE_BLOCK_MAX + PACKET_REST <= ROOM, "the largest packet of a call fits");
-static_assert(ROOM <= 256 << 10, "Wireshark takes no larger packet");
+static_assert(2 * TRACE_BLOCK_MAX + PACKET_REST <= PACKET_MAX, "the largest packet of a call fits");
+static_assert((int)PACKET_MAX <= (int)ROOM, "and so does any other");
 static_assert(sizeof(struct trace_tail) == 128, "the tail's layout");
 
 /* Bytes that crossed guest memory one way, not yet in a packet. */
@@ -52,7 +58,9 @@ struct trace_writer {
 	uint64_t good, committed; /* as in the tail */
 	uint64_t base;
 	size_t used;
+	uint64_t allocated; /* blocks of FILE that are there already, in bytes; a hint */
 	uint64_t count;
+	struct ticker ticker;
 	/* The call in the making. */
 	struct trace_record call;
 	size_t n_args;
@@ -66,14 +74,6 @@ struct trace_writer {
 	char *path, *tail_path;
 	struct staged in, out;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 static int write_at(int fd, const uint8_t *p, size_t len, uint64_t at)
 {
@@ -119,8 +119,13 @@ static int broken(struct trace_writer *w, int error)
 /* Everything in the tail goes to FILE, but only what is committed counts there. */
 static int flush(struct trace_writer *w)
 {
-	int r = write_at(w->fd, w->tail->data, w->used, w->base);
+	int r;
 
+	if (w->base + w->used > w->allocated) {
+		w->allocated = w->base + w->used + AHEAD;
+		fallocate(w->fd, FALLOC_FL_KEEP_SIZE, (off_t)w->base, (off_t)w->used + AHEAD);
+	}
+	r = write_at(w->fd, w->tail->data, w->used, w->base);
 	if (r)
 		return broken(w, r);
 	w->base += w->used;
@@ -130,7 +135,7 @@ static int flush(struct trace_writer *w)
 	return 0;
 }
 
-/* Room for a packet of up to len bytes in all, len <= ROOM; or NULL when writing fails. */
+/* Room for a packet of up to len bytes in all, len <= PACKET_MAX; or NULL when writing fails. */
 static uint8_t *reserve(struct trace_writer *w, size_t len)
 {
 	if (ROOM - w->used < len && flush(w))
@@ -479,7 +484,7 @@ static void put_header_map(struct map *m, const struct trace_header *h,
 }
 
 /* Room for the names of an ABI's calls and their fields is PACKET_REST several times over. */
-enum { HEADER_SCALARS = 16 << 10, ELEMENT_MAX = ROOM - HEADER_PART - HEADER_SCALARS };
+enum { HEADER_SCALARS = 16 << 10, ELEMENT_MAX = PACKET_MAX - HEADER_PART - HEADER_SCALARS };
 
 static int check_header(const struct trace_header *h, struct err *err)
 {
@@ -504,7 +509,7 @@ static int put_header(struct trace_writer *w, const struct trace_header *h)
 	bool first = true, more = true;
 
 	while (more) {
-		uint8_t *p = packet_begin(w, ROOM);
+		uint8_t *p = packet_begin(w, PACKET_MAX);
 		struct map map;
 
 		if (!p)
@@ -512,7 +517,7 @@ static int put_header(struct trace_writer *w, const struct trace_header *h)
 		more = next_parts(h, parts);
 		map = map_begin(p);
 		put_header_map(&map, h, parts, first, more);
-		packet_end(w, map.p, now_ns());
+		packet_end(w, map.p, ticker_now(&w->ticker));
 		first = false;
 	}
 	return 0;
@@ -619,7 +624,7 @@ static void on_enter(struct trace_writer *w, const struct trace_event *event)
 	int path;
 
 	trace_record_of_call(&w->call, event->call);
-	w->call.time_ns = now_ns();
+	w->call.time_ns = ticker_now(&w->ticker);
 	begin_call(w);
 	path = trace_row_find(row, HCALL_PATH);
 	w->path_at = path < 0 ? NO_PATH : w->call.args[path];
@@ -643,7 +648,7 @@ static void on_write(struct trace_writer *w, const struct trace_event *event)
 
 static void on_leave(struct trace_writer *w, const struct trace_event *event)
 {
-	uint64_t end = now_ns();
+	uint64_t end = ticker_now(&w->ticker);
 
 	w->call.result = event->call->result;
 	w->call.ends = event->call->ends;
@@ -708,7 +713,7 @@ static int put_blob(struct trace_writer *w, const struct trace_record *record)
 			data += n;
 			map_bool(&map, "more", true);
 		}
-		packet_end(w, map.p, now_ns());
+		packet_end(w, map.p, ticker_now(&w->ticker));
 	} while (left);
 	commit(w);
 	return 0;
@@ -741,7 +746,7 @@ static int put_entry(struct trace_writer *w, const struct trace_record *record)
 	map_uint(&map, "mount", e->mount);
 	if (e->kind == TREE_LINK)
 		map_bytes(&map, "target", e->target, e->target_len);
-	packet_end(w, map.p, now_ns());
+	packet_end(w, map.p, ticker_now(&w->ticker));
 	commit(w);
 	return 0;
 }
@@ -759,7 +764,7 @@ static int put_end(struct trace_writer *w)
 	map.p = put_int(map.p, w->stop.code);
 	map_uint(&map, "stop", w->stop.kind);
 	map_text(&map, "text", w->stop.text);
-	packet_end(w, map.p, now_ns());
+	packet_end(w, map.p, ticker_now(&w->ticker));
 	commit(w);
 	return 0;
 }
@@ -874,6 +879,13 @@ static int open_tail(struct trace_writer *w, struct err *err)
 	return 0;
 }
 
+static bool is_tmpfs(int fd)
+{
+	struct statfs st;
+
+	return !fstatfs(fd, &st) && st.f_type == TMPFS_MAGIC;
+}
+
 /* The header goes to FILE at once, so that other tools can open it at any time; then the tail counts. */
 static int put_beginning(struct trace_writer *w, const struct trace_header *header, struct err *err)
 {
@@ -883,6 +895,8 @@ static int put_beginning(struct trace_writer *w, const struct trace_header *head
 		r = put_header(w, header);
 	if (!r) {
 		commit(w);
+		/* Nothing ahead for a recording that fits into the tail; nor on tmpfs, where it costs. */
+		w->allocated = is_tmpfs(w->fd) ? UINT64_MAX : ROOM;
 		r = flush(w);
 	}
 	if (r) {
@@ -903,6 +917,7 @@ int trace_writer_open(struct trace_writer **out, const char *path,
 	if (!w)
 		return err_set(err, -ENOMEM, "out of memory");
 	w->sink.emit = emit;
+	ticker_init(&w->ticker);
 	w->fd = -1;
 	w->path = strdup(path);
 	if (!w->path || asprintf(&w->tail_path, "%s.tail", path) < 0) {

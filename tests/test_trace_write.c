@@ -628,11 +628,11 @@ static rlim_t limit_file_size(rlim_t size)
 /* Calls of len bytes until the file may not grow any more, and some beyond. Calls that were recorded. */
 static uint64_t fill(size_t len)
 {
-	rlim_t old = limit_file_size(600000);
+	rlim_t old = limit_file_size(3000000);
 	uint64_t seq = 0, n;
 
 	open_writer();
-	while (!trace_writer_broken(writer) && seq < 20000)
+	while (!trace_writer_broken(writer) && seq < 100000)
 		tell_read(seq++, len, len);
 	CU_ASSERT(trace_writer_broken(writer));
 	n = trace_writer_count(writer);
@@ -738,7 +738,7 @@ static void needs_room_for_its_tail(void)
 	start();
 	signal(SIGXFSZ, SIG_IGN);
 	old = limit_file_size(100000);
-	check_refused(file, "no room for 256 KiB");
+	check_refused(file, "no room for 1024 KiB");
 	limit_file_size(old);
 	CU_ASSERT(access(file, F_OK) != 0);
 	CU_ASSERT(access(tail, F_OK) != 0);
@@ -747,7 +747,7 @@ static void needs_room_for_its_tail(void)
 
 static void splits_a_header_that_is_large(void)
 {
-	enum { N = 3000, LEN = 100 };
+	enum { N = 3000, LEN = 120 };
 	static char text[N][LEN], *list[N], huge[200000];
 	struct trace_header header = header_of();
 	struct trace_reader *reader;

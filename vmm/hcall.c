@@ -175,16 +175,22 @@ bool hcall_reads_console(const struct hcall *call)
 {
 	const struct hcall_field *f = call->row->fields;
 
-	return call->row->console_in ||
-	       (f[0].kind == HCALL_FD && f[1].kind == HCALL_DATA_OUT &&
-		       hcall_field_value(call, f) == 0);
+	return call->row->console_in || (f[0].kind == HCALL_FD && f[1].kind == HCALL_DATA_OUT &&
+						hcall_field_value(call, f) == 0);
 }
 
 uint64_t hcall_field_value(const struct hcall *call, const struct hcall_field *field)
 {
-	uint64_t value = 0;
+	const uint8_t *at = call->block + field->at;
+	uint64_t value = *at;
+	uint32_t value32;
 
-	memcpy(&value, call->block + field->at, field->size);
+	if (field->size == sizeof(value)) {
+		memcpy(&value, at, sizeof(value));
+	} else if (field->size == sizeof(value32)) {
+		memcpy(&value32, at, sizeof(value32));
+		value = value32;
+	}
 	if (field->kind == HCALL_INT || field->kind == HCALL_FD) {
 		unsigned unused = 64 - 8u * field->size;
 
