@@ -77,6 +77,9 @@ $(B)/%.o: %.c $(B)/compiler
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# Linked in as it is.
+$(B)/harness/trace_html.o: harness/html/page.html
+
 # A test is one CUnit program linked with both libraries.
 $(B)/tests/%: $(B)/tests/%.o $(B)/libharness.a $(B)/libvmm.a
 	$(call say,LD,$@)

@@ -16,6 +16,7 @@
 #include "trace_diff.h"
 #include "trace_export.h"
 #include "trace_grep.h"
+#include "trace_html.h"
 #include "trace_read.h"
 #include "trace_show.h"
 #include "trace_stat.h"
@@ -503,6 +504,8 @@ static const struct cmd trace_grep_cmd = {
 /* --- export --------------------------------------------------------------------------------------- */
 
 typedef int export_fn(FILE *out, struct trace_reader *reader, struct err *err);
+/* The same for those who have more to say. */
+typedef int write_fn(void *ctx, FILE *out, struct trace_reader *reader, struct err *err);
 
 struct format {
 	const char *name;
@@ -567,25 +570,32 @@ static int check_output(const char *file, const char *output, struct err *err)
 }
 
 /* Lets write fill the file, or standard output. */
-static int write_output(const char *file, const char *output, export_fn *write,
+static int write_output(const char *file, const char *output, write_fn *write, void *ctx,
 	struct trace_reader *reader, struct err *err)
 {
 	FILE *out;
 	int r;
 
 	if (!output)
-		return write(stdout, reader, err);
+		return write(ctx, stdout, reader, err);
 	r = check_output(file, output, err);
 	if (r)
 		return r;
 	out = fopen(output, "we");
 	if (!out)
 		return err_set(err, -errno, "%s: %s", output, strerrordesc_np(errno));
-	r = write(out, reader, err);
+	r = write(ctx, out, reader, err);
 	if (!r && (fflush(out) || ferror(out)))
 		r = err_set(err, -EIO, "%s: %s", output, strerrordesc_np(errno ? errno : EIO));
 	fclose(out);
 	return r;
+}
+
+static int export_write(void *ctx, FILE *out, struct trace_reader *reader, struct err *err)
+{
+	const struct export *o = ctx;
+
+	return o->format->write(out, reader, err);
 }
 
 static int export_one(void *ctx, const char *file, struct trace_reader *reader, struct err *err)
@@ -594,7 +604,7 @@ static int export_one(void *ctx, const char *file, struct trace_reader *reader, 
 	int r;
 
 	if (o->format->write)
-		return write_output(file, o->output, o->format->write, reader, err);
+		return write_output(file, o->output, export_write, ctx, reader, err);
 	r = check_output(file, o->output, err);
 	return r ? r : trace_export_recording(o->output, reader, err);
 }
@@ -642,6 +652,85 @@ static const struct cmd trace_export_cmd = {
 		 "Example:\n"
 		 "  belljar trace export --format jsonl run.pcapng | jq 'select(.ret < 0)'",
 	.run = export_main,
+};
+
+/* --- html ----------------------------------------------------------------------------------------- */
+
+struct html {
+	const char *output, *file;
+	uint64_t limit;
+};
+
+static int set_html_output(void *ctx, const char *value, struct err *err)
+{
+	if (!*value)
+		return err_set(err, -EINVAL, "give a file name");
+	((struct html *)ctx)->output = value;
+	return 0;
+}
+
+static int set_limit(void *ctx, const char *value, struct err *err)
+{
+	struct html *o = ctx;
+	int r = parse_number(value, &o->limit, err);
+
+	if (!r && o->limit > TRACE_HTML_LIMIT_MAX)
+		return err_set(err, -EINVAL, "at most %d", TRACE_HTML_LIMIT_MAX);
+	return r;
+}
+
+static const struct option_row html_rows[] = {
+	{ "output", 'o', OPTION_ARG, "OUT.html",
+		"where the page goes, - for standard output; needed", set_html_output },
+	{ "limit", 0, OPTION_ARG, "N", "list the first N calls (default 50000)", set_limit },
+	{ 0 },
+};
+
+static int html_write(void *ctx, FILE *out, struct trace_reader *reader, struct err *err)
+{
+	const struct html *o = ctx;
+
+	return trace_html(out, o->file, reader, o->limit, err);
+}
+
+static int html_one(void *ctx, const char *file, struct trace_reader *reader, struct err *err)
+{
+	struct html *o = ctx;
+
+	o->file = file;
+	return write_output(
+		file, strcmp(o->output, "-") ? o->output : NULL, html_write, o, reader, err);
+}
+
+static int html_main(const struct cmd *cmd, int argc, char **argv)
+{
+	struct html o = { .limit = TRACE_HTML_LIMIT };
+	struct words words;
+	struct err err = { "" };
+	int code, r = parse(cmd, &o, argc, argv, &words, &err);
+
+	if (!r && words.n != 1)
+		r = err_set(&err, -EINVAL, words.n ? "one trace at a time" : "no trace given");
+	if (!r && !o.output)
+		r = err_set(&err, -EINVAL, "no -o OUT.html given");
+	if (r)
+		code = r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
+	else
+		code = with_traces(&words, html_one, &o, false);
+	free(words.list);
+	return code;
+}
+
+static const struct cmd trace_html_cmd = {
+	.name = "trace html",
+	.synopsis = "FILE -o OUT.html",
+	.summary = "Write one self-contained page: timeline, table, list, search",
+	.options = html_rows,
+	.notes =
+		"The page loads nothing from anywhere. Its search takes text and the conditions of "
+		"`belljar\n"
+		"trace grep`; #q=call=open behind its address does a search at once.",
+	.run = html_main,
 };
 
 /* --- recover -------------------------------------------------------------------------------------- */
@@ -777,7 +866,8 @@ static const struct cmd trace_minimize_cmd = {
 /* --- the table ------------------------------------------------------------------------------------ */
 
 static const struct cmd *const verbs[] = { &trace_show_cmd, &trace_stat_cmd, &trace_diff_cmd,
-	&trace_export_cmd, &trace_grep_cmd, &trace_minimize_cmd, &trace_recover_cmd };
+	&trace_export_cmd, &trace_grep_cmd, &trace_html_cmd, &trace_minimize_cmd,
+	&trace_recover_cmd };
 
 /* "show" of "trace show" */
 static const char *short_name(const struct cmd *verb)

@@ -57,7 +57,7 @@ static void put_string(FILE *out, const uint8_t *p, size_t len)
 			fprintf(out, "\\%c", p[i]);
 		else if (p[i] == '\n')
 			fputs("\\n", out);
-		else if (p[i] < 0x20 || p[i] == 0x7f)
+		else if (p[i] < 0x20 || p[i] == 0x7f || p[i] == '<') /* "</script>" is HTML's */
 			fprintf(out, "\\u%04x", p[i]);
 		else
 			fputc(p[i], out);

@@ -26,41 +26,49 @@ static void count(struct trace_stat_row *row, const struct trace_record *record)
 	row->bytes_out += record->out_len;
 }
 
-/* Names the rows, and leaves out those that were not called. */
-static void name_rows(struct trace_stat *stat, const struct trace_header *header)
+int trace_stat_begin(struct trace_stat *stat, const struct trace_header *header, struct err *err)
 {
-	size_t kept = 0;
+	*stat = (struct trace_stat){ .total.name = "total" };
+	stat->rows = calloc(header->abi->n_rows, sizeof(*stat->rows));
+	return stat->rows ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
 
+void trace_stat_add(struct trace_stat *stat, const struct trace_header *header,
+	const struct trace_record *record)
+{
+	stat->cut |= record->kind == TRACE_CUT;
+	stat->unfinished |= record->kind == TRACE_PENDING;
+	if (record->kind != TRACE_CALL)
+		return;
+	count(&stat->rows[record->row - header->abi->rows], record);
+	count(&stat->total, record);
+}
+
+/* Names the rows, and leaves out those that were not called. */
+void trace_stat_end(struct trace_stat *stat, const struct trace_header *header)
+{
 	for (size_t i = 0; i < header->abi->n_rows; i++) {
 		struct trace_stat_row *row = &stat->rows[i];
 
 		if (!row->calls)
 			continue;
 		trace_row_name(header, &header->abi->rows[i], row->name, sizeof(row->name));
-		stat->rows[kept++] = *row;
+		row->index = i;
+		stat->rows[stat->n++] = *row;
 	}
-	stat->n = kept;
 }
 
 int trace_stat_read(struct trace_stat *stat, struct trace_reader *reader, struct err *err)
 {
 	const struct trace_header *header = trace_reader_header(reader);
 	struct trace_record record;
-	int r;
+	int r = trace_stat_begin(stat, header, err);
 
-	*stat = (struct trace_stat){ .total.name = "total" };
-	stat->rows = calloc(header->abi->n_rows, sizeof(*stat->rows));
-	if (!stat->rows)
-		return err_set(err, -ENOMEM, "out of memory");
-	while ((r = trace_reader_next(reader, &record, err)) > 0) {
-		stat->cut |= record.kind == TRACE_CUT;
-		stat->unfinished |= record.kind == TRACE_PENDING;
-		if (record.kind != TRACE_CALL)
-			continue;
-		count(&stat->rows[record.row - header->abi->rows], &record);
-		count(&stat->total, &record);
-	}
-	name_rows(stat, header);
+	if (r)
+		return r;
+	while ((r = trace_reader_next(reader, &record, err)) > 0)
+		trace_stat_add(stat, header, &record);
+	trace_stat_end(stat, header);
 	if (r)
 		trace_stat_finish(stat);
 	return r;

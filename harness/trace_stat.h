@@ -7,8 +7,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "trace_record.h"
+
 struct err;
-struct hcall_row;
 struct trace_reader;
 
 enum trace_stat_sort {
@@ -23,6 +24,7 @@ extern const char *const trace_stat_sort_names[TRACE_STAT_SORT_COUNT];
 
 struct trace_stat_row {
 	char name[64];
+	size_t index; /* into the ABI's rows */
 	uint64_t calls, errors, time_ns, bytes_in, bytes_out;
 };
 
@@ -34,6 +36,11 @@ struct trace_stat {
 	bool unfinished; /* and a call was in flight; it is not counted */
 };
 
+/* For those who read themselves: begin (0 or -ENOMEM with err), add every record, end. */
+int trace_stat_begin(struct trace_stat *stat, const struct trace_header *header, struct err *err);
+void trace_stat_add(struct trace_stat *stat, const struct trace_header *header,
+	const struct trace_record *record);
+void trace_stat_end(struct trace_stat *stat, const struct trace_header *header);
 /* Reads to the end, in constant memory. 0 with *stat, to be finished; or -errno with err. */
 int trace_stat_read(struct trace_stat *stat, struct trace_reader *reader, struct err *err);
 void trace_stat_sort(struct trace_stat *stat, enum trace_stat_sort by);
