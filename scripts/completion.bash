@@ -3,7 +3,9 @@
 _belljar() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	if [ "$COMP_CWORD" = 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "run record replay inspect doctor --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run record replay golden inspect doctor --help --version" -- "$cur")
+	elif [ "$COMP_CWORD" = 2 ] && [ "$prev" = golden ]; then
+		mapfile -t COMPREPLY < <(compgen -W "check review accept new" -- "$cur")
 	elif [ "$prev" = --backend ] || [ "$prev" = -b ]; then
 		mapfile -t COMPREPLY < <(compgen -W "auto kvm tcg" -- "$cur")
 	elif [[ $cur == -* ]]; then
