@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unicorn/unicorn.h>
@@ -527,6 +528,70 @@ static void bench_replay(void)
 	printf("%-46s %10.0f events/s\n", "replay, host side", 1e9 / median(a, PAIRS));
 }
 
+/* Seconds from start to exit, and the most memory it had at a time. */
+static double run_measured(char *const *argv, long *rss_kib)
+{
+	posix_spawn_file_actions_t actions;
+	struct rusage usage;
+	double start = now();
+	int status = -1;
+	pid_t child;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+	if (posix_spawnp(&child, argv[0], &actions, NULL, argv, environ) ||
+		wait4(child, &status, 0, &usage) < 0 || status)
+		die(argv[0], "failed");
+	posix_spawn_file_actions_destroy(&actions);
+	*rss_kib = usage.ru_maxrss;
+	return now() - start;
+}
+
+/* Recordings of two sizes: memory must not grow with them. BENCH_EVENTS: of the larger one. */
+static void bench_trace_verbs(char *belljar)
+{
+	static const uint8_t data[64];
+	static char *const verbs[] = { "stat", "show" };
+	const struct trace_record call = { .kind = TRACE_CALL,
+		.port = UHYVE_V2_READ,
+		.row = trace_row_of_port(&abi_uhyve, UHYVE_V2_READ),
+		.rip = 0x100a31,
+		.time_ns = 1700000000000000000,
+		.duration_ns = 1234,
+		.args = { 3, 0x201000, sizeof(data) },
+		.result = sizeof(data),
+		.out = data,
+		.out_len = sizeof(data) };
+	const char *wanted = getenv("BENCH_EVENTS");
+	uint64_t large = wanted ? strtoull(wanted, NULL, 10) : 1000000, small = large / 10;
+	char paths[2][30] = { "/tmp/belljar-bench-XXXXXX", "/tmp/belljar-bench-XXXXXX" };
+
+	for (int i = 0; i < 2; i++) {
+		int fd = mkstemp(paths[i]);
+
+		if (fd < 0)
+			die(paths[i], strerror(errno));
+		close(fd);
+		write_recording(paths[i], i ? large : small, call);
+	}
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		long rss[2];
+		double seconds[2];
+		char what[80];
+
+		for (int k = 0; k < 2; k++)
+			seconds[k] = run_measured(
+				(char *[]){ belljar, "trace", verbs[i], paths[k], NULL }, &rss[k]);
+		snprintf(what, sizeof(what), "trace %s, %llu events", verbs[i],
+			(unsigned long long)large);
+		printf("%-46s %10.1f s        %10.0f events/s   %.1f MiB; of a tenth %.1f MiB\n",
+			what, seconds[1], (double)large / seconds[1], (double)rss[1] / 1024,
+			(double)rss[0] / 1024);
+	}
+	unlink(paths[0]);
+	unlink(paths[1]);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 3) {
@@ -541,5 +606,6 @@ int main(int argc, char **argv)
 	bench_start(argv[1], argv[2], "kvm");
 	bench_read();
 	bench_replay();
+	bench_trace_verbs(argv[1]);
 	return 0;
 }
