@@ -141,6 +141,32 @@ static FILE *results_to(const struct replay_options *o)
 	return o->guest && !o->json ? stderr : stdout;
 }
 
+static volatile sig_atomic_t stop_signal;
+
+static void on_signal(int signum)
+{
+	stop_signal = signum;
+}
+
+/* Tidies up when it is told to stop. */
+static int replay_without_guest(const char *path, struct replay_host_options *host,
+	struct replay_result *result, int *code, struct err *err)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction action = { .sa_handler = on_signal }, old;
+	int r;
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaction(signals[i], &action, NULL);
+	host->stop = &stop_signal;
+	r = replay_host(path, host, result, err);
+	if (r != -EINTR || !stop_signal)
+		return r;
+	*code = -stop_signal;
+	return 0;
+}
+
 static int replay(struct replay_options *o, const char *path)
 {
 	struct replay_host_options host = {
@@ -156,7 +182,7 @@ static int replay(struct replay_options *o, const char *path)
 		o->session.console_out = -1;
 	start_progress(&progress);
 	r = o->guest ? replay_guest(&o->session, path, o->guest, &guest, &result, &code, &err)
-		     : replay_host(path, &host, &result, &err);
+		     : replay_without_guest(path, &host, &result, &code, &err);
 	stop_progress(&progress);
 	if (r) {
 		log_error("%s", err.text);

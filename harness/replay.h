@@ -26,7 +26,8 @@ struct replay_host_options {
 		tree_dir; /* golden text: where NAME.d/ is; NULL: beside the trace, FILE less .bjt plus .d */
 	FILE *out; /* a line or more per mismatch; NULL: silence */
 	bool json; /* one JSON line per mismatch: see replay_check.h */
-	const volatile sig_atomic_t *stop; /* may be NULL; when it is set, -EINTR soon, all tidied up */
+	const volatile sig_atomic_t
+		*stop; /* may be NULL; when it is set, -EINTR soon, all tidied up */
 };
 /*
  * 0 with *result (mismatches are no error), or -errno with err when it cannot be replayed. What is compared are

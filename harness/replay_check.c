@@ -362,17 +362,10 @@ static void report_entry(
 
 void replay_check_trees(struct replay_check *c, const struct tree *expected, const struct tree *got)
 {
-	const struct tree_entry *e = expected->entries, *e_end = e + expected->n;
-	const struct tree_entry *g = got->entries, *g_end = g + got->n;
+	const struct tree_entry *e, *g;
+	size_t i = 0, k = 0;
 
-	while (e < e_end || g < g_end) {
-		int order = e == e_end ? 1 : g == g_end ? -1 : tree_compare_places(e, g);
-
-		if (order)
-			report_entry(c, order < 0 ? e : NULL, order < 0 ? NULL : g);
-		else if (!tree_entry_same(e, g))
+	while (tree_next_pair(expected, &i, &e, got, &k, &g))
+		if (!e || !g || !tree_entry_same(e, g))
 			report_entry(c, e, g);
-		e += order <= 0;
-		g += order >= 0;
-	}
 }

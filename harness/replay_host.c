@@ -67,6 +67,7 @@ struct host_replay {
 	int console;  /* what the guest reads as its console */
 	bool console_used;
 	struct replay_check check;
+	struct replay_result *result; /* somebody may look at how far we are */
 	struct trace_record record;
 	struct vm_stop stop; /* of the last call */
 	bool done;
@@ -281,6 +282,7 @@ static int end_of_trace(struct host_replay *h)
 
 static int on_call(struct host_replay *h, struct vcpu_exit *exit)
 {
+	__atomic_store_n(&h->result->calls, h->check.calls, __ATOMIC_RELAXED);
 	h->stop.kind = VM_RUNNING;
 	h->r = ask(h, exit);
 	return h->r;
@@ -586,6 +588,7 @@ int replay_host_reader(struct trace_reader *reader, const char *name,
 		.reader = reader,
 		.header = trace_reader_header(reader),
 		.err = err,
+		.result = result,
 		.console = -1 };
 	mode_t mask = umask(GUEST_UMASK);
 	int r;

@@ -100,7 +100,7 @@ int tree_add(struct tree *tree, const struct tree_entry *entry, struct err *err)
 	return 0;
 }
 
-int tree_compare_places(const struct tree_entry *a, const struct tree_entry *b)
+static int compare_places(const struct tree_entry *a, const struct tree_entry *b)
 {
 	size_t n = a->path_len < b->path_len ? a->path_len : b->path_len;
 	int r = n ? memcmp(a->path, b->path, n) : 0;
@@ -112,7 +112,7 @@ int tree_compare_places(const struct tree_entry *a, const struct tree_entry *b)
 
 static int compare_entries(const void *a, const void *b)
 {
-	return tree_compare_places(a, b);
+	return compare_places(a, b);
 }
 
 void tree_sort(struct tree *tree)
@@ -439,27 +439,42 @@ bool tree_entry_same(const struct tree_entry *a, const struct tree_entry *b)
 int tree_diff(
 	const struct tree *before, const struct tree *after, struct tree *diff, struct err *err)
 {
-	const struct tree_entry *b = before->entries, *b_end = b + before->n;
-	const struct tree_entry *a = after->entries, *a_end = a + after->n;
-	int order, r = 0;
+	const struct tree_entry *a, *b;
+	size_t i = 0, k = 0;
+	int r = 0;
 
 	*diff = (struct tree){ 0 };
-	while (!r && (a < a_end || b < b_end)) {
-		order = a == a_end ? 1 : b == b_end ? -1 : tree_compare_places(a, b);
-		if (order > 0) {
+	while (!r && tree_next_pair(before, &i, &b, after, &k, &a)) {
+		if (!a)
 			r = tree_add(diff,
 				&(struct tree_entry){ .kind = TREE_NONE,
 					.mount = b->mount,
 					.path = b->path,
 					.path_len = b->path_len },
 				err);
-		} else if (order < 0 || !tree_entry_same(a, b)) {
+		else if (!b || !tree_entry_same(a, b))
 			r = tree_add(diff, a, err);
-		}
-		a += order <= 0;
-		b += order >= 0;
 	}
 	if (r)
 		tree_finish(diff);
 	return r;
+}
+
+bool tree_next_pair(const struct tree *a, size_t *at_a, const struct tree_entry **entry_a,
+	const struct tree *b, size_t *at_b, const struct tree_entry **entry_b)
+{
+	int order;
+
+	*entry_a = *at_a < a->n ? &a->entries[*at_a] : NULL;
+	*entry_b = *at_b < b->n ? &b->entries[*at_b] : NULL;
+	if (!*entry_a && !*entry_b)
+		return false;
+	order = !*entry_a ? 1 : !*entry_b ? -1 : compare_places(*entry_a, *entry_b);
+	if (order > 0)
+		*entry_a = NULL;
+	if (order < 0)
+		*entry_b = NULL;
+	*at_a += order <= 0;
+	*at_b += order >= 0;
+	return true;
 }

@@ -28,7 +28,12 @@ void tree_finish(struct tree *tree); /* takes one zeroed */
 int tree_add(struct tree *tree, const struct tree_entry *entry, struct err *err);
 /* Into the order above. */
 void tree_sort(struct tree *tree);
-int tree_compare_places(const struct tree_entry *a, const struct tree_entry *b); /* as memcmp */
+/*
+ * Walks two sorted trees side by side: false behind the last, else with the entries at the next place, NULL
+ * where there is none. at_a and at_b begin at 0.
+ */
+bool tree_next_pair(const struct tree *a, size_t *at_a, const struct tree_entry **entry_a,
+	const struct tree *b, size_t *at_b, const struct tree_entry **entry_b);
 /* Same kind, mode and contents, wherever they are? */
 bool tree_entry_same(const struct tree_entry *a, const struct tree_entry *b);
 /* Its path as printable text, cut to size. Returns buf. */
