@@ -186,7 +186,7 @@ static bool same_path(
 		return !want->fault;
 	if (n < 0)
 		n = HCALL_STRING_MAX;
-	return (size_t)n == want->in_len && !memcmp(path, want->in, want->in_len);
+	return (size_t)n == want->in_len && (!n || !memcmp(path, want->in, want->in_len));
 }
 
 static uint64_t length_of(const struct hcall *call)
@@ -548,7 +548,7 @@ static void list_before(struct replay *r, struct divergence *report)
 }
 
 /* What is known at once. */
-static struct divergence_state *begin_divergence(struct replay *r, uint64_t seq)
+static struct divergence_state *begin_divergence(struct replay *r, uint64_t seq, uint64_t rip)
 {
 	struct divergence_state *d = r->diverged = calloc(1, sizeof(*d));
 	struct divergence *report;
@@ -567,13 +567,13 @@ static struct divergence_state *begin_divergence(struct replay *r, uint64_t seq)
 	for (size_t i = 1; i < d->n_ahead && report->n_next < DIVERGENCE_NEXT; i++)
 		if (d->ahead[i].kind == TRACE_CALL)
 			report->next[report->n_next++] = &d->ahead[i];
-	report_frames(r->session->vm, DIVERGENCE_FRAMES, d->frames, sizeof(d->frames));
+	report_frames(r->session->vm, rip, DIVERGENCE_FRAMES, d->frames, sizeof(d->frames));
 	return d;
 }
 
 static int64_t diverge(struct replay *r, struct vm *vm, struct hcall *call, bool has_result)
 {
-	struct divergence_state *d = begin_divergence(r, call->seq);
+	struct divergence_state *d = begin_divergence(r, call->seq, call->rip);
 
 	if (!d)
 		return stop(r, "out of memory");
@@ -694,7 +694,7 @@ static int run(
 	struct divergence_state *d;
 
 	if (!r->error && !ended_as_recorded(r, stop)) {
-		d = begin_divergence(r, r->session->vm->n_calls);
+		d = begin_divergence(r, r->session->vm->n_calls, 0);
 		if (d)
 			d->report.ended = stop->text;
 	}

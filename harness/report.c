@@ -103,13 +103,16 @@ static bool find_place(struct place *place, struct vm *vm, size_t max_frames)
 	return true;
 }
 
-void report_frames(struct vm *vm, size_t max, char *buf, size_t size)
+void report_frames(struct vm *vm, uint64_t rip, size_t max, char *buf, size_t size)
 {
 	struct place place;
 
 	buf[0] = 0;
-	if (find_place(&place, vm, max))
-		symbols_in_child(write_backtrace, &place, BACKTRACE_MS, buf, size);
+	if (!find_place(&place, vm, max))
+		return;
+	if (rip)
+		place.state.regs.rip = rip;
+	symbols_in_child(write_backtrace, &place, BACKTRACE_MS, buf, size);
 }
 
 void report_crash(struct vm *vm)

@@ -4,15 +4,16 @@
 #define REPORT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct vm;
 
 /* Reads the stopped machine; allocates. Any state the guest left behind is survived. */
 void report_crash(struct vm *vm);
 /*
- * The backtrace, innermost first, at most max frames: a line "0x100b02  function+0x12 (file.c:34)" each.
+ * The backtrace from rip (0: where the CPU is), innermost first, at most max frames: a line "0x100b02  function+0x12 (file.c:34)" each.
  * Also while a call is being answered. buf is always terminated; "" when nothing can be said.
  */
-void report_frames(struct vm *vm, size_t max, char *buf, size_t size);
+void report_frames(struct vm *vm, uint64_t rip, size_t max, char *buf, size_t size);
 
 #endif

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: ISC
+/* Divergence reports, from calls made by hand: what counts as the same, and how the rest is told. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "abi.h"
+#include "divergence.h"
+#include "err.h"
+#include "replay.h"
+#include "session.h"
+#include "unit.h"
+
+static struct trace_header header(void)
+{
+	return (struct trace_header){ .abi = &abi_uhyve, .abi_version = 2 };
+}
+
+/* A call by name, with its fields in order and the bytes that it gives the host. */
+static struct trace_record call(
+	const char *name, uint64_t a, uint64_t b, uint64_t c, const char *in)
+{
+	const struct trace_header h = header();
+	const struct hcall_row *row = trace_row_of_name(&h, name, strlen(name));
+
+	return (struct trace_record){ .kind = TRACE_CALL,
+		.row = row,
+		.port = row->port,
+		.args = { a, b, c },
+		.in = (const uint8_t *)in,
+		.in_len = in ? strlen(in) : 0 };
+}
+
+static void addresses_are_not_compared(void)
+{
+	struct trace_record a = call("write", 1, 0x1000, 3, "abc");
+	struct trace_record b = call("write", 1, 0x2000, 3, "abc");
+
+	CU_ASSERT_TRUE(divergence_same_call(&a, &b));
+	b.rip = 77;
+	CU_ASSERT_TRUE(divergence_same_call(&a, &b));
+}
+
+static void everything_else_is_compared(void)
+{
+	const struct trace_record a = call("write", 1, 0, 3, "abc");
+	const struct trace_record others[] = {
+		call("write", 2, 0, 3, "abc"),
+		call("write", 1, 0, 4, "abc"),
+		call("write", 1, 0, 3, "abd"),
+		call("write", 1, 0, 3, "ab"),
+		call("write", 1, 0, 3, NULL),
+		call("write@0x400", 1, 0, 3, "abc"),
+		call("read", 1, 0, 3, NULL),
+	};
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		CU_ASSERT_FALSE(divergence_same_call(&a, &others[i]));
+}
+
+static void only_the_bytes_of_a_field_count(void)
+{
+	struct trace_record a = call("close", (uint64_t)-1, 0, 0, NULL);
+	struct trace_record b = call("close", 0xffffffff, 0, 0, NULL);
+
+	CU_ASSERT_TRUE(divergence_same_call(&a, &b));
+	b.args[0] = 0xfffffffe;
+	CU_ASSERT_FALSE(divergence_same_call(&a, &b));
+}
+
+static char *report_of(const struct divergence *d, bool json)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	if (json)
+		divergence_print_json(out, d);
+	else
+		divergence_print(out, d, false);
+	fclose(out);
+	CU_ASSERT_EQUAL(strlen(text), len);
+	for (size_t i = 0; i < len; i++)
+		CU_ASSERT_TRUE(text[i] == '\n' || (text[i] >= ' ' && text[i] <= '~'));
+	return text;
+}
+
+static void check_report(const struct divergence *d, const char *want)
+{
+	char *text = report_of(d, false);
+
+	if (strcmp(text, want) != 0)
+		printf("--- got\n%s--- want\n%s---\n", text, want);
+	CU_ASSERT_STRING_EQUAL(text, want);
+	free(text);
+}
+
+static void tells_a_changed_byte(void)
+{
+	const struct trace_header h = header();
+	struct trace_record got = call("write", 4, 0, 9, "total=17\n");
+	struct trace_record expected = call("write", 4, 0, 10, "total=189\n");
+	struct trace_record before = call("close", 3, 0, 0, NULL);
+	struct trace_record next = call("exit", 0, 0, 0, NULL);
+	const struct divergence d = { .file = "a.bjt",
+		.text = true,
+		.header = &h,
+		.kind = DIVERGENCE_CHANGED,
+		.seq = 41,
+		.frames = "0x100b02  write_line+0x1c (main.c:88)\n0x100c00  main\n",
+		.got = &got,
+		.expected = &expected,
+		.before = { &before },
+		.n_before = 1,
+		.next = { &next },
+		.n_next = 1,
+		.followed = 2,
+		.has_nearest = true,
+		.nearest = 12 };
+
+	before.seq = 40;
+	next.seq = 42;
+	next.ends = true;
+	expected.where = 96;
+	check_report(&d,
+		"DIVERGENCE at call 41 (guest-side)  exit 3\n"
+		"  guest    0x100b02  write_line+0x1c (main.c:88)\n"
+		"           0x100c00  main\n"
+		"  call     write                expected write                same\n"
+		"  fd       4                    expected 4                    same\n"
+		"  in       9 bytes              expected 10 bytes             DIFFERS at byte 7\n"
+		"           74 6f 74 61 6c 3d 31 [37 0a]      \"total=17\\n\"\n"
+		"  expected 74 6f 74 61 6c 3d 31 [38 39 0a]   \"total=189\\n\"\n"
+		"  len      9                    expected 10                   DIFFERS\n"
+		"  before   40 close 3 -> 0\n"
+		"  next     42 exit 0\n"
+		"  looks like: CHANGED (the following 2 calls would match)\n"
+		"  nearest other match: call 12, equal\n"
+		"  trace    a.bjt:96\n");
+}
+
+static void tells_where_one_is_shorter(void)
+{
+	const struct trace_header h = header();
+	struct trace_record got = call("open", 0, O_RDWR | O_CREAT, 0644, "/out/a");
+	struct trace_record expected = call("open", 0, O_RDWR, 0, "/out/ab");
+	const struct divergence d = { .file = "a.pcapng",
+		.header = &h,
+		.wrong_guest = true,
+		.frames = "",
+		.got = &got,
+		.expected = &expected };
+
+	expected.where = 0x123;
+	check_report(&d, "DIVERGENCE at call 0 (guest-side)  exit 3\n"
+			 "  WRONG-GUEST? this image is not the one that was recorded\n"
+			 "  call     open                 expected open                 same\n"
+			 "  path     \"/out/a\"             expected \"/out/ab\"            "
+			 "DIFFERS at byte 6\n"
+			 "           2f 6f 75 74 2f 61 []     \"/out/a\"\n"
+			 "  expected 2f 6f 75 74 2f 61 [62]   \"/out/ab\"\n"
+			 "  flags    rdwr+creat           expected rdwr                 DIFFERS\n"
+			 "  mode     0644                 expected 0                    DIFFERS\n"
+			 "  looks like: CHANGED (what follows does not match)\n"
+			 "  trace    a.pcapng offset 0x123\n");
+}
+
+static void tells_how_a_guest_ended(void)
+{
+	const struct trace_header h = header();
+	const struct trace_record expected = {
+		.kind = TRACE_END, .stop_kind = VM_EXITED, .where = 7
+	};
+	const struct divergence d = { .file = "a.bjt",
+		.text = true,
+		.header = &h,
+		.kind = DIVERGENCE_END,
+		.seq = 3,
+		.frames = "",
+		.ended = "triple fault",
+		.expected = &expected };
+
+	check_report(&d, "DIVERGENCE at call 3 (guest-side)  exit 3\n"
+			 "  ended    triple fault\n"
+			 "  call     none                 expected end, exit 0          DIFFERS\n"
+			 "  looks like: END (the trace ends in another way)\n"
+			 "  trace    a.bjt:7\n");
+}
+
+static void shows_the_middle_of_long_data(void)
+{
+	const struct trace_header h = header();
+	static char got_bytes[5000], expected_bytes[5000];
+	struct trace_record got = call("write", 1, 0, 5000, NULL), expected = got;
+	const struct divergence d = {
+		.file = "a", .header = &h, .frames = "", .got = &got, .expected = &expected
+	};
+	char *text;
+
+	memset(got_bytes, 'x', sizeof(got_bytes));
+	memset(expected_bytes, 'x', sizeof(expected_bytes));
+	got_bytes[4000] = '\xff';
+	got.in = (const uint8_t *)got_bytes;
+	expected.in = (const uint8_t *)expected_bytes;
+	got.in_len = expected.in_len = sizeof(got_bytes);
+	text = report_of(&d, false);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "DIFFERS at byte 4000\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "... 78 78 78 78 78 78 78 78 [ff] 78 78"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "78 ...  \"xxxxxxxx\\xffxx"));
+	CU_ASSERT_TRUE(strlen(text) < 2000);
+	free(text);
+}
+
+/* Any file name and any bytes: one line that stays JSON. */
+static void json_is_one_line(void)
+{
+	const struct trace_header h = header();
+	struct trace_record got = call("open", 0, 0xffffffff, 0, "\"\\\n\x01\xff");
+	struct trace_record expected = call("open", 0, 0, 0, NULL);
+	const struct divergence d = { .file = "a\"\n\\b",
+		.text = true,
+		.header = &h,
+		.frames = "0x12  f\"g\n",
+		.got = &got,
+		.expected = &expected };
+	char *text;
+
+	got.fault = true;
+	text = report_of(&d, true);
+	CU_ASSERT_PTR_EQUAL(strchr(text, '\n'), text + strlen(text) - 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"rip\":\"0x12\",\"at\":\"f\\\"g\""));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"got_len\":5,\"expected_len\":0,\"at\":0,"
+					    "\"got_hex\":\"225c0a01ff\",\"expected_hex\":\"\""));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"nearest\":null"));
+	free(text);
+}
+
+static void says_why_it_cannot_begin(void)
+{
+	struct replay_result result;
+	struct session session;
+	struct err err = { "" };
+	int code;
+
+	session_init(&session);
+	CU_ASSERT_TRUE(replay_guest(&session, "/nonexistent/trace", "/nonexistent/guest",
+			       &(struct replay_guest_options){ 0 }, &result, &code, &err) < 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "/nonexistent/trace"));
+	session_finish(&session);
+}
+
+static const struct unit_case cases[] = {
+	{ "addresses_are_not_compared", addresses_are_not_compared },
+	{ "everything_else_is_compared", everything_else_is_compared },
+	{ "only_the_bytes_of_a_field_count", only_the_bytes_of_a_field_count },
+	{ "tells_a_changed_byte", tells_a_changed_byte },
+	{ "tells_where_one_is_shorter", tells_where_one_is_shorter },
+	{ "tells_how_a_guest_ended", tells_how_a_guest_ended },
+	{ "shows_the_middle_of_long_data", shows_the_middle_of_long_data },
+	{ "json_is_one_line", json_is_one_line },
+	{ "says_why_it_cannot_begin", says_why_it_cannot_begin },
+};
+
+UNIT_MAIN("replay_guest", cases)
