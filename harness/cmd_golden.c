@@ -241,12 +241,15 @@ static void take_done(void *ctx, size_t i, const struct job_result *result)
 	struct taking *t = ctx;
 	struct candidate *c = &t->candidates[i];
 
+	/* To see that a guest no longer ends is what a check is for; but it makes no recording. */
+	bool differs =
+		result->end == JOB_EXITED &&
+		(result->code == EXIT_MISMATCH || (result->code == EXIT_TIME_LIMIT && !t->twice));
+
 	c->taken = result->end == JOB_EXITED && !result->code;
 	if (c->taken)
 		return;
-	t->code = worse(t->code, result->end == JOB_EXITED && result->code == EXIT_MISMATCH
-					 ? EXIT_MISMATCH
-					 : EXIT_OURS);
+	t->code = worse(t->code, differs ? EXIT_MISMATCH : EXIT_OURS);
 	printf("FAIL %s: %s\n", c->name,
 		result->end == JOB_EXITED   ? "not recorded"
 		: result->end == JOB_KILLED ? "belljar crashed while it was recorded"

@@ -222,19 +222,41 @@ static int add_mentioned_of(
 	return r;
 }
 
+int golden_own_dir(const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (lstat(path, &st))
+		return errno == ENOENT ? 0 : err_set(err, -errno, "%s: %m", path);
+	return S_ISDIR(st.st_mode) ? 0 : err_set(err, -ENOTDIR, "%s: not a directory", path);
+}
+
+/* blobs/ itself, never what a link of that name leads to. NULL with *r = 0: there is none. */
+static DIR *open_blobs(const char *dir, int *r, struct err *err)
+{
+	autofree char *path = golden_path(dir, BLOBS, "");
+	int fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+
+	*r = 0;
+	if (!path)
+		*r = no_memory(err);
+	else if (!stream && errno != ENOENT)
+		*r = err_set(err, -errno, "%s: %s", path,
+			errno == ELOOP ? strerror(ENOTDIR) : strerror(errno));
+	if (!stream && fd >= 0)
+		close(fd);
+	return stream;
+}
+
 static int unmentioned(
 	const char *dir, const struct strings *hashes, struct strings *names, struct err *err)
 {
-	autofree char *path = golden_path(dir, BLOBS, "");
-	DIR *stream = path ? opendir(path) : NULL;
 	struct dirent *entry;
-	int r = 0;
+	int r;
+	DIR *stream = open_blobs(dir, &r, err);
 
-	if (!path)
-		return no_memory(err);
-	if (!stream)
-		return errno == ENOENT ? 0 : err_set(err, -errno, "%s: %m", path);
-	while (!r && (entry = readdir(stream))) {
+	while (stream && !r && (entry = readdir(stream))) {
 		char *name = entry->d_name;
 
 		if (is_hash(name, strlen(name)) &&
@@ -242,7 +264,8 @@ static int unmentioned(
 					       sizeof(*hashes->list), by_text)))
 			r = strings_add(names, name, err);
 	}
-	closedir(stream);
+	if (stream)
+		closedir(stream);
 	return r;
 }
 
@@ -267,14 +290,15 @@ void golden_drop_stray_blobs(const char *dir)
 {
 	autofree char *blobs = golden_path(dir, BLOBS, "");
 	struct strings names = { 0 };
+	DIR *stream = NULL;
+	int r;
 
-	if (blobs && !golden_stray_blobs(dir, &names, NULL)) {
-		for (size_t i = 0; i < names.n; i++) {
-			autofree char *path = golden_path(blobs, names.list[i], "");
-
-			if (path)
-				unlink(path);
-		}
+	if (blobs && !golden_stray_blobs(dir, &names, NULL))
+		stream = open_blobs(dir, &r, NULL);
+	for (size_t i = 0; stream && i < names.n; i++)
+		unlinkat(dirfd(stream), names.list[i], 0);
+	if (stream) {
+		closedir(stream);
 		rmdir(blobs);
 	}
 	strings_finish(&names);

@@ -49,6 +49,12 @@ int golden_stray_blobs(const char *dir, struct strings *names, struct err *err);
 /* Removes them; blobs/ goes too when it is empty. What cannot be removed stays. */
 void golden_drop_stray_blobs(const char *dir);
 
+/*
+ * Nothing there, or a directory: 0. What else bears the name, a link above all, could lead out of the suite:
+ * -ENOTDIR with err.
+ */
+int golden_own_dir(const char *path, struct err *err);
+
 /* Writes a file as a whole or not at all. 0, or -errno with err. */
 int golden_write(const char *path, const char *text, size_t len, struct err *err);
 /* The whole of a file, terminated, the caller's to free. 0, or -errno with err. */

@@ -97,7 +97,7 @@ static int check_host(const char *text, const char *tree)
 	struct replay_result result;
 	struct err err = { "" };
 
-	if (replay_host(text, &o, &result, &err))
+	if (golden_own_dir(tree, &err) || replay_host(text, &o, &result, &err))
 		return complain(&err);
 	return result.mismatches ? EXIT_MISMATCH : 0;
 }

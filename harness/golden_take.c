@@ -233,6 +233,8 @@ static int read_from(struct work *w, struct err *err)
 
 static int work_init(struct work *w, const struct golden_take *take, struct err *err)
 {
+	int r;
+
 	*w = (struct work){ .take = take };
 	w->tree = golden_path(take->dir, take->name, GOLDEN_TREE);
 	w->new = golden_path(take->dir, take->name, GOLDEN_NEW);
@@ -243,8 +245,11 @@ static int work_init(struct work *w, const struct golden_take *take, struct err 
 	if (!w->tree || !w->new || !w->blobs || !w->tmp_blobs || !w->input ||
 		(take->from && !w->from))
 		return no_memory(err);
-	if (!take->header)
-		return read_from(w, err);
+	r = golden_own_dir(w->tree, err);
+	if (!r)
+		r = golden_own_dir(w->blobs, err);
+	if (r || !take->header)
+		return r ? r : read_from(w, err);
 	if (trace_header_copy(&w->header, take->header))
 		return no_memory(err);
 	if (!take->input) {

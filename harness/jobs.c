@@ -68,7 +68,7 @@ unsigned jobs_cores(void)
 }
 
 /* What ends us: blocked but for the wait in ppoll, so that none comes between a look and the wait. */
-static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
 enum { N_ENDING = sizeof(ending) / sizeof(ending[0]) };
 
 struct signals {

@@ -306,6 +306,27 @@ hostile mount_through_a_link 'bad.d/out' < <(cat golden/files.bjt)
 hostile much_memory 'bad' < <(sed 's/mem=[0-9]*/mem=18446744073709551615/' golden/files.bjt)
 rm -rf golden/bad*
 
+# What a link in golden/ leads to is not ours to read, still less to remove.
+mkdir -p elsewhere/in
+echo secret >elsewhere/in/input.txt
+echo precious >"elsewhere/$hash"
+cp golden/files.bjt golden/bad.bjt
+ln -s ../elsewhere golden/bad.d
+CI=1 golden check --guests images
+expect a_tree_is_no_link 125 'FAIL bad.d: not a directory' 'bad.d: not a directory$'
+! grep -q secret out
+result and_is_not_followed $? "$(cat out)"
+golden accept bad --guests images
+expect nor_when_it_is_recorded 125 'bad.d: not a directory'
+rm golden/bad*
+ln -s ../elsewhere golden/blobs
+CI=1 golden check
+expect nor_are_blobs 3 'FAIL golden/blobs: Not a directory'
+golden accept files --guests images
+[ "$(cat "elsewhere/$hash")" = precious ] && [ "$(cat elsewhere/in/input.txt)" = secret ]
+result and_nothing_is_removed_through_it $? "$(cat out)"
+rm golden/blobs
+
 # ---- guests and jobs that do not end, or end badly ----
 
 cp "$GUESTS/count.elf" "$GUESTS/console.elf" "$GUESTS/hypercalls.elf" images
@@ -313,6 +334,8 @@ golden new count images/count.elf -- 1000
 sed -i 's/^argv "1000"/argv "100000000000000"/' golden/count.bjt
 CI=1 golden check count --guests images --timeout 0.5
 expect a_guest_that_does_not_end_has_changed 3 '^FAIL count guest@tcg' 'still running after 0.5'
+golden check count --guests images --timeout 0.5
+expect outside_ci_too 3 '^FAIL count: not recorded' '^1 passed, 1 failed$'
 golden new endless --timeout 0.3 images/count.elf -- 100000000000000
 expect nor_is_it_recorded 125 'still running'
 [ ! -e golden/endless.bjt ] && [ ! -e golden/endless.bjt.new ]
