@@ -108,43 +108,43 @@ bool scan_at_end(const struct scan *in)
 	return in->at == in->end;
 }
 
-struct span scan_peek(const struct scan *in)
+struct word scan_peek(const struct scan *in)
 {
 	const char *p =
 		in->at < in->end && *in->at == ' ' && in->at != in->line ? in->at + 1 : in->at;
 	const char *blank = memchr(p, ' ', (size_t)(in->end - p));
 
-	return (struct span){ p, (size_t)((blank ? blank : in->end) - p) };
+	return (struct word){ p, (size_t)((blank ? blank : in->end) - p) };
 }
 
-void scan_skip(struct scan *in, struct span word)
+void scan_skip(struct scan *in, struct word word)
 {
 	in->at = word.p + word.n;
 }
 
-bool span_is(struct span s, const char *text)
+bool word_is(struct word s, const char *text)
 {
 	return strlen(text) == s.n && !memcmp(s.p, text, s.n);
 }
 
 bool scan_take_word(struct scan *in, const char *text)
 {
-	struct span s = scan_peek(in);
+	struct word s = scan_peek(in);
 
-	if (!span_is(s, text))
+	if (!word_is(s, text))
 		return false;
 	scan_skip(in, s);
 	return true;
 }
 
-bool scan_peek_key(const struct scan *in, const char *key, struct span *rest)
+bool scan_peek_key(const struct scan *in, const char *key, struct word *rest)
 {
-	struct span s = scan_peek(in);
+	struct word s = scan_peek(in);
 	size_t n = strlen(key);
 
 	if (s.n < n || memcmp(s.p, key, n) != 0)
 		return false;
-	*rest = (struct span){ s.p + n, s.n - n };
+	*rest = (struct word){ s.p + n, s.n - n };
 	return true;
 }
 
@@ -153,7 +153,7 @@ int scan_end_of_line(const struct scan *in)
 	return scan_at_end(in) ? 0 : scan_expected(in, "the end of the line");
 }
 
-bool span_number(struct span s, unsigned base, uint64_t *value)
+bool word_number(struct word s, unsigned base, uint64_t *value)
 {
 	*value = 0;
 	for (size_t i = 0; i < s.n; i++) {
@@ -167,12 +167,12 @@ bool span_number(struct span s, unsigned base, uint64_t *value)
 	return s.n > 0;
 }
 
-bool span_signed(struct span s, int64_t *value)
+bool word_signed(struct word s, int64_t *value)
 {
 	bool minus = s.n && s.p[0] == '-';
 	uint64_t size;
 
-	if (!span_number((struct span){ s.p + minus, s.n - minus }, 10, &size))
+	if (!word_number((struct word){ s.p + minus, s.n - minus }, 10, &size))
 		return false;
 	if (size > (uint64_t)INT64_MAX + minus)
 		return false;
@@ -180,14 +180,14 @@ bool span_signed(struct span s, int64_t *value)
 	return true;
 }
 
-bool span_hex(struct span s, uint8_t *out, size_t len)
+bool word_hex(struct word s, uint8_t *out, size_t len)
 {
 	uint64_t byte;
 
 	if (s.n != 2 * len)
 		return false;
 	for (size_t i = 0; i < len; i++) {
-		if (!span_number((struct span){ s.p + 2 * i, 2 }, 16, &byte))
+		if (!word_number((struct word){ s.p + 2 * i, 2 }, 16, &byte))
 			return false;
 		out[i] = (uint8_t)byte;
 	}
@@ -197,9 +197,9 @@ bool span_hex(struct span s, uint8_t *out, size_t len)
 int scan_keyed(struct scan *in, const char *key, unsigned base, uint64_t max, const char *what,
 	uint64_t *value)
 {
-	struct span s;
+	struct word s;
 
-	if (!scan_peek_key(in, key, &s) || !span_number(s, base, value) || *value > max)
+	if (!scan_peek_key(in, key, &s) || !word_number(s, base, value) || *value > max)
 		return scan_expected(in, what);
 	scan_skip(in, s);
 	return 0;
@@ -207,9 +207,9 @@ int scan_keyed(struct scan *in, const char *key, unsigned base, uint64_t max, co
 
 int scan_sha256(struct scan *in, uint8_t hash[SCAN_SHA256_LEN])
 {
-	struct span s;
+	struct word s;
 
-	if (!scan_peek_key(in, "sha256=", &s) || !span_hex(s, hash, SCAN_SHA256_LEN))
+	if (!scan_peek_key(in, "sha256=", &s) || !word_hex(s, hash, SCAN_SHA256_LEN))
 		return scan_expected(in, "sha256= and 64 hex digits");
 	scan_skip(in, s);
 	return 0;
@@ -233,7 +233,7 @@ bool bytes_room(struct bytes *b, size_t more)
 	return true;
 }
 
-int scan_escaped(struct scan *in, struct bytes *to, struct span text)
+int scan_escaped(struct scan *in, struct bytes *to, struct word text)
 {
 	ssize_t n;
 
@@ -250,7 +250,7 @@ int scan_escaped(struct scan *in, struct bytes *to, struct span text)
 
 int scan_quoted(struct scan *in, struct bytes *to, const char *what)
 {
-	struct span word = scan_peek(in);
+	struct word word = scan_peek(in);
 	const char *p = word.p + 1;
 	int r;
 
@@ -260,7 +260,7 @@ int scan_quoted(struct scan *in, struct bytes *to, const char *what)
 		p += *p == '\\' ? 2 : 1;
 	if (p >= in->end)
 		return scan_fail(in, "the line ends within quotes; expected \"");
-	r = scan_escaped(in, to, (struct span){ word.p + 1, (size_t)(p - word.p) - 1 });
+	r = scan_escaped(in, to, (struct word){ word.p + 1, (size_t)(p - word.p) - 1 });
 	if (r)
 		return r;
 	in->at = p + 1;

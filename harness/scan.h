@@ -40,20 +40,20 @@ int scan_line(struct scan *in);
 /* The same, but for empty lines and those that begin with #. */
 int scan_next_line(struct scan *in);
 
-/* A piece of the line. */
-struct span {
+/* A word of the line, or a piece of one. */
+struct word {
 	const char *p;
 	size_t n;
 };
 
 bool scan_at_end(const struct scan *in);
 /* The next word, up to a blank; empty when there is none. It is not taken. */
-struct span scan_peek(const struct scan *in);
+struct word scan_peek(const struct scan *in);
 /* Takes what was peeked at. */
-void scan_skip(struct scan *in, struct span word);
+void scan_skip(struct scan *in, struct word word);
 bool scan_take_word(struct scan *in, const char *text);
 /* Does the next word begin so? Then what is behind it. */
-bool scan_peek_key(const struct scan *in, const char *key, struct span *rest);
+bool scan_peek_key(const struct scan *in, const char *key, struct word *rest);
 /* Refuses a line that goes on. */
 int scan_end_of_line(const struct scan *in);
 /* A number behind a key, which may be "". */
@@ -63,11 +63,11 @@ int scan_keyed(struct scan *in, const char *key, unsigned base, uint64_t max, co
 enum { SCAN_SHA256_LEN = 32 };
 int scan_sha256(struct scan *in, uint8_t hash[SCAN_SHA256_LEN]);
 
-bool span_is(struct span s, const char *text);
-bool span_number(struct span s, unsigned base, uint64_t *value);
-bool span_signed(struct span s, int64_t *value);
+bool word_is(struct word s, const char *text);
+bool word_number(struct word s, unsigned base, uint64_t *value);
+bool word_signed(struct word s, int64_t *value);
 /* Exactly len bytes in lower-case hex. */
-bool span_hex(struct span s, uint8_t *out, size_t len);
+bool word_hex(struct word s, uint8_t *out, size_t len);
 
 /* Grows; data is the owner's to free. */
 struct bytes {
@@ -78,7 +78,7 @@ struct bytes {
 /* Room for so many more. data is not NULL then. */
 bool bytes_room(struct bytes *b, size_t more);
 /* Appends text with its escapes undone; text is a part of the line. */
-int scan_escaped(struct scan *in, struct bytes *to, struct span text);
+int scan_escaped(struct scan *in, struct bytes *to, struct word text);
 /* Appends what stands in quotes next. */
 int scan_quoted(struct scan *in, struct bytes *to, const char *what);
 /* The same as a string on the heap in place of *string, which may be NULL. Refuses NULs. */

@@ -22,7 +22,7 @@
 #include "trace_text.h"
 #include "vm.h"
 
-enum { MODE_BITS = 07777, PATH_BYTES_MAX = 4096 };
+enum { MODE_BITS = 07777 };
 
 /* Parts of a record that came in several packets. */
 struct joined {
@@ -428,26 +428,6 @@ static int make_blob(struct trace_reader *r, const struct trace_packet *p,
 	return 0;
 }
 
-/* Names, each but the last a directory: no slash at either end, none empty, "." or "..". */
-static bool is_tree_path(struct span path)
-{
-	size_t from = 0;
-
-	if (path.len >= PATH_BYTES_MAX)
-		return false;
-	for (size_t i = 0; i <= path.len && path.len; i++) {
-		if (i < path.len && !path.p[i])
-			return false;
-		if (i < path.len && path.p[i] != '/')
-			continue;
-		if (i == from || (i - from == 1 && path.p[from] == '.') ||
-			(i - from == 2 && !memcmp(path.p + from, "..", 2)))
-			return false;
-		from = i + 1;
-	}
-	return true;
-}
-
 static int make_tree(struct trace_reader *r, const struct trace_packet *p,
 	struct trace_record *record, struct err *err)
 {
@@ -463,14 +443,13 @@ static int make_tree(struct trace_reader *r, const struct trace_packet *p,
 	if (p->mount >= r->parts.header.n_mounts)
 		return refuse(r, record->where, err, "there is no mount %llu",
 			(unsigned long long)p->mount);
-	if (!is_tree_path(p->path))
+	if (!trace_tree_path_is_sane(p->path.p, p->path.len))
 		return refuse(r, record->where, err, "a path that does not stay beneath its mount");
 	if (p->mode & ~(uint64_t)MODE_BITS)
 		return refuse(r, record->where, err, "mode 0%llo", (unsigned long long)p->mode);
 	if (kind == TREE_FILE && !(p->has & 1u << KEY_HASH))
 		return refuse(r, record->where, err, "a file without its hash");
-	if (kind == TREE_LINK && (!p->target.len || p->target.len >= PATH_BYTES_MAX ||
-					 memchr(p->target.p, 0, p->target.len)))
+	if (kind == TREE_LINK && !trace_tree_target_is_sane(p->target.p, p->target.len))
 		return refuse(r, record->where, err, "a link without a sane target");
 	record->kind = after ? TRACE_AFTER : TRACE_BEFORE;
 	e->kind = (enum tree_kind)kind;

@@ -165,6 +165,30 @@ bool trace_field_is_pointer(enum hcall_kind kind)
 	return pointers[kind];
 }
 
+bool trace_tree_path_is_sane(const uint8_t *path, size_t len)
+{
+	size_t from = 0;
+
+	if (len >= HCALL_STRING_MAX)
+		return false;
+	for (size_t i = 0; i <= len && len; i++) {
+		if (i < len && !path[i])
+			return false;
+		if (i < len && path[i] != '/')
+			continue;
+		if (i == from || (i - from == 1 && path[from] == '.') ||
+			(i - from == 2 && !memcmp(path + from, "..", 2)))
+			return false;
+		from = i + 1;
+	}
+	return true;
+}
+
+bool trace_tree_target_is_sane(const uint8_t *target, size_t len)
+{
+	return len && len < HCALL_STRING_MAX && !memchr(target, 0, len);
+}
+
 void trace_record_of_call(struct trace_record *record, const struct hcall *call)
 {
 	const struct hcall_field *f = call->row->fields;

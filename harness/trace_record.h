@@ -138,6 +138,12 @@ int trace_row_find(const struct hcall_row *row, enum hcall_kind kind);
 /* Is this field an address: recorded, never matched, absent from text? */
 bool trace_field_is_pointer(enum hcall_kind kind);
 /*
+ * Does an entry's path stay beneath its mount: names, each but the last a directory, no slash at either end,
+ * none empty, "." or ".."? Can a link hold the target?
+ */
+bool trace_tree_path_is_sane(const uint8_t *path, size_t len);
+bool trace_tree_target_is_sane(const uint8_t *target, size_t len);
+/*
  * A record as it passes by a running machine: fills kind, seq, rip, port, row, args, result, ends, fault
  * from the call. in and out stay as they are.
  */

@@ -12,22 +12,22 @@
 #include "trace_text_blob.h"
 #include "trace_text_parts.h"
 
-static bool attr_time(struct span s, struct uhyve_time *t)
+static bool attr_time(struct word s, struct uhyve_time *t)
 {
 	const char *dot = memchr(s.p, '.', s.n);
-	struct span sec = { s.p, dot ? (size_t)(dot - s.p) : s.n };
+	struct word sec = { s.p, dot ? (size_t)(dot - s.p) : s.n };
 	uint64_t nsec = 0;
 
 	enum { DIGITS = 9 };
 	if (dot && (s.n - sec.n != DIGITS + 1 ||
-			   !span_number((struct span){ dot + 1, DIGITS }, 10, &nsec)))
+			   !word_number((struct word){ dot + 1, DIGITS }, 10, &nsec)))
 		return false;
 	t->nsec = (int32_t)nsec;
 	t->pad = 0;
-	return span_signed(sec, &t->sec);
+	return word_signed(sec, &t->sec);
 }
 
-static bool attr_value(const struct text_attr_field *f, struct span s, struct uhyve_attr *attr)
+static bool attr_value(const struct text_attr_field *f, struct word s, struct uhyve_attr *attr)
 {
 	uint64_t value;
 	int64_t n;
@@ -42,12 +42,12 @@ static bool attr_value(const struct text_attr_field *f, struct span s, struct uh
 		return true;
 	}
 	case TEXT_SIGNED:
-		if (!span_signed(s, &n))
+		if (!word_signed(s, &n))
 			return false;
 		value = (uint64_t)n;
 		break;
 	default:
-		if (!span_number(s, f->form == TEXT_OCTAL ? 8 : 10, &value))
+		if (!word_number(s, f->form == TEXT_OCTAL ? 8 : 10, &value))
 			return false;
 	}
 	if (f->size < sizeof(value) && value >> 8 * f->size)
@@ -62,7 +62,7 @@ static int add_attr(struct scan *in, const struct trace_header *header, struct b
 	struct uhyve_attr given = { 0 }, attr;
 	bool is_given[TEXT_ATTR_FIELDS] = { 0 };
 	char key[16];
-	struct span s;
+	struct word s;
 
 	for (size_t i = 0; i < TEXT_ATTR_FIELDS; i++) {
 		const struct text_attr_field *f = &text_attr_fields[i];
@@ -93,14 +93,14 @@ static int add_attr(struct scan *in, const struct trace_header *header, struct b
 
 static int dent_type(struct scan *in, uint8_t *type)
 {
-	struct span s = scan_peek(in);
+	struct word s = scan_peek(in);
 	uint64_t value;
 
 	if (name_find_short(&names_file_type, s.p, s.n, &value))
 		*type = (uint8_t)IFTODT(value);
-	else if (span_is(s, "unknown"))
+	else if (word_is(s, "unknown"))
 		*type = DT_UNKNOWN;
-	else if (span_number(s, 10, &value) && value <= UINT8_MAX)
+	else if (word_number(s, 10, &value) && value <= UINT8_MAX)
 		*type = (uint8_t)value;
 	else
 		return scan_expected(in, "reg, dir, lnk, chr, blk, fifo, sock, unknown or N");
@@ -113,13 +113,13 @@ static int add_dent(struct scan *in, struct bytes *to)
 	struct text_dent dent = { 0 };
 	struct bytes name = { 0 };
 	size_t size;
-	struct span s;
+	struct word s;
 	int r;
 
 	r = scan_keyed(in, "ino=", 10, UINT64_MAX, "ino=NUMBER", &dent.ino);
 	if (r)
 		return r;
-	if (!scan_peek_key(in, "off=", &s) || !span_signed(s, &dent.off))
+	if (!scan_peek_key(in, "off=", &s) || !word_signed(s, &dent.off))
 		return scan_expected(in, "off=NUMBER");
 	scan_skip(in, s);
 	r = dent_type(in, &dent.type);
@@ -145,11 +145,11 @@ static int add_dent(struct scan *in, struct bytes *to)
 
 static int add_hex(struct scan *in, struct bytes *to)
 {
-	struct span s = scan_peek(in);
+	struct word s = scan_peek(in);
 
 	if (!bytes_room(to, s.n / 2))
 		return scan_no_memory(in);
-	if (!s.n || !span_hex(s, to->data + to->len, s.n / 2))
+	if (!s.n || !word_hex(s, to->data + to->len, s.n / 2))
 		return scan_expected(in, "pairs of hex digits");
 	to->len += s.n / 2;
 	scan_skip(in, s);
@@ -199,7 +199,7 @@ static int add_blob(struct scan *in, const char *dir, struct bytes *to)
 static int add_data(
 	struct scan *in, struct text_data *d, const struct trace_record *rec, struct bytes *to)
 {
-	struct span rest = { in->at + 1, (size_t)(in->end - in->at) - 1 };
+	struct word rest = { in->at + 1, (size_t)(in->end - in->at) - 1 };
 	bool out = to == &d->out;
 
 	if (scan_take_word(in, "blob"))

@@ -32,20 +32,20 @@ typedef int header_fn(struct scan *in, struct trace_header *h);
 
 static int take_abi(struct scan *in, struct trace_header *h)
 {
-	struct span s, name;
+	struct word s, name;
 	const char *slash;
 	uint64_t version;
 
 	if (!scan_peek_key(in, "abi=", &s))
 		return scan_expected(in, "abi=NAME/GENERATION");
 	slash = memchr(s.p, '/', s.n);
-	name = (struct span){ s.p, slash ? (size_t)(slash - s.p) : s.n };
+	name = (struct word){ s.p, slash ? (size_t)(slash - s.p) : s.n };
 	for (size_t i = 0; abi_list[i]; i++)
-		if (span_is(name, abi_list[i]->name))
+		if (word_is(name, abi_list[i]->name))
 			h->abi = abi_list[i];
 	if (!h->abi)
 		return scan_expected(in, "an ABI that is known: abi=uhyve/2");
-	if (!slash || !span_number((struct span){ slash + 1, s.n - name.n - 1 }, 10, &version) ||
+	if (!slash || !word_number((struct word){ slash + 1, s.n - name.n - 1 }, 10, &version) ||
 		version > INT32_MAX)
 		return scan_expected(in, "abi=NAME/GENERATION");
 	h->abi_version = (int)version;
@@ -103,7 +103,7 @@ static int header_cwd(struct scan *in, struct trace_header *h)
 static int header_mount(struct scan *in, struct trace_header *h)
 {
 	struct trace_mount *m = h->mounts;
-	struct span s;
+	struct word s;
 	int r;
 
 	if (!(h->n_mounts & (h->n_mounts + 1))) {
@@ -120,9 +120,9 @@ static int header_mount(struct scan *in, struct trace_header *h)
 	if (r)
 		return r;
 	s = scan_peek(in);
-	m->writable = span_is(s, "rw") || span_is(s, "rw,unlink");
-	m->may_unlink = span_is(s, "rw,unlink") || span_is(s, "ro,unlink");
-	if (!m->writable && !m->may_unlink && !span_is(s, "ro"))
+	m->writable = word_is(s, "rw") || word_is(s, "rw,unlink");
+	m->may_unlink = word_is(s, "rw,unlink") || word_is(s, "ro,unlink");
+	if (!m->writable && !m->may_unlink && !word_is(s, "ro"))
 		return scan_expected(in, "ro, rw or rw,unlink");
 	scan_skip(in, s);
 	m->is_file = scan_take_word(in, "file");

@@ -26,14 +26,14 @@ struct trace_text_reader {
 static int field_number(
 	struct scan *in, const struct hcall_field *f, const char *what, uint64_t *value)
 {
-	struct span s = scan_peek(in);
+	struct word s = scan_peek(in);
 	int64_t n;
 
 	if (f->kind == HCALL_INT || f->kind == HCALL_FD) {
-		if (!span_signed(s, &n))
+		if (!word_signed(s, &n))
 			return scan_expected(in, what);
 		*value = (uint64_t)n;
-	} else if (!span_number(s, 10, value)) {
+	} else if (!word_number(s, 10, value)) {
 		return scan_expected(in, what);
 	}
 	if (text_field_value(f, *value) != *value)
@@ -45,7 +45,7 @@ static int field_number(
 static int field_choice(struct scan *in, const struct hcall_field *f, const struct names *names,
 	const char *what, uint64_t *value)
 {
-	struct span s = scan_peek(in);
+	struct word s = scan_peek(in);
 
 	if (!name_find_short(names, s.p, s.n, value))
 		return field_number(in, f, what, value);
@@ -58,17 +58,17 @@ static int field_open_flags(struct scan *in, const struct hcall_field *f, uint64
 	static const char what[] =
 		"open flags: rdonly, wronly or rdwr, then +creat+trunc ... +0x..";
 	const struct names *names = &names_access;
-	struct span all = scan_peek(in), s;
+	struct word all = scan_peek(in), s;
 	uint64_t bits;
 
 	*value = 0;
 	for (const char *p = all.p, *end = all.p + all.n; p <= end; p += s.n + 1) {
 		const char *plus = memchr(p, '+', (size_t)(end - p));
 
-		s = (struct span){ p, (size_t)((plus ? plus : end) - p) };
+		s = (struct word){ p, (size_t)((plus ? plus : end) - p) };
 		if (!name_find_short(names, s.p, s.n, &bits) &&
 			(names == &names_access || s.n < 3 || memcmp(s.p, "0x", 2) != 0 ||
-				!span_number((struct span){ s.p + 2, s.n - 2 }, 16, &bits)))
+				!word_number((struct word){ s.p + 2, s.n - 2 }, 16, &bits)))
 			return scan_expected(in, what);
 		*value |= bits;
 		names = &names_open_flags;
@@ -81,11 +81,21 @@ static int field_open_flags(struct scan *in, const struct hcall_field *f, uint64
 
 static int field_path(struct scan *in, struct text_data *data, struct trace_record *rec)
 {
+	int r;
+
 	if (scan_take_word(in, "bad")) {
 		rec->fault = true;
 		return 0;
 	}
-	return scan_quoted(in, &data->in, "a path in quotes, or bad");
+	r = scan_quoted(in, &data->in, "a path in quotes, or bad");
+	if (r)
+		return r;
+	if (data->in.len > HCALL_STRING_MAX)
+		return scan_fail(in, "a path of %zu bytes; expected up to %d", data->in.len,
+			HCALL_STRING_MAX);
+	if (memchr(data->in.data, 0, data->in.len))
+		return scan_fail(in, "\\x00 in a path; expected any other byte");
+	return 0;
 }
 
 static int field_byte(struct scan *in, uint64_t *value)
@@ -106,10 +116,10 @@ static int field_len(struct scan *in, const struct trace_record *rec, const stru
 {
 	enum text_len how = text_len_of(rec->row);
 	const char *key = how == TEXT_LEN_CAP ? "cap=" : "len=";
-	struct span s;
+	struct word s;
 
 	if (scan_peek_key(in, key, &s)) {
-		if (!span_number(s, 10, value) || text_field_value(f, *value) != *value)
+		if (!word_number(s, 10, value) || text_field_value(f, *value) != *value)
 			return scan_expected(in, "a length that fits the field");
 		scan_skip(in, s);
 		return 0;
@@ -152,7 +162,7 @@ static int read_field(
 
 static int read_result(struct scan *in, struct trace_record *rec)
 {
-	struct span s;
+	struct word s;
 	int error = 0;
 
 	if (!scan_take_word(in, "->")) {
@@ -160,33 +170,33 @@ static int read_result(struct scan *in, struct trace_record *rec)
 		return 0;
 	}
 	s = scan_peek(in);
-	if (span_is(s, "?")) {
+	if (word_is(s, "?")) {
 		rec->kind = TRACE_PENDING;
 		scan_skip(in, s);
 		return 0;
 	}
 	if (s.n && s.p[0] == '~') {
 		rec->masked |= TRACE_MASK_RESULT;
-		s = (struct span){ s.p + 1, s.n - 1 };
+		s = (struct word){ s.p + 1, s.n - 1 };
 	}
 	if (s.n > 1 && s.p[0] == '-' && s.p[1] == 'E')
 		error = name_find_errno(s.p + 1, s.n - 1);
 	if (error)
 		rec->result = -error;
-	else if (!span_signed(s, &rec->result))
+	else if (!word_signed(s, &rec->result))
 		return scan_expected(in, "a result: a number or an error's name as in -ENOENT");
 	scan_skip(in, s);
 	return 0;
 }
 
-static int take_pointers(struct scan *in, struct trace_record *rec, struct span all)
+static int take_pointers(struct scan *in, struct trace_record *rec, struct word all)
 {
 	const char *p = all.p, *end = all.p + all.n;
 
 	for (size_t i = 0; rec->row->fields[i].name; i++) {
 		const struct hcall_field *f = &rec->row->fields[i];
 		const char *comma;
-		struct span s;
+		struct word s;
 
 		if (!trace_field_is_pointer(f->kind))
 			continue;
@@ -194,8 +204,8 @@ static int take_pointers(struct scan *in, struct trace_record *rec, struct span 
 			return scan_expected(in, "ptr=0x.., one for each address of the call");
 		p += 2;
 		comma = memchr(p, ',', (size_t)(end - p));
-		s = (struct span){ p, (size_t)((comma ? comma : end) - p) };
-		if (!span_number(s, 16, &rec->args[i]) ||
+		s = (struct word){ p, (size_t)((comma ? comma : end) - p) };
+		if (!word_number(s, 16, &rec->args[i]) ||
 			text_field_value(f, rec->args[i]) != rec->args[i])
 			return scan_expected(in, "ptr=0x.., each address within its field");
 		p = comma ? comma + 1 : end;
@@ -205,15 +215,15 @@ static int take_pointers(struct scan *in, struct trace_record *rec, struct span 
 		       : scan_expected(in, "no more addresses than the call has");
 }
 
-static bool nanoseconds(struct span s, uint64_t *value)
+static bool nanoseconds(struct word s, uint64_t *value)
 {
 	return s.n > 2 && !memcmp(s.p + s.n - 2, "ns", 2) &&
-	       span_number((struct span){ s.p, s.n - 2 }, 10, value);
+	       word_number((struct word){ s.p, s.n - 2 }, 10, value);
 }
 
 static int take_full(struct scan *in, uint64_t last_ns, struct trace_record *rec)
 {
-	struct span s;
+	struct word s;
 
 	if (scan_peek_key(in, "t=+", &s)) {
 		if (!nanoseconds(s, &rec->time_ns) ||
@@ -226,7 +236,7 @@ static int take_full(struct scan *in, uint64_t last_ns, struct trace_record *rec
 		if (!nanoseconds(s, &rec->duration_ns))
 			return scan_expected(in, "d=NUMBERns");
 	} else if (scan_peek_key(in, "ip=0x", &s)) {
-		if (!span_number(s, 16, &rec->rip))
+		if (!word_number(s, 16, &rec->rip))
 			return scan_expected(in, "ip=0x..");
 	} else if (scan_peek_key(in, "ptr=", &s)) {
 		int r = take_pointers(in, rec, s);
@@ -242,7 +252,7 @@ static int take_full(struct scan *in, uint64_t last_ns, struct trace_record *rec
 
 static int read_full(struct scan *in, uint64_t last_ns, struct trace_record *rec)
 {
-	struct span s;
+	struct word s;
 	int r = 0;
 
 	if (!scan_peek_key(in, "@", &s))
@@ -256,7 +266,7 @@ static int read_full(struct scan *in, uint64_t last_ns, struct trace_record *rec
 static int read_call(struct trace_text_reader *r, struct trace_record *rec, bool *len_by_data)
 {
 	struct scan *in = &r->scan;
-	struct span name = scan_peek(in);
+	struct word name = scan_peek(in);
 	int n = 0;
 
 	rec->kind = TRACE_CALL;
@@ -323,12 +333,23 @@ static int next_call(struct trace_text_reader *r, struct trace_record *rec)
 	return 1;
 }
 
+static int read_target(struct trace_text_reader *r)
+{
+	struct bytes *b = &r->data.out;
+	int n = scan_quoted(&r->scan, b, "what the link holds, in quotes");
+
+	if (!n && !trace_tree_target_is_sane(b->data, b->len))
+		n = scan_fail(
+			&r->scan, "a target of %zu bytes; expected 1 to 4095, no \\x00", b->len);
+	return n;
+}
+
 /* What the object is now, behind its name. */
 static int read_object(struct trace_text_reader *r, struct tree_entry *t)
 {
 	enum { LINK_MODE = 0777, MODE_MAX = 07777 };
 	struct scan *in = &r->scan;
-	struct span s = scan_peek(in);
+	struct word s = scan_peek(in);
 	uint64_t kind, mode;
 	int n = 0;
 
@@ -345,7 +366,7 @@ static int read_object(struct trace_text_reader *r, struct tree_entry *t)
 	if (!n && t->kind == TREE_FILE)
 		n = scan_sha256(in, t->hash);
 	if (!n && t->kind == TREE_LINK)
-		n = scan_quoted(in, &r->data.out, "what the link holds, in quotes");
+		n = read_target(r);
 	return n ? n : scan_end_of_line(in);
 }
 
@@ -367,6 +388,9 @@ static int next_after(struct trace_text_reader *r, struct trace_record *rec)
 		return scan_fail(in, "mount %llu; expected less than %zu, counted from 0",
 			(unsigned long long)mount, header->n_mounts);
 	n = scan_quoted(in, &r->data.in, "a path in quotes");
+	if (!n && !trace_tree_path_is_sane(r->data.in.data, r->data.in.len))
+		n = scan_fail(in, "a path that does not stay beneath its mount; expected names "
+				  "with / between");
 	if (!n)
 		n = read_object(r, &rec->tree);
 	if (n)
@@ -379,25 +403,35 @@ static int next_after(struct trace_text_reader *r, struct trace_record *rec)
 	return 1;
 }
 
+static bool has_control(const char *text)
+{
+	while (*text && (unsigned char)*text >= ' ' && *text != 0x7f)
+		text++;
+	return *text;
+}
+
+/* The text will be printed as it is. */
 static int read_end(struct trace_text_reader *r, struct trace_record *rec)
 {
 	struct scan *in = &r->scan;
-	struct span s = scan_peek(in);
+	struct word s = scan_peek(in);
 	uint64_t kind = VM_EXITED;
 	int64_t code = r->exit_code;
 	int n = 0;
 
 	if (r->state == IN_FLIGHT)
 		return scan_fail(in, "'end' behind a call without result; expected cut");
-	if (name_find_short(&names_stop, s.p, s.n, &kind))
+	if (name_find_short(&names_stop, s.p, s.n, &kind) && kind != VM_RUNNING)
 		scan_skip(in, s);
 	if (scan_peek_key(in, "code=", &s)) {
-		if (!span_signed(s, &code) || code < INT32_MIN || code > INT32_MAX)
+		if (!word_signed(s, &code) || code < INT32_MIN || code > INT32_MAX)
 			return scan_expected(in, "code=NUMBER");
 		scan_skip(in, s);
 	}
 	if (!scan_at_end(in))
 		n = scan_string(in, &r->stop_text, "why it stopped, in quotes");
+	if (!n && r->stop_text && has_control(r->stop_text))
+		n = scan_fail(in, "a control character in this text; expected one printable line");
 	rec->kind = TRACE_END;
 	rec->stop_kind = (int)kind;
 	rec->stop_code = (int)code;

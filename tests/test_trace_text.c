@@ -158,7 +158,7 @@ static void text_comes_back_as_it_was(void)
 		"after 0 \"\" dir mode=0755\nafter 1 \"a/b\" removed\nafter 1 \"f\" file "
 		"mode=07777 size=3 "
 		"sha256=000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"
-		"after 1 \"l\" link \"../\\xe9\"\nafter 1 \"m\" link mode=0700 \"\"\n"
+		"after 1 \"l\" link \"../\\xe9\"\nafter 1 \"m\" link mode=0700 \".\"\n"
 		"after 1 \"p\" fifo mode=0600\nafter 0 \"s\" socket mode=0\nafter 0 \"d\" device "
 		"mode=01\nend\n",
 	};
@@ -281,6 +281,18 @@ static void says_where_and_why_it_is_refused(void)
 		{ BEGIN "end crashed code=2147483648\n", "expected code=NUMBER" },
 		{ BEGIN "end wild\n", "t.bjt:5: 'wild'; expected why it stopped" },
 		{ BEGIN "end \"\\x00\"\n", "\\x00 in a string" },
+		{ BEGIN "end \"\\n\"\n", "a control character" },
+		{ BEGIN "end \"\\x1b\"\n", "a control character" },
+		{ BEGIN "end running\n", "'running'; expected why" },
+		{ BEGIN "unlink \"a\\x00b\" -> 0\nend\n", "\\x00 in a path" },
+		{ HEADER "mount \"a\" \"/a\" ro\n\nafter 0 \"a/../b\" removed\nend\n",
+			"beneath its mount" },
+		{ HEADER "mount \"a\" \"/a\" ro\n\nafter 0 \"/b\" removed\nend\n",
+			"beneath its mount" },
+		{ HEADER "mount \"a\" \"/a\" ro\n\nafter 0 \"b/\" removed\nend\n",
+			"beneath its mount" },
+		{ HEADER "mount \"a\" \"/a\" ro\n\nafter 0 \"b\" link \"\"\nend\n",
+			"a target of 0 bytes" },
 		{ BEGIN "clsoe 3 -> 0\nend\n", "t.bjt:5: 'clsoe 3 -> 0'; expected a call" },
 		{ BEGIN " close 3 -> 0\nend\n", "t.bjt:5: " },
 		{ BEGIN "close  3 -> 0\nend\n", "expected a descriptor" },
@@ -414,6 +426,26 @@ static size_t fill(struct random *r, uint8_t *buf, size_t size)
 	return len;
 }
 
+/* Beneath a directory: names of no dots alone, one slash between. */
+static size_t fill_path(struct random *r, uint8_t *buf, size_t size)
+{
+	size_t len = fill(r, buf, size - 1);
+
+	for (size_t i = 0; i < len; i++)
+		if (!buf[i] || (i % 5 && (buf[i] == '/' || buf[i] == '.')))
+			buf[i] = 'z';
+	for (size_t i = 5; i + 1 < len; i += 10) {
+		buf[i - 1] = buf[i + 1] = 'y';
+		buf[i] = '/';
+	}
+	for (size_t i = 0; i < len; i++)
+		if (buf[i] == '/' && i % 10 != 5)
+			buf[i] = 'x';
+	if (len && (buf[len - 1] == '/' || buf[len - 1] == '.'))
+		buf[len - 1] = 'w';
+	return len;
+}
+
 static size_t fill_attr(struct random *r, uint8_t *buf)
 {
 	struct uhyve_attr attr = {
@@ -480,6 +512,8 @@ static void random_call(struct random *r, struct trace_record *rec, struct buffe
 	rec->in = b->in;
 	rec->out = b->out;
 	rec->in_len = below(r, 3) ? fill(r, b->in, sizeof(b->in)) : 0;
+	for (size_t i = 0; trace_row_find(rec->row, HCALL_PATH) >= 0 && i < rec->in_len; i++)
+		b->in[i] |= !b->in[i];
 	rec->out_len = below(r, 3) ? fill(r, b->out, sizeof(b->out)) : 0;
 	if (trace_row_find(rec->row, HCALL_STAT_OUT) >= 0 && below(r, 4))
 		rec->out_len = fill_attr(r, b->out);
@@ -500,9 +534,10 @@ static void random_after(struct random *r, struct trace_record *rec, struct buff
 	for (size_t i = 0; i < TRACE_HASH_LEN; i++)
 		rec->tree.hash[i] = (uint8_t)roll(r);
 	rec->tree.path = b->in;
-	rec->tree.path_len = fill(r, b->in, sizeof(b->in));
+	rec->tree.path_len = fill_path(r, b->in, sizeof(b->in));
 	rec->tree.target = b->out;
-	rec->tree.target_len = fill(r, b->out, sizeof(b->out));
+	rec->tree.target_len = 1 + fill_path(r, b->out + 1, sizeof(b->out) - 1);
+	b->out[0] = '/';
 }
 
 static void random_end(struct random *r, struct trace_record *rec, struct buffers *b)
@@ -510,10 +545,10 @@ static void random_end(struct random *r, struct trace_record *rec, struct buffer
 	size_t n = below(r, 20);
 
 	*rec = (struct trace_record){ .kind = TRACE_END };
-	rec->stop_kind = (int)below(r, VM_STOP_COUNT);
+	rec->stop_kind = VM_EXITED + (int)below(r, VM_STOP_COUNT - VM_EXITED);
 	rec->stop_code = (int)number(r);
 	for (size_t i = 0; i < n; i++)
-		b->text[i] = (char)(1 + below(r, 255));
+		b->text[i] = below(r, 2) ? (char)(' ' + below(r, 95)) : (char)(128 + below(r, 128));
 	b->text[n] = 0;
 	rec->stop_text = b->text;
 }
