@@ -145,7 +145,7 @@ help:
 	@echo 'make check    install what is missing, build, run every test'
 	@echo 'make          build $(B)/belljar and the guests in $(B)/kernels'
 	@echo 'make bench    speed, as ratios measured side by side'
-	@echo 'make install  program, man page and completion below PREFIX=$(PREFIX)'
+	@echo 'make install  program, man page, completion, Wireshark dissector below PREFIX=$(PREFIX)'
 	@echo 'MODE=rel|dbg|asan|afl|cov, CC=gcc|clang, V=1 shows commands'
 
 demo:
@@ -170,10 +170,11 @@ $(B)/tests/bench: $(B)/tests/bench.o $(B)/libharness.a $(B)/libvmm.a
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/belljar
 	install -m 755 $(B)/belljar $(DESTDIR)$(PREFIX)/bin/belljar
 	install -m 644 belljar.1 $(DESTDIR)$(PREFIX)/share/man/man1/belljar.1
 	install -m 644 scripts/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/belljar
+	install -m 644 scripts/bjt.lua $(DESTDIR)$(PREFIX)/share/belljar/bjt.lua
 
 clean:
 	rm -rf build

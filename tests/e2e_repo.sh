@@ -31,7 +31,7 @@ result scripts_are_clean $? "$out"
 mode=$(basename "$(dirname "$BELLJAR")")
 out=$(make --no-print-directory install MODE="$mode" DESTDIR="$dir" PREFIX=/usr 2>&1) &&
 	[ -x "$dir/usr/bin/belljar" ] && [ -f "$dir/usr/share/man/man1/belljar.1" ] &&
-	[ -f "$dir/usr/share/bash-completion/completions/belljar" ] && "$dir/usr/bin/belljar" --version >/dev/null
+	[ -f "$dir/usr/share/bash-completion/completions/belljar" ] && [ -f "$dir/usr/share/belljar/bjt.lua" ] && "$dir/usr/bin/belljar" --version >/dev/null
 result install_installs $? "$out"
 
 out=$(scripts/demo "$(dirname "$BELLJAR")" 2>&1)
