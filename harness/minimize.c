@@ -361,9 +361,11 @@ static int search(struct minimize *m)
 		if (r < 0)
 			return r;
 	}
-	do
+	do {
+		if (subtrace_note_makers(&m->t, m->keep))
+			return err_set(m->err, -ENOMEM, "out of memory");
 		r = round_of(m, units, 1);
-	while (r > 0 && may_go_on(m));
+	} while (r > 0 && may_go_on(m));
 	if (r < 0)
 		return r;
 	m->result->minimal = may_go_on(m);

@@ -352,27 +352,35 @@ static int note_tree(const struct subtrace *t, struct known_paths *known)
 	return r;
 }
 
-static int note_needs(struct subtrace *t)
+int subtrace_note_makers(struct subtrace *t, const bool *keep)
 {
 	struct known_paths known = { 0 };
+	int r = note_tree(t, &known);
+
+	for (size_t i = 0; !r && i < t->n; i++) {
+		t->needs[i].maker = -1;
+		if (t->records[i].kind == TRACE_CALL && (!keep || keep[i]))
+			r = note_path(t, i, &known);
+	}
+	known_finish(&known);
+	return r;
+}
+
+static int note_needs(struct subtrace *t)
+{
 	struct owners owners;
-	int r;
 
 	t->needs = calloc(t->n + 1, sizeof(*t->needs));
 	t->as_lowest = calloc(t->n + 1, sizeof(*t->as_lowest));
 	if (!t->needs || !t->as_lowest)
 		return -ENOMEM;
 	owners_init(&owners);
-	r = note_tree(t, &known);
-	for (size_t i = 0; !r && i < t->n; i++) {
-		t->needs[i] = (struct subtrace_needs){ -1, -1 };
-		if (t->records[i].kind != TRACE_CALL)
-			continue;
-		note_descriptor(t, i, &owners);
-		r = note_path(t, i, &known);
+	for (size_t i = 0; i < t->n; i++) {
+		t->needs[i].opener = -1;
+		if (t->records[i].kind == TRACE_CALL)
+			note_descriptor(t, i, &owners);
 	}
-	known_finish(&known);
-	return r;
+	return subtrace_note_makers(t, NULL);
 }
 
 bool subtrace_may_drop(const struct subtrace *t, size_t i)
@@ -539,7 +547,7 @@ static void renumber_open(struct renumber *n, struct trace_record *record, bool 
 
 	if (!is_open(record) || was < GUESTFD_FIRST || was >= GUESTFD_MAX)
 		return;
-	if (as_lowest || is_owned(&n->taken, fd))
+	if (as_lowest)
 		fd = owners_lowest_free(&n->taken);
 	if (fd == GUESTFD_MAX)
 		return;

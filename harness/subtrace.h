@@ -39,6 +39,11 @@ bool subtrace_may_drop(const struct subtrace *t, size_t i);
 /* keep[i]: record i stays. Lets go what needs one that does not. */
 void subtrace_close(const struct subtrace *t, bool *keep);
 /*
+ * Finds out anew which calls made the paths of which, in what stays: with an unlink gone, the open behind
+ * it makes nothing any more. 0 or -ENOMEM.
+ */
+int subtrace_note_makers(struct subtrace *t, const bool *keep);
+/*
  * The part as a trace in a file, its calls numbered from 0. Golden text stands alone, without blobs
  * beside it. 0, or -errno with err.
  */
