@@ -11,6 +11,7 @@
 
 #include "err.h"
 #include "trace_text.h"
+#include "vm.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -32,7 +33,10 @@ static void check_record(const struct trace_header *header, const struct trace_r
 	trace_text_line(header, r, line, sizeof(line));
 	assert(line[0] && strlen(line) < sizeof(line) && printable_line(line));
 	if (r->kind == TRACE_AFTER)
-		assert(r->tree.mount < header->n_mounts && (!r->tree.path_len || r->tree.path));
+		assert(r->tree.mount < header->n_mounts &&
+			trace_tree_path_is_sane(r->tree.path, r->tree.path_len));
+	if (r->kind == TRACE_END)
+		assert(r->stop_kind != VM_RUNNING && !strpbrk(r->stop_text, "\n\x1b"));
 }
 
 /* The text written anew, or NULL when it does not parse. */
