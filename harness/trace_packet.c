@@ -11,7 +11,8 @@
 #include "abi.h"
 #include "cbor_cursor.h"
 
-enum { PAGE = 4096, GENERATION_MAX = 2 };
+/* An element takes more memory than the byte it may take in the file, hence a limit. */
+enum { PAGE = 4096, GENERATION_MAX = 2, ELEMENTS_MAX = 1 << 20 };
 #define MEM_MAX (1ull << 40)
 
 struct key_row {
@@ -250,6 +251,8 @@ static int add_string(struct strings *to, struct span from, struct trace_why *wh
 
 	if (from.len && memchr(from.p, 0, from.len))
 		return bad(why, "a NUL in a string");
+	if (to->n == ELEMENTS_MAX)
+		return bad(why, "more than %d elements", ELEMENTS_MAX);
 	if (!(to->n & (to->n - 1))) {
 		grown = realloc(to->list, (to->n ? 2 * to->n : 1) * sizeof(*grown));
 		if (!grown)
@@ -381,6 +384,8 @@ static int get_mounts(struct cbor_cursor *c, void *field, struct trace_why *why)
 	for (uint64_t i = 0; !r && i < array.value; i++) {
 		size_t n = header->n_mounts;
 
+		if (n == ELEMENTS_MAX)
+			return bad(why, "more than %d elements", ELEMENTS_MAX);
 		if (!(n & (n - 1))) {
 			grown = realloc(header->mounts, (n ? 2 * n : 1) * sizeof(*grown));
 			if (!grown)

@@ -536,6 +536,44 @@ static void a_header_may_come_in_parts(void)
 		"key \"mem\" twice"));
 }
 
+/* A million elements of a byte each; one more is refused before it takes memory. */
+static void a_header_has_an_end(void)
+{
+	enum { PACKETS = 17, ELEMENTS = 65536 };
+	static struct bytes start, one;
+	struct trace_reader *r;
+	uint8_t *p, *at;
+	struct err err;
+
+	put_start(&start);
+	put_line(&start, "{ abi uhyve bjt 1 gen 1 mem 4096 more true }");
+	p = at = malloc(start.len + PACKETS * (ELEMENTS + 200));
+	CU_ASSERT_FATAL(p != NULL);
+	at = mempcpy(at, start.p, start.len);
+	for (int i = 0; i < PACKETS; i++) {
+		uint32_t words[] = { 6, 0, 0, 0, 0, 0, 0 }, len;
+		uint8_t *payload = at + sizeof(words), *end;
+
+		one.len = 0;
+		put_cbor(
+			&one, i < PACKETS - 1 ? "{ more true env [ ] }" : "{ more false env [ ] }");
+		one.len--; /* the empty array; now one of many */
+		end = mempcpy(payload, one.p, one.len);
+		end = mempcpy(end, "\x9a\x00\x01\x00\x00", 5);
+		end = (uint8_t *)memset(end, 0x40, ELEMENTS) + ELEMENTS;
+		len = (uint32_t)(end - payload);
+		words[5] = words[6] = len;
+		while ((end - payload) % 4)
+			*end++ = 0;
+		words[1] = (uint32_t)(end - at) + 4;
+		memcpy(at, words, sizeof(words));
+		at = mempcpy(end, &words[1], 4);
+	}
+	CU_ASSERT_EQUAL(trace_reader_open_memory(&r, p, (size_t)(at - p), "x", &err), -EBADMSG);
+	CU_ASSERT(contains(err.text, "key \"env\": more than 1048576 elements"));
+	free(p);
+}
+
 /* --- sweeps ------------------------------------------------------------------------------------- */
 
 static struct bytes *sample(void)
@@ -1140,6 +1178,7 @@ static const struct unit_case cases[] = {
 	{ "tells_garbage_from_a_cut", tells_garbage_from_a_cut },
 	{ "joins_what_came_in_parts", joins_what_came_in_parts },
 	{ "a_header_may_come_in_parts", a_header_may_come_in_parts },
+	{ "a_header_has_an_end", a_header_has_an_end },
 	{ "every_cut_is_read_up_to_it", every_cut_is_read_up_to_it },
 	{ "every_flipped_bit_gets_an_answer", every_flipped_bit_gets_an_answer },
 	{ "calls_of_any_size_come_back", calls_of_any_size_come_back },
