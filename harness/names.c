@@ -2,7 +2,6 @@
 /* Names of Linux's numbers: tables, and a search through them. */
 #include "names.h"
 
-#include <ctype.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -102,7 +101,7 @@ bool name_short(const struct names *names, uint64_t value, char buf[NAME_SHORT_M
 	size_t n = 0;
 
 	for (name = name ? name + names->prefix : ""; *name && n < NAME_SHORT_MAX - 1; name++)
-		buf[n++] = (char)tolower((unsigned char)*name);
+		buf[n++] = (char)(*name >= 'A' && *name <= 'Z' ? *name - 'A' + 'a' : *name);
 	buf[n] = 0;
 	return n;
 }
