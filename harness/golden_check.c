@@ -29,7 +29,8 @@ struct check {
 	struct golden_tally *tally;
 	struct err *err;
 	int r; /* the first error in telling */
-	bool progress;
+	bool progress, colour;
+	size_t n_shown;
 };
 
 void golden_print_indented(const char *text, size_t len)
@@ -178,18 +179,26 @@ static enum junit_verdict verdict_of(const struct job_result *result)
 	}
 }
 
+static void clear_progress(const struct check *check)
+{
+	if (check->progress)
+		fputs("\r\033[K", stderr);
+}
+
 static void say(const struct check *check, const char *name, const char *side,
 	enum junit_verdict verdict, const char *end, const struct job_result *result)
 {
 	const struct golden_env *env = check->env;
+	bool passed = verdict == JUNIT_PASSED;
 
-	if (check->progress)
-		fputs("\r\033[K", stderr);
-	if (verdict == JUNIT_PASSED && env->quiet)
+	if (passed && env->quiet)
 		return;
-	printf("%s %s %s%s%s\n", verdict == JUNIT_PASSED ? "ok  " : "FAIL", name, side,
-		end[0] ? ": " : "", end);
-	if (verdict != JUNIT_PASSED || env->verbose)
+	clear_progress(check);
+	if (check->colour)
+		fputs(passed ? "\033[32m" : "\033[31m", stdout);
+	printf("%s%s %s %s%s%s\n", passed ? "ok  " : "FAIL", check->colour ? "\033[0m" : "", name,
+		side, end[0] ? ": " : "", end);
+	if (!passed || env->verbose)
 		golden_print_indented(result->output, result->output_len);
 	if (result->output_cut)
 		printf("     (cut: there was more)\n");
@@ -225,12 +234,11 @@ static void job_done(void *ctx, size_t i, const struct job_result *result)
 
 static void show_progress(void *ctx, size_t n_ended)
 {
-	const struct check *check = ctx;
+	struct check *check = ctx;
 
-	if (check->progress && n_ended < check->n_jobs)
+	if (check->progress && n_ended != check->n_shown)
 		fprintf(stderr, "\r\033[Kchecked %zu of %zu", n_ended, check->n_jobs);
-	else if (check->progress)
-		fputs("\r\033[K", stderr);
+	check->n_shown = n_ended;
 }
 
 int golden_check_all(const struct golden_env *env, struct golden_subject *subjects, size_t n,
@@ -244,6 +252,7 @@ int golden_check_all(const struct golden_env *env, struct golden_subject *subjec
 		.tally = tally,
 		.err = err,
 		.progress = isatty(STDERR_FILENO) && isatty(STDOUT_FILENO),
+		.colour = isatty(STDOUT_FILENO),
 	};
 	struct jobs jobs = {
 		.n = n * check.sides,
@@ -258,5 +267,6 @@ int golden_check_all(const struct golden_env *env, struct golden_subject *subjec
 
 	check.n_jobs = jobs.n;
 	r = jobs_run(&jobs, err);
+	clear_progress(&check);
 	return r ? r : check.r;
 }

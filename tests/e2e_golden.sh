@@ -95,6 +95,17 @@ done
 CI=1 BELLJAR_GOLDEN=always golden check --guests images
 [ $code = 3 ] && [ "$before" = "$(listing golden)" ]
 result ci_writes_nothing_whatever_is_asked $? "$(cat out)"
+for ci in 1 true yes '' 0 false; do
+	CI=$ci golden check --guests images
+	[ -e golden/app.bjt.new ]
+	written=$?
+	rm -f golden/app.bjt.new
+	case $ci in
+	'' | 0 | false) [ $written = 0 ] ;;
+	*) [ $written = 1 ] ;;
+	esac
+	result "CI='$ci'_is_understood" $? "$(cat out)"
+done
 BELLJAR_GOLDEN=no golden check --guests images
 [ $code = 3 ] && [ "$before" = "$(listing golden)" ]
 result policy_no_writes_nothing $? "$(cat out)"
