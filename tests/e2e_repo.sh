@@ -18,7 +18,15 @@ for verb in $verbs; do
 		grep -qE "Fl -${option#--}( |\$)" belljar.1 || missing="$missing $option"
 	done
 done
-[ -n "$verbs" ] && [ -z "$missing" ]
+traces=$("$BELLJAR" trace --help | sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+for verb in $traces; do
+	grep -q "^\.It Cm $verb\$" belljar.1 || missing="$missing trace $verb"
+	grep -qw "$verb" scripts/completion.bash || missing="$missing trace $verb(completion)"
+	for option in $("$BELLJAR" trace "$verb" --help | grep -oE '^ +(-., )?--[a-z-]+' | grep -oE -- '--[a-z-]+'); do
+		grep -qE "Fl -${option#--}( |\$)" belljar.1 || missing="$missing $option"
+	done
+done
+[ -n "$verbs" ] && [ -n "$traces" ] && [ -z "$missing" ]
 result the_man_page_knows_every_verb_and_option $? "missing:$missing"
 
 out=$(mandoc -T lint -W error belljar.1 2>&1)
