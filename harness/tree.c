@@ -315,20 +315,41 @@ static int look_at_mount(struct look *l)
 	return r;
 }
 
+/* Is what the mount maps the very object that its cover has there? What links make of paths is not in their text. */
+static bool is_covered(const struct trace_mount *mounts, size_t i, const struct tree_cover *cover)
+{
+	autoclose int own = -1, dir = -1, there = -1;
+	struct stat a, b;
+
+	if (!cover->rest)
+		return false;
+	own = open(mounts[i].host, O_PATH | O_CLOEXEC);
+	dir = open(mounts[cover->mount].host, O_PATH | O_CLOEXEC);
+	there = cover->rest[0] ? beneath_open(dir, cover->rest, O_PATH, 0) : dup(dir);
+	return own >= 0 && there >= 0 && !fstat(own, &a) && !fstat(there, &b) &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 int tree_look(struct tree *tree, const struct trace_mount *mounts, size_t n_mounts, uint64_t limit,
 	struct err *err)
 {
 	struct look l = { .tree = tree, .limit = limit, .err = err };
-	int r = 0;
+	struct tree_cover *covers;
+	int r = tree_find_covers(&covers, mounts, n_mounts, err);
 
 	*tree = (struct tree){ 0 };
+	if (r)
+		return r;
 	for (size_t i = 0; !r && i < n_mounts; i++) {
+		if (is_covered(mounts, i, &covers[i]))
+			continue;
 		l.mount = &mounts[i];
 		l.index = (uint32_t)i;
 		r = look_at_mount(&l);
 		if (l.root >= 0)
 			close(l.root);
 	}
+	tree_drop_covers(covers, n_mounts);
 	if (r)
 		tree_finish(tree);
 	tree_sort(tree);

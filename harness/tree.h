@@ -45,10 +45,24 @@ const char *tree_name(const struct tree_entry *entry, char *buf, size_t size);
  */
 extern const uint8_t tree_unknown[TRACE_HASH_LEN];
 
+/*
+ * A mount whose host path lies in another mount's, as its text says: of which it is a part, and where in it. What
+ * lies in no other is its own cover, and rest is NULL.
+ */
+struct tree_cover {
+	size_t mount; /* the outermost */
+	char *rest;   /* beneath that one; "": the same */
+};
+/* One for each mount. 0 or -ENOMEM with err. */
+int tree_find_covers(struct tree_cover **out, const struct trace_mount *mounts, size_t n_mounts,
+	struct err *err);
+void tree_drop_covers(struct tree_cover *covers, size_t n_mounts); /* takes NULL */
+
 enum { TREE_DEFAULT_LIMIT_MB = 64 };
 
 /*
- * What lies at the mounts' host paths now, in the order of the mounts. -EFBIG with err when files hold
+ * What lies at the mounts' host paths now, in the order of the mounts. A mount that lies in another is looked at
+ * there only. -EFBIG with err when files hold
  * more than limit bytes in all (0: no limit).
  */
 int tree_look(struct tree *tree, const struct trace_mount *mounts, size_t n_mounts, uint64_t limit,
@@ -76,12 +90,15 @@ struct tree_copy {
 /* From the records at the head of a recording: feed it every BLOB and BEFORE record, then seal. */
 int tree_copy_init(struct tree_copy *copy, const struct trace_header *header, struct err *err);
 int tree_copy_put(struct tree_copy *copy, const struct trace_record *record, struct err *err);
-/* Sets the modes of directories. Must be called once, even when nothing was put. */
+/*
+ * Sets the modes of directories; mounts of which nothing was put are made, empty, or lie where their cover
+ * has them. Must be called once, even when nothing was put.
+ */
 int tree_copy_seal(struct tree_copy *copy, struct err *err);
 /*
  * From a directory (a golden's NAME.d/): mount i's host path is relative to dir and may not leave it.
  * Modes are made independent of the checkout: 0755 for directories and what the owner may execute, else 0644.
- * A mount whose directory is missing is made empty (git keeps no empty directories).
+ * A mount whose directory is missing is made empty (git keeps no empty directories). Sealed.
  */
 int tree_copy_from_dir(struct tree_copy *copy, const char *dir, const struct trace_header *header,
 	struct err *err);

@@ -32,7 +32,8 @@ enum { BYTES_PER_STORED = 64 };
 
 struct tree_copy_work {
 	struct scratch scratch;
-	int blobs;  /* O_PATH */
+	int blobs; /* O_PATH */
+	struct tree_cover *covers;
 	bool *made; /* there is something where mount i lies */
 	struct made_dir {
 		char *path; /* beneath the private directory */
@@ -119,19 +120,22 @@ int tree_copy_init(struct tree_copy *copy, const struct trace_header *header, st
 	r = copy_mounts(copy, header);
 	if (r)
 		err_set(err, r, "out of memory");
-	else
+	if (!r)
+		r = tree_find_covers(&copy->work->covers, header->mounts, header->n_mounts, err);
+	if (!r)
 		r = private_dir(copy, err);
 	if (r)
 		tree_copy_finish(copy);
 	return r;
 }
 
-static void finish_work(struct tree_copy_work *w)
+static void finish_work(struct tree_copy_work *w, size_t n_mounts)
 {
 	for (size_t i = 0; i < w->n_dirs; i++)
 		free(w->dirs[i].path);
 	free(w->dirs);
 	free(w->made);
+	tree_drop_covers(w->covers, n_mounts);
 	if (w->blobs >= 0)
 		close(w->blobs);
 	scratch_finish(&w->scratch);
@@ -141,7 +145,7 @@ static void finish_work(struct tree_copy_work *w)
 void tree_copy_finish(struct tree_copy *copy)
 {
 	if (copy->work)
-		finish_work(copy->work);
+		finish_work(copy->work, copy->n_mounts);
 	for (size_t i = 0; i < copy->n_mounts; i++) {
 		free(copy->mounts[i].host);
 		free(copy->mounts[i].guest);
@@ -463,20 +467,75 @@ int tree_copy_put(struct tree_copy *copy, const struct trace_record *record, str
 	return record->kind == TRACE_BEFORE ? put_entry(copy, &record->tree, err) : 0;
 }
 
-/* Mounts of which nothing was put: an empty directory, a file that is not there. */
-static int make_missing(struct tree_copy *copy, struct err *err)
+/*
+ * Lets a mount of which nothing was put lie in its cover. A file need not be there, a directory is made. False:
+ * it cannot, for there is something else.
+ */
+static bool lies_in_cover(struct tree_copy *copy, uint32_t i, const char *path)
 {
-	for (uint32_t i = 0; i < copy->n_mounts; i++) {
-		struct tree_entry entry = { .kind = TREE_DIR, .mount = i, .mode = 0755 };
-		int r = 0;
+	struct tree_entry dir = { .kind = TREE_DIR, .mount = i, .mode = 0755 };
+	const char *name;
+	autoclose int parent = open_parent(copy->work, path, &name);
+	struct stat st;
+	int r;
 
-		if (!copy->work->made[i])
-			r = copy->mounts[i].is_file ? make_home(copy, i)
-						    : make(copy, &entry, NULL, NULL, err);
-		if (r)
-			return err && err->text[0] ? r : fail(err, r, &entry);
+	if (parent < 0)
+		return false;
+	r = beneath_stat(parent, name, false, &st);
+	if (copy->mounts[i].is_file)
+		return r == -ENOENT || (!r && S_ISREG(st.st_mode));
+	if (r == -ENOENT)
+		return !make_at(copy, path, &dir, NULL, NULL, NULL);
+	return !r && S_ISDIR(st.st_mode);
+}
+
+static int use_cover(struct tree_copy *copy, uint32_t i, struct err *err)
+{
+	const struct tree_cover *cover = &copy->work->covers[i];
+	char *path;
+
+	if (asprintf(&path, "%s%s%s", copy->mounts[cover->mount].host, cover->rest[0] ? "/" : "",
+		    cover->rest) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (strlen(path) >= PATH_MAX || !lies_in_cover(copy, i, path)) {
+		free(path);
+		return 0;
 	}
+	free(copy->mounts[i].host);
+	copy->mounts[i].host = path;
+	copy->work->made[i] = true;
 	return 0;
+}
+
+/* An empty directory; or for a file that is not there. */
+static int make_missing(struct tree_copy *copy, uint32_t i, struct err *err)
+{
+	struct tree_entry entry = { .kind = TREE_DIR, .mount = i, .mode = 0755 };
+	int r;
+
+	if (!copy->mounts[i].is_file)
+		return make(copy, &entry, NULL, NULL, err);
+	r = make_home(copy, i);
+	return r ? fail(err, r, &entry) : 0;
+}
+
+/* Mounts of which nothing was put. Covers have none themselves, so they come first. */
+static int place_missing(struct tree_copy *copy, struct err *err)
+{
+	struct tree_copy_work *w = copy->work;
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < copy->n_mounts; i++)
+		if (!w->made[i] && !w->covers[i].rest)
+			r = make_missing(copy, i, err);
+	for (uint32_t i = 0; !r && i < copy->n_mounts; i++) {
+		if (w->made[i] || !w->covers[i].rest)
+			continue;
+		r = use_cover(copy, i, err);
+		if (!r && !w->made[i])
+			r = make_missing(copy, i, err);
+	}
+	return r;
 }
 
 static int set_mode(const struct tree_copy_work *w, const struct made_dir *made)
@@ -504,7 +563,7 @@ static int make_absolute(struct tree_copy *copy)
 int tree_copy_seal(struct tree_copy *copy, struct err *err)
 {
 	struct tree_copy_work *w = copy->work;
-	int r = make_missing(copy, err);
+	int r = place_missing(copy, err);
 
 	/* Latest first: what lies in a directory must be reached through it. */
 	for (size_t i = w->n_dirs; !r && i-- > 0;) {
@@ -613,7 +672,8 @@ int tree_copy_from_dir(
 	if (r)
 		return r;
 	for (uint32_t i = 0; !r && fd >= 0 && i < header->n_mounts; i++)
-		r = copy_golden_mount(copy, &g, &header->mounts[i], i, err);
+		if (!copy->work->covers[i].rest) /* the others come with theirs */
+			r = copy_golden_mount(copy, &g, &header->mounts[i], i, err);
 	if (!r)
 		r = tree_copy_seal(copy, err);
 	if (r)

@@ -586,6 +586,161 @@ static void a_golden_stays_in_its_directory(void)
 	finish();
 }
 
+static void covers_are_found_in_the_text_of_paths(void)
+{
+	static const struct {
+		const char *host;
+		bool is_file;
+		size_t cover;
+		const char *rest;
+	} table[] = {
+		{ "data/out/", false, 1, "out" },
+		{ "./data", false, 1, NULL },
+		{ "data//", false, 1, "" },
+		{ "data-x", false, 3, NULL },
+		{ "data/./out/file", true, 1, "out/file" },
+		{ "../data/out", false, 5, NULL },
+		{ "/srv", false, 6, NULL },
+		{ "/srv/a/b", false, 6, "a/b" },
+		{ "/srvx", false, 8, NULL },
+		{ "file", true, 9, NULL },
+		{ "file", true, 9, "" },
+		{ "file/x", true, 11, NULL },
+	};
+	enum { N = sizeof(table) / sizeof(table[0]) };
+	struct trace_mount all[N];
+	struct tree_cover *covers;
+
+	for (size_t i = 0; i < N; i++)
+		all[i] = (struct trace_mount){ .host = (char *)(uintptr_t)table[i].host,
+			.is_file = table[i].is_file };
+	CU_ASSERT_FATAL(!tree_find_covers(&covers, all, N, &err));
+	for (size_t i = 0; i < N; i++) {
+		CU_ASSERT_EQUAL(covers[i].mount, table[i].cover);
+		CU_ASSERT_EQUAL(!covers[i].rest, !table[i].rest);
+		if (covers[i].rest && table[i].rest)
+			CU_ASSERT_STRING_EQUAL(covers[i].rest, table[i].rest);
+	}
+	tree_drop_covers(covers, N);
+	all[0].host = (char *)(uintptr_t) "/";
+	all[1].host = (char *)(uintptr_t) ".";
+	CU_ASSERT_FATAL(!tree_find_covers(&covers, all, N, &err));
+	CU_ASSERT_EQUAL(covers[6].mount, 0);
+	CU_ASSERT_EQUAL(covers[3].mount, 1);
+	CU_ASSERT_EQUAL(covers[1].mount, 1);
+	tree_drop_covers(covers, N);
+}
+
+static void in_copy(const struct tree_copy *copy, size_t mount, const char *name, char path[300])
+{
+	snprintf(path, 300, "%s%s%s", copy->mounts[mount].host, name[0] ? "/" : "", name);
+}
+
+/* What one mount shows of another is the same file in a copy, too. */
+static void mounts_within_mounts_stay_so(void)
+{
+	static struct trace_mount many[5];
+	static const char *const hosts[] = { "d", "d/empty", "d/a", "d/new", "dlink" };
+	char names[5][200], path[300], other[300];
+	struct tree_copy copy;
+	struct tree tree;
+	struct stat a, b;
+
+	start();
+	add_to_host("l dlink d");
+	for (size_t i = 0; i < 5; i++) {
+		in_host(hosts[i], names[i]);
+		many[i] = (struct trace_mount){ .host = names[i],
+			.guest = mounts[0].guest,
+			.writable = true,
+			.is_file = i == 2 || i == 3 };
+	}
+	header.mounts = many;
+	header.n_mounts = 5;
+	CU_ASSERT_FATAL(!tree_look(&tree, many, 5, 0, &err));
+	CU_ASSERT_EQUAL(tree.n, 6); /* d, d/a, d/empty, and once more by another name */
+	CU_ASSERT_FATAL(!tree_copy_init(&copy, &header, &err));
+	forget_stored();
+	CU_ASSERT_FATAL(!tree_store(&tree, many, NULL, &err));
+	for (size_t i = 0; i < stored.n; i++)
+		CU_ASSERT(!tree_copy_put(&copy, &stored.records[i], &err));
+	tree_finish(&tree);
+	CU_ASSERT_FATAL(!tree_copy_seal(&copy, &err));
+	for (size_t i = 1; i < 4; i++) {
+		in_copy(&copy, 0, hosts[i] + 2, path);
+		in_copy(&copy, i, "", other);
+		CU_ASSERT_STRING_EQUAL(path, other);
+	}
+	in_copy(&copy, 0, "a", path);
+	in_copy(&copy, 4, "a", other);
+	CU_ASSERT(!stat(path, &a) && !stat(other, &b) && a.st_ino != b.st_ino);
+	CU_ASSERT(!tree_look(&tree, copy.mounts, 5, 0, &err));
+	CU_ASSERT_EQUAL(tree.n, 6);
+	tree_finish(&tree);
+	tree_copy_finish(&copy);
+	finish();
+}
+
+static void goldens_within_goldens_stay_so(void)
+{
+	static struct trace_mount many[3];
+	struct tree_copy copy;
+	char path[300], other[300];
+
+	start();
+	many[0] = (struct trace_mount){ .host = (char *)(uintptr_t) "d/none",
+		.guest = mounts[0].guest };
+	many[1] = (struct trace_mount){ .host = (char *)(uintptr_t) "d", .guest = mounts[0].guest };
+	many[2] = (struct trace_mount){
+		.host = (char *)(uintptr_t) "d/a", .guest = mounts[0].guest, .is_file = true
+	};
+	header.mounts = many;
+	header.n_mounts = 3;
+	CU_ASSERT_FATAL(!tree_copy_from_dir(&copy, host.path, &header, &err));
+	in_copy(&copy, 1, "none", path);
+	in_copy(&copy, 0, "", other);
+	CU_ASSERT_STRING_EQUAL(path, other);
+	CU_ASSERT(!access(path, F_OK));
+	in_copy(&copy, 1, "a", path);
+	in_copy(&copy, 2, "", other);
+	CU_ASSERT_STRING_EQUAL(path, other);
+	CU_ASSERT(!access(path, F_OK));
+	tree_copy_finish(&copy);
+	finish();
+}
+
+/* A recording's link in the place of a mount is no way out. */
+static void a_cover_is_not_left_through_a_link(void)
+{
+	static char outside[200];
+	const struct put puts[] = { DIR_AT(0, ""), LINK_AT(0, "l", outside) };
+	struct trace_mount two[2] = { { .host = (char *)(uintptr_t) "x" },
+		{ .host = (char *)(uintptr_t) "x/l", .writable = true } };
+	static const char *const hosts[] = { "x/l", "x/l/file", "x/l/new" };
+	struct tree_copy copy;
+	char path[300];
+	struct stat st;
+
+	start();
+	make_canary(outside);
+	two[0].guest = two[1].guest = mounts[0].guest;
+	header.mounts = two;
+	header.n_mounts = 2;
+	for (size_t i = 0; i < 6; i++) {
+		two[1].host = (char *)(uintptr_t)hosts[i % 3];
+		two[1].is_file = i >= 3;
+		CU_ASSERT_FATAL(!tree_copy_init(&copy, &header, &err));
+		CU_ASSERT(!put_one(&copy, &puts[0]) && !put_one(&copy, &puts[1]));
+		CU_ASSERT(!tree_copy_seal(&copy, &err));
+		snprintf(path, sizeof(path), "%s/1%s", copy.dir, i >= 3 ? "/file" : "");
+		CU_ASSERT_STRING_EQUAL(copy.mounts[1].host, path); /* its own */
+		CU_ASSERT(i >= 3 || (!lstat(path, &st) && S_ISDIR(st.st_mode)));
+		tree_copy_finish(&copy);
+		CU_ASSERT(canary_lives());
+	}
+	finish();
+}
+
 static void finishing_takes_nothing(void)
 {
 	struct tree_copy copy = { 0 };
@@ -611,6 +766,10 @@ static const struct unit_case cases[] = {
 	{ "links_out_are_kept_but_never_followed", links_out_are_kept_but_never_followed },
 	{ "copies_a_golden_directory", copies_a_golden_directory },
 	{ "a_golden_stays_in_its_directory", a_golden_stays_in_its_directory },
+	{ "covers_are_found_in_the_text_of_paths", covers_are_found_in_the_text_of_paths },
+	{ "mounts_within_mounts_stay_so", mounts_within_mounts_stay_so },
+	{ "goldens_within_goldens_stay_so", goldens_within_goldens_stay_so },
+	{ "a_cover_is_not_left_through_a_link", a_cover_is_not_left_through_a_link },
 	{ "finishing_takes_nothing", finishing_takes_nothing },
 };
 
