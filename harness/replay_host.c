@@ -128,7 +128,8 @@ static uint64_t lay_path(struct host_replay *h)
 
 	if (r->fault && !len)
 		return OUTSIDE;
-	gmem_write(&h->vm->mem, PATH, r->in, len);
+	if (len)
+		gmem_write(&h->vm->mem, PATH, r->in, len);
 	gmem_fill(&h->vm->mem, PATH + len, 0, 1);
 	return PATH;
 }
