@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 /*
- * filework N [DIR]: N times, reads a file of DIR (default /out) and writes another, a byte changed: open, read,
- * close, open, write, close. Sizes go round from 256 bytes to 4 KiB. For measuring.
+ * filework N [DIR]: N times, reads a file of DIR (default /out) and writes another, which begins with the number of the
+ * turn: open, read, close, open, write, close. Sizes go round from 256 bytes to 4 KiB. For measuring, and for
+ * being killed.
  */
 #include "rt.h"
 
@@ -39,7 +40,7 @@ static uint64_t turn(size_t dir_len, uint64_t i)
 	uint64_t len = (uint64_t)must("read", rt_read(fd, data, sizeof(data)));
 
 	must("close", rt_close(fd));
-	data[len / 2]++;
+	memcpy(data, &(uint64_t){ i + 1 }, sizeof(i));
 	put(open_file(dir_len, 'w', i, O_WRONLY | O_CREAT), len);
 	return len;
 }

@@ -1,0 +1,276 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+# Recording as a user sees it: the guest notices nothing, every call is there, and neither SIGKILL nor a full
+# disk takes one away.
+set -u
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
+BELLJAR=${BELLJAR:-build/rel/belljar} GUESTS=${GUESTS:-build/rel/kernels}
+KILLS=${KILLS:-200}
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+trace=$dir/r.pcapng
+umask 022
+
+skip() { echo "SKIP $1: $2"; }
+
+belljar() { timeout -k 5 60 "$BELLJAR" "$@"; }
+
+make_tree() {
+	rm -rf "$dir/in" "$dir/out"
+	mkdir "$dir/in" "$dir/out"
+	printf 'A bell jar keeps what is inside\nfrom what is outside.\n' >"$dir/in/input.txt"
+	printf 'kept\n' >"$dir/out/kept.txt"
+}
+
+# --- the guest notices nothing, and every call is there --------------------------------------------
+
+# same NAME BACKEND GUEST ARGS...: recorded and not, the console and the exit code are the same; and the
+# recording shows what strace showed.
+same() {
+	local name=$1 backend=$2 image=$GUESTS/$3.elf why='' code want
+	local options=(--backend "$backend" --mount "$dir/in:/in" --mount "$dir/out:/out:rw")
+	shift 3
+	make_tree
+	belljar run --deterministic --strace="$dir/strace" "${options[@]}" "$image" "$@" >"$dir/want" 2>&1 </dev/null
+	want=$?
+	make_tree
+	belljar record -o "$trace" "${options[@]}" "$image" "$@" >"$dir/got" 2>&1 </dev/null
+	code=$?
+	belljar trace show "$trace" 2>&1 | grep -v '^+++' >"$dir/shown"
+	[ $code = $want ] || why="exit $code, not $want"
+	cmp -s "$dir/want" "$dir/got" || why="the console differs: $(diff "$dir/want" "$dir/got" | head -n 3)"
+	[ "$(wc -l <"$dir/shown")" = "$(grep -vc '^+++' "$dir/strace")" ] ||
+		why="$(wc -l <"$dir/shown") calls recorded, $(wc -l <"$dir/strace") made"
+	[ -e "$trace.tail" ] && why="a tail was left"
+	[ -z "$why" ]
+	result "$name, $backend" $? "$why"
+}
+
+for backend in tcg kvm; do
+	if ! belljar run --backend $backend "$GUESTS/hello.elf" >/dev/null 2>"$dir/why"; then
+		skip "a guest does not notice, $backend" "$(cat "$dir/why")"
+		continue
+	fi
+	same hello_does_not_notice $backend hello
+	same hello_v1_does_not_notice $backend hello-v1
+	same files_does_not_notice $backend files
+	same paths_does_not_notice $backend paths open:/in/input.txt readdir:/in 'stat:/in/nope' mkdir:/out/d \
+		unlink:/out/kept.txt 'create:/out/caf\xe9'
+	same exit_does_not_notice $backend exit 42
+	same fault_does_not_notice $backend fault ud
+done
+
+# --- how it ends ---------------------------------------------------------------------------------
+
+# expect NAME CODE STDERR_PATTERN ARGS...: exit code and one line on stderr.
+expect() {
+	local name=$1 code=$2 pattern=$3 got
+	shift 3
+	belljar record "$@" >"$dir/console" 2>"$dir/err" </dev/null
+	got=$?
+	[ $got = "$code" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qE "$pattern" "$dir/err"
+	result "$name" $? "exit $got: $(head -n 3 "$dir/err")"
+}
+
+hello=$GUESTS/hello.elf
+tcg=(--backend tcg)
+mkfifo "$dir/fifo"
+cp "$hello" "$dir/guest.elf"
+expect needs_a_file 2 "no -o FILE" "$hello"
+expect needs_a_guest 2 "no guest given" -o "$trace"
+expect refuses_standard_output 2 "needs a file" -o - "$hello"
+expect refuses_a_fifo 125 "no regular file" -o "$dir/fifo" "${tcg[@]}" "$hello"
+expect refuses_a_device 125 "no regular file" -o /dev/null "${tcg[@]}" "$hello"
+expect refuses_a_directory_that_is_not_there 125 "No such file" -o "$dir/no/x" "${tcg[@]}" "$hello"
+expect refuses_to_replace_the_guest 125 "is the guest itself" -o "$dir/guest.elf" "${tcg[@]}" "$dir/guest.elf"
+expect refuses_what_the_guest_would_see 125 "the guest would see it" -o "$dir/out/x" "${tcg[@]}" \
+	--mount "$dir:/d" "$hello"
+expect refuses_an_unknown_policy 2 "stop, continue" --on-record-error never -o "$trace" "$hello"
+cmp -s "$hello" "$dir/guest.elf" && [ ! -e "$dir/out/x" ]
+result what_was_refused_is_untouched $? "it is not"
+head -c 3000 /dev/zero >"$dir/in/large"
+expect warns_of_a_tree_that_is_too_large 0 "without them" -o "$trace" "${tcg[@]}" --tree-limit 1K \
+	--mount "$dir/in:/in" "$hello"
+belljar record -v -o "$trace" "${tcg[@]}" "$hello" 2>&1 | grep -q 'r.pcapng: 2 calls recorded, [0-9]* bytes'
+result says_how_much_was_recorded $? "it does not"
+expect a_time_limit_ends_it_in_order 124 "still running" -o "$trace" "${tcg[@]}" --timeout 0.3 "$GUESTS/count.elf" 1000000000000
+belljar trace show "$trace" >"$dir/shown" 2>&1
+result and_the_recording_has_an_end $? "$(tail -n 1 "$dir/shown")"
+timeout --preserve-status -s TERM 0.3 "$BELLJAR" record -o "$trace" "${tcg[@]}" "$GUESTS/count.elf" 1000000000000 2>"$dir/err"
+code=$?
+belljar trace show "$trace" >"$dir/shown" 2>&1 && [ $code = 143 ] && [ ! -e "$trace.tail" ] && ! grep -q 'was cut' "$dir/shown"
+result a_signal_ends_it_in_order $? "exit $code: $(cat "$dir/shown" "$dir/err")"
+
+# --- no work of ours for each call ----------------------------------------------------------------
+
+# calls BACKEND N: a recorder of N calls, its system calls by name; on kvm the guest's own steps aside.
+calls() {
+	timeout -k 5 60 strace -f -qq -o "$dir/syscalls" "$BELLJAR" record -o "$trace" --backend "$1" \
+		"$GUESTS/hypercalls.elf" "$2" >/dev/null 2>&1
+	grep -oE ' [a-z_0-9]+\((-?[0-9]+, KVM_[A-Z_0-9]+)?' "$dir/syscalls" | grep -v KVM_RUN | sed 's/([0-9]*, /(/' | sort | uniq -c
+}
+
+for backend in tcg kvm; do
+	name="no_system_call_for_each_event, $backend"
+	if ! strace -o /dev/null true 2>/dev/null; then
+		skip "$name" "strace may not trace here"
+	elif ! belljar run --backend $backend "$hello" >/dev/null 2>"$dir/why"; then
+		skip "$name" "$(cat "$dir/why")"
+	else
+		calls $backend 10 >"$dir/few"
+		calls $backend 3010 >"$dir/many"
+		# A heart that beats ten times a second looks after the CPU: that is not for each call.
+		grown=$(awk 'FNR == NR { few[$2] = $1; next } $1 > few[$2] + 300 { print }' "$dir/few" "$dir/many")
+		grep -q pwrite64 "$dir/few" && [ -s "$dir/many" ] && [ -z "$grown" ]
+		result "$name" $? "3000 calls more: $grown"
+	fi
+done
+
+# --- killed ---------------------------------------------------------------------------------------
+
+# killed ARGS...: records until SIGKILL comes, within 30 ms of when it may have begun. False when it had not; then
+# the next one gets more time.
+soonest=8
+killed() {
+	local ms=$((RANDOM % 30 + soonest))
+	rm -f "$trace" "$trace.tail"
+	( # another shell, for the one that waits says "Killed"
+		timeout -s KILL "$(printf '0.%03d' $ms)" "$BELLJAR" record --backend tcg -o "$trace" "$@"
+		:
+	) >/dev/null 2>&1 </dev/null
+	[ -s "$trace" ] && return
+	soonest=$((soonest + 3))
+	return 1
+}
+
+# What `trace show` says, into shown; the number of its finished calls of a kind (all: the empty string) in
+# n, and in pending whether the call in flight is of that kind: 0 or 1.
+look() {
+	belljar trace show "$trace" >"$dir/shown" 2>"$dir/err" || return 1
+	n=$(grep -cE "^$1.* = " "$dir/shown")
+	pending=$(grep -cE "^$1.*<unfinished" "$dir/shown")
+	return 0
+}
+
+# recovered: the tail goes, and what is shown stays the same.
+recovered() {
+	cp "$dir/shown" "$dir/before"
+	belljar trace recover "$trace" >/dev/null 2>"$dir/err" && [ ! -e "$trace.tail" ] && look '' &&
+		cmp -s "$dir/before" "$dir/shown"
+}
+
+# opens_in_tshark torn|whole: the header at least is there; of a packet that was being written it may say that it is cut
+# short.
+opens_in_tshark() {
+	tshark -r "$trace" -T fields -e frame.number >"$dir/frames" 2>"$dir/err" ||
+		{ [ "$1" = torn ] && grep -q 'cut short' "$dir/err"; } || { why="tshark: $(cat "$dir/err")"; return 1; }
+	[ -s "$dir/frames" ]
+}
+
+# opens_in_wireshark: the same of many whole files at once.
+opens_in_wireshark() {
+	[ $have_tshark = 1 ] && ls "$dir"/whole/* >/dev/null 2>&1 || return 0
+	capinfos -c "$dir"/whole/* >"$dir/infos" 2>"$dir/err" || why="capinfos: $(cat "$dir/err")"
+	rm -f "$dir"/whole/*
+}
+
+have_tshark=0
+if command -v tshark capinfos >/dev/null; then have_tshark=1; else skip opens_in_tshark "tshark is not installed"; fi
+done_kills=0 tries=0 why=''
+
+# One kill of a guest that works on files at full speed: what its files say it has written is recorded, or in flight.
+kill_filework() {
+	local turns made
+	rm -f "$dir"/out/*
+	killed --mount "$dir/out:/out:rw" "$GUESTS/filework.elf" 1000000 || return 0
+	look write || { why="trace show: $(cat "$dir/err")"; return 1; }
+	turns=$(for f in "$dir"/out/w*; do [ -s "$f" ] && od -An -t u8 -N 8 "$f"; done | sort -n | tail -n 1)
+	made=$((${turns:-0} + $(find "$dir/out" -name 'r*' -size +0 | wc -l)))
+	[ "$n" = $made ] || [ "$((n + pending))" = $made ] ||
+		{ why="$made writes made, $n recorded, $pending in flight"; return 1; }
+	done_kills=$((done_kills + 1))
+}
+
+# One kill of a guest that makes cheap calls, with strace to count them: it is told first.
+kill_hypercalls() {
+	local made
+	killed --strace="$dir/strace" "$GUESTS/hypercalls.elf" 100000000 || return 0
+	look '' || { why="trace show: $(cat "$dir/err")"; return 1; }
+	made=$(grep -c ' = ' "$dir/strace")
+	[ "$n" = "$made" ] || [ "$((n + pending))" = "$made" ] ||
+		{ why="$made calls made, $n recorded, $pending in flight"; return 1; }
+	done_kills=$((done_kills + 1))
+}
+
+make_tree
+mkdir "$dir/whole"
+while [ $done_kills -lt "$KILLS" ] && [ -z "$why" ] && [ $tries -lt $((3 * KILLS + 50)) ]; do
+	tries=$((tries + 1))
+	if [ $((tries % 2)) = 0 ]; then kill_filework; else kill_hypercalls; fi || break
+	[ -s "$trace" ] || continue
+	look=$((have_tshark && tries % 50 < 2))
+	[ $look = 0 ] || opens_in_tshark torn || break
+	recovered || why="recover: $(cat "$dir/err")"
+	[ $look = 0 ] || opens_in_tshark whole || break
+	mv "$trace" "$dir/whole/$tries"
+	[ $((tries % 20)) != 0 ] || opens_in_wireshark
+done
+opens_in_wireshark
+[ -z "$why" ] && [ $done_kills -ge "$KILLS" ]
+result no_finished_call_is_lost_to_sigkill $? "kill $done_kills of $KILLS in $tries tries: $why"
+
+# --- a full disk ----------------------------------------------------------------------------------
+
+# full NAME POLICY CODE WHY DIR: a guest that makes more calls than fit; what the line on stderr says is there, is there.
+full() {
+	local name=$1 policy=$2 want=$3 why=$4 at=$5 code calls
+	rm -f "$dir"/out/*
+	belljar record --backend tcg --on-record-error "$policy" -o "$at/r.pcapng" --mount "$dir/out:/out:rw" \
+		"$GUESTS/filework.elf" 3000 >"$dir/console" 2>"$dir/err" </dev/null
+	code=$?
+	calls=$(grep -oE 'ends after [0-9]+ calls' "$dir/err" | head -n 1 | grep -oE '[0-9]+')
+	[ $code = "$want" ] && grep -q "$why; the recording ends after" "$dir/err" &&
+		{ [ "$policy" = continue ] || [ "$(wc -l <"$dir/err")" = 1 ]; } &&
+		{ [ "$policy" = stop ] || { grep -q 'is not whole' "$dir/err" && grep -q '^filework: 3000 turns' "$dir/console"; }; } &&
+		[ "$(belljar trace show "$at/r.pcapng" 2>/dev/null | grep -c ' = ')" = "$calls" ]
+	code=$?
+	result "$name" $code "$(head -n 3 "$dir/err")"
+}
+
+# The cases of a shell that could not stay: their lines count here.
+tally() {
+	cat "$1"
+	passed=$((passed + $(grep -c '^ok ' "$1")))
+	failed=$((failed + $(grep -c '^FAIL ' "$1")))
+}
+
+(
+	ulimit -f 3000
+	full stops_at_a_limit_of_file_size stop 125 'File too large' "$dir"
+	full goes_on_at_a_limit_of_file_size continue 0 'File too large' "$dir"
+) >"$dir/cases"
+tally "$dir/cases"
+
+full_disk() {
+	mount -t tmpfs -o size=3m none "$dir/small" || return
+	full stops_on_a_full_disk stop 125 'No space left on device' "$dir/small"
+	full goes_on_on_a_full_disk continue 0 'No space left on device' "$dir/small"
+	rm -f "$dir"/small/r.*
+	head -c 2500k /dev/zero >"$dir/small/ballast"
+	expect needs_room_for_its_tail 125 'no room for 1024 KiB' -o "$dir/small/r.pcapng" --backend tcg "$hello"
+	[ -z "$(find "$dir/small" -name 'r.*')" ]
+	result and_leaves_nothing_behind $? "$(ls "$dir/small")"
+}
+
+mkdir "$dir/small"
+if unshare -rm mount -t tmpfs none "$dir/small" 2>"$dir/why"; then
+	export dir BELLJAR GUESTS hello failed passed
+	export -f full full_disk expect result belljar
+	TMPDIR=$dir unshare -rm bash -c full_disk >"$dir/cases" 2>&1
+	tally "$dir/cases"
+else
+	skip a_full_disk "$(cat "$dir/why")"
+fi
+
+finish
