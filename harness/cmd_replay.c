@@ -264,6 +264,9 @@ const struct cmd cmd_replay = {
 		 "first call that is not the recorded one ends it, with a report. Exit 0: no "
 		 "mismatch; 3:\n"
 		 "there are.\n\n"
+		 "The copy belongs to whoever replays: where a mode forbids something, root was "
+		 "answered\n"
+		 "otherwise than others are.\n\n"
 		 "Example:\n"
 		 "  belljar replay run.pcapng && belljar replay run.pcapng --guest guest.elf",
 	.run = cmd_replay_main,
