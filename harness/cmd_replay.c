@@ -76,21 +76,27 @@ static void *show_progress(void *ctx)
 	int wait_ms = PROGRESS_AFTER_MS;
 
 	for (; !poll(&end, 1, wait_ms); wait_ms = PROGRESS_EVERY_MS)
-		fprintf(stderr, "\r%s: %llu calls", p->path,
+		fprintf(stderr, "%s: %llu calls\033[K\r", p->path,
 			(unsigned long long)__atomic_load_n(&p->result->calls, __ATOMIC_RELAXED));
 	if (wait_ms == PROGRESS_EVERY_MS)
-		fprintf(stderr, "\r\033[K");
+		fprintf(stderr, "\033[K");
 	return NULL;
 }
 
-/* Signals are not for this thread: what they interrupt runs on the other one. */
-static void start_progress(struct progress *p)
+/*
+ * Signals are not for this thread: what they interrupt runs on the other one. A guest that speaks on the same
+ * terminal is progress enough.
+ */
+static void start_progress(struct progress *p, const struct replay_options *o)
 {
+	int console = o->session.console_out;
+
 	sigset_t all, before;
 	int ends[2];
 
 	p->runs = false;
-	if (!isatty(STDERR_FILENO) || log_get_level() < LOG_WARN || pipe2(ends, O_CLOEXEC))
+	if (!isatty(STDERR_FILENO) || log_get_level() < LOG_WARN ||
+		(o->guest && console >= 0 && isatty(console)) || pipe2(ends, O_CLOEXEC))
 		return;
 	p->stopped = ends[0];
 	p->stop = ends[1];
@@ -180,7 +186,7 @@ static int replay(struct replay_options *o, const char *path)
 
 	if (o->json || log_get_level() < LOG_WARN)
 		o->session.console_out = -1;
-	start_progress(&progress);
+	start_progress(&progress, o);
 	r = o->guest ? replay_guest(&o->session, path, o->guest, &guest, &result, &code, &err)
 		     : replay_without_guest(path, &host, &result, &code, &err);
 	stop_progress(&progress);
