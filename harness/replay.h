@@ -54,4 +54,13 @@ int replay_guest(struct session *s, const char *path, const char *guest,
 	const struct replay_guest_options *o, struct replay_result *result, int *exit_code,
 	struct err *err);
 
+struct trace_reader;
+/*
+ * The second half of it: the machine is there (s->vm, whose answers this takes over) and stands at its first
+ * instruction, the reader at the first record. For machines made in another way.
+ */
+int replay_guest_on(struct session *s, struct trace_reader *reader, const char *path,
+	const struct replay_guest_options *o, struct replay_result *result, int *exit_code,
+	struct err *err);
+
 #endif

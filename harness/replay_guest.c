@@ -724,30 +724,26 @@ static int check_guest(const struct session *s, const struct trace_header *heade
 	return 0;
 }
 
-static int prepare(struct replay *r, const char *path, const char *guest, struct err *err)
+/* Everything before the guest's first instruction. */
+static int prepare(struct session *s, struct trace_reader **reader, const char *path,
+	const char *guest, struct err *err)
 {
 	char *words[] = { (char *)(uintptr_t)guest };
-	struct session *s = r->session;
 	struct err why = { "" };
-	int e = trace_reader_open(&r->reader, path, err);
+	int e = trace_reader_open(reader, path, err);
 
 	if (e)
 		return e;
-	e = session_from_header(s, trace_reader_header(r->reader), &why);
+	e = session_from_header(s, trace_reader_header(*reader), &why);
 	if (e)
 		return err_set(err, e, "%s: %s", path, why.text);
 	s->no_files = true;
-	s->respond = respond;
-	s->respond_ctx = r;
 	s->guest = guest;
 	e = session_prepare(s, words, 1, &why);
 	if (e)
 		return err_set(err, e, "%s: %s", guest, why.text);
-	e = check_guest(s, trace_reader_header(r->reader), guest, &why);
-	if (e)
-		return err_set(err, e, "%s: %s", path, why.text);
-	advance(r);
-	return r->error;
+	e = check_guest(s, trace_reader_header(*reader), guest, &why);
+	return e ? err_set(err, e, "%s: %s", path, why.text) : 0;
 }
 
 static void finish(struct replay *r)
@@ -762,11 +758,10 @@ static void finish(struct replay *r)
 		drop(&d->got);
 	free(d);
 	free(r->gathered);
-	trace_reader_close(r->reader);
 	free(r);
 }
 
-int replay_guest(struct session *s, const char *path, const char *guest,
+int replay_guest_on(struct session *s, struct trace_reader *reader, const char *path,
 	const struct replay_guest_options *o, struct replay_result *result, int *exit_code,
 	struct err *err)
 {
@@ -780,12 +775,32 @@ int replay_guest(struct session *s, const char *path, const char *guest,
 	r->session = s;
 	r->path = path;
 	r->result = result;
+	r->reader = reader;
 	r->err = err;
-	e = prepare(r, path, guest, err);
+	s->vm->respond = respond;
+	s->vm->respond_ctx = r;
+	advance(r);
+	e = r->error;
 	if (!e && is_cut(&r->next))
 		result->cut = true; /* before its first call */
 	else if (!e)
 		e = run(r, path, o, exit_code);
 	finish(r);
 	return e;
+}
+
+int replay_guest(struct session *s, const char *path, const char *guest,
+	const struct replay_guest_options *o, struct replay_result *result, int *exit_code,
+	struct err *err)
+{
+	struct trace_reader *reader = NULL;
+	int r;
+
+	*result = (struct replay_result){ 0 };
+	*exit_code = 0;
+	r = prepare(s, &reader, path, guest, err);
+	if (!r)
+		r = replay_guest_on(s, reader, path, o, result, exit_code, err);
+	trace_reader_close(reader);
+	return r;
 }

@@ -108,7 +108,7 @@ void report_frames(struct vm *vm, uint64_t rip, size_t max, char *buf, size_t si
 	struct place place;
 
 	buf[0] = 0;
-	if (!find_place(&place, vm, max))
+	if (!vm->image.bytes || !find_place(&place, vm, max))
 		return;
 	if (rip)
 		place.state.regs.rip = rip;

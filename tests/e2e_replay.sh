@@ -280,6 +280,25 @@ edit '/^argv/s/1000/1000000000000/'
 replay 124 "$dir/x.bjt" --guest "$GUESTS/count.elf" --timeout 0.3
 says time_limit 'still running after 0.300 s'
 
+# Killed while the guest waits for its console: the call in flight is known, its answer is not.
+mkfifo "$dir/console"
+exec 9<>"$dir/console"
+"$BELLJAR" record -o "$dir/killed.pcapng" --backend tcg "$GUESTS/console.elf" <"$dir/console" >"$dir/out.txt" 2>"$dir/err" &
+pid=$!
+for _ in $(seq 200); do
+	grep -q 'by byte' "$dir/out.txt" && break
+	sleep 0.05
+done
+sleep 0.2
+kill -9 $pid
+wait $pid 2>/dev/null
+exec 9>&-
+for backend in "${backends[@]}"; do
+	replay 0 "$dir/killed.pcapng" --guest "$GUESTS/console.elf" --backend "$backend" &&
+		[ "$(cat "$dir/out.txt")" = "written byte by byte" ]
+	says "a_killed_recording_replays_so_far_on_$backend" '21 calls, no mismatch .*cut off'
+done
+
 cp "$dir/report.bjt" "$dir/good.bjt"
 hostile() { # NAME SED_SCRIPT PATTERN: one line, exit 125
 	edit "$2"
