@@ -467,6 +467,19 @@ static int read_records(struct subtrace *t, struct trace_reader *reader, struct 
 	return r;
 }
 
+int subtrace_take(struct subtrace *t, struct trace_reader *reader, struct err *err)
+{
+	int r;
+
+	*t = (struct subtrace){ .format = trace_reader_format(reader) };
+	r = read_records(t, reader, err);
+	if (!r && trace_header_copy(&t->header, trace_reader_header(reader)))
+		r = err_set(err, -ENOMEM, "out of memory");
+	if (!r && note_needs(t))
+		r = err_set(err, -ENOMEM, "out of memory");
+	return r;
+}
+
 int subtrace_read(struct subtrace *t, const char *path, struct err *err)
 {
 	struct trace_reader *reader;
@@ -476,13 +489,8 @@ int subtrace_read(struct subtrace *t, const char *path, struct err *err)
 	r = trace_reader_open(&reader, path, err);
 	if (r)
 		return r;
-	t->format = trace_reader_format(reader);
-	r = read_records(t, reader, err);
-	if (!r && trace_header_copy(&t->header, trace_reader_header(reader)))
-		r = err_set(err, -ENOMEM, "out of memory");
+	r = subtrace_take(t, reader, err);
 	trace_reader_close(reader);
-	if (!r && note_needs(t))
-		r = err_set(err, -ENOMEM, "out of memory");
 	return r;
 }
 

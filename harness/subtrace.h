@@ -32,6 +32,8 @@ struct subtrace {
 
 /* All of it but a call in flight. 0, or -errno with err. */
 int subtrace_read(struct subtrace *t, const char *path, struct err *err);
+/* The same from a reader of which nothing was read yet. */
+int subtrace_take(struct subtrace *t, struct trace_reader *reader, struct err *err);
 void subtrace_finish(struct subtrace *t); /* takes one zeroed or half read */
 
 /* May it go? Calls, but the one in which the machine stopped, and differences of trees. */
