@@ -144,6 +144,7 @@ help:
 	@echo 'make demo     install what is missing, build, show what belljar does'
 	@echo 'make check    install what is missing, build, run every test'
 	@echo 'make          build $(B)/belljar and the guests in $(B)/kernels'
+	@echo 'make golden   check the golden traces alone'
 	@echo 'make bench    speed, as ratios measured side by side'
 	@echo 'make install  program, man page, completion, Wireshark dissector below PREFIX=$(PREFIX)'
 	@echo 'MODE=rel|dbg|asan|afl|cov, CC=gcc|clang, V=1 shows commands'
@@ -163,6 +164,10 @@ bench: build $(B)/tests/bench
 
 tests: $(test_bin) $(fuzz_bin)
 kernels: guests
+
+# On your own machine also writes what differs to golden/NAME.bjt.new, for `belljar golden review`.
+golden: build
+	@$(B)/belljar golden check --guests $(B)/kernels -q
 
 $(B)/tests/bench: $(B)/tests/bench.o $(B)/libharness.a $(B)/libvmm.a
 	$(call say,LD,$@)

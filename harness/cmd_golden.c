@@ -12,9 +12,9 @@
 #include "cmd.h"
 #include "err.h"
 #include "golden.h"
+#include "golden_accept.h"
 #include "golden_check.h"
 #include "golden_new.h"
-#include "golden_take.h"
 #include "jobs.h"
 #include "linediff.h"
 #include "log.h"
@@ -184,143 +184,6 @@ static int complain(const struct err *err)
 	return EXIT_OURS;
 }
 
-/* Goldens whose guests are to be run now. */
-struct candidate {
-	const char *name;
-	const char *from; /* suffix of the trace that says how; or */
-	const struct trace_header *header;
-	const char *guest; /* with header */
-	const char *input; /* with header; may be NULL */
-	bool taken;        /* NAME.bjt.new is there */
-};
-
-struct taking {
-	const struct golden_env *env;
-	struct candidate *candidates;
-	bool twice;
-	int code; /* the worst that was seen */
-};
-
-/* Could not be done is worse than differs. */
-static int worse(int a, int b)
-{
-	return a > b ? a : b;
-}
-
-static int take_job(void *ctx, size_t i)
-{
-	const struct taking *t = ctx;
-	const struct candidate *c = &t->candidates[i];
-	autofree char *text = golden_path(t->env->dir, c->name, c->from ? c->from : "");
-	autofree char *image = NULL;
-	struct golden_take take = {
-		.dir = t->env->dir,
-		.name = c->name,
-		.guest = c->guest,
-		.backend = t->env->backends[0],
-		.timeout_ms = t->env->timeout_ms,
-		.header = c->header,
-		.from = c->from,
-		.input = c->input,
-	};
-	struct err err = { "" };
-
-	if (!text)
-		return EXIT_OURS;
-	if (!c->guest && golden_image(&t->env->guests, text, &image, &err)) {
-		printf("%s\n", err.text);
-		return EXIT_OURS;
-	}
-	if (!take.guest)
-		take.guest = image;
-	return t->twice ? golden_take_twice(&take) : golden_take_once(&take);
-}
-
-static void take_done(void *ctx, size_t i, const struct job_result *result)
-{
-	struct taking *t = ctx;
-	struct candidate *c = &t->candidates[i];
-
-	/* To see that a guest no longer ends is what a check is for; but it makes no recording. */
-	bool differs =
-		result->end == JOB_EXITED &&
-		(result->code == EXIT_MISMATCH || (result->code == EXIT_TIME_LIMIT && !t->twice));
-
-	c->taken = result->end == JOB_EXITED && !result->code;
-	if (c->taken)
-		return;
-	t->code = worse(t->code, differs ? EXIT_MISMATCH : EXIT_OURS);
-	printf("FAIL %s: %s\n", c->name,
-		result->end == JOB_EXITED   ? "not recorded"
-		: result->end == JOB_KILLED ? "belljar crashed while it was recorded"
-					    : "out of time");
-	golden_print_indented(result->output, result->output_len);
-	fflush(stdout);
-}
-
-/* 0; the worst exit code of what could not be taken; or negative: a signal to die of. */
-static int take_all(
-	const struct golden_env *env, struct candidate *candidates, size_t n, bool twice)
-{
-	struct taking t = { .env = env, .candidates = candidates, .twice = twice };
-	struct jobs jobs = {
-		.n = n,
-		.parallel = env->parallel,
-		.timeout_ms = 3 * env->timeout_ms, /* two runs, and ours */
-		.run = take_job,
-		.done = take_done,
-		.ctx = &t,
-	};
-	struct err err = { "" };
-	int r = jobs_run(&jobs, &err);
-
-	return r > 0 ? -r : r < 0 ? complain(&err) : t.code;
-}
-
-/* How NAME.bjt.new, checked, becomes NAME.bjt. */
-static int put_in_place(const struct golden_env *env, const char *name, struct err *err)
-{
-	autofree char *new = golden_path(env->dir, name, GOLDEN_NEW);
-	autofree char *text = golden_path(env->dir, name, GOLDEN_TEXT);
-
-	if (!new || !text)
-		return err_set(err, -ENOMEM, "out of memory");
-	return rename(new, text) ? err_set(err, -errno, "%s: %m", text) : 0;
-}
-
-/*
- * Takes them twice, and checks what came of it as the next check would. *good, one each: it may be put in
- * place. As take_all.
- */
-static int take_and_check(
-	const struct golden_env *env, struct candidate *candidates, size_t n, bool *good)
-{
-	struct golden_subject *subjects = calloc(n, sizeof(*subjects));
-	struct golden_env quiet = *env;
-	struct golden_tally tally = { 0 };
-	struct err err = { "" };
-	size_t k = 0;
-	int r, code = subjects ? take_all(env, candidates, n, true) : EXIT_OURS;
-
-	for (size_t i = 0; code >= 0 && i < n; i++)
-		if (candidates[i].taken)
-			subjects[k++] = (struct golden_subject){ .name = candidates[i].name,
-				.suffix = GOLDEN_NEW,
-				.guest = candidates[i].guest };
-	quiet.quiet = true;
-	r = code < 0 ? 0 : golden_check_all(&quiet, subjects, k, &tally, &err);
-	k = 0;
-	for (size_t i = 0; code >= 0 && !r && i < n; i++) {
-		good[i] = candidates[i].taken && !subjects[k].failed;
-		k += candidates[i].taken;
-	}
-	if (tally.failed)
-		code = worse(code, tally.errors ? EXIT_OURS : EXIT_MISMATCH);
-	golden_tally_finish(&tally);
-	free(subjects);
-	return r > 0 ? -r : r < 0 ? complain(&err) : code;
-}
-
 /* Writing is refused where nobody would look at what was written. */
 static int refuse_writing(void)
 {
@@ -338,25 +201,6 @@ static int need_guests(const struct golden_env *env)
 	log_error("golden: what is accepted is run again first; --guests DIR says where the images "
 		  "are");
 	return EXIT_OURS;
-}
-
-static int accept_all(const struct golden_env *env, struct candidate *candidates, size_t n)
-{
-	autofree bool *good = calloc(n, sizeof(*good));
-	int code = good ? take_and_check(env, candidates, n, good) : EXIT_OURS;
-
-	for (size_t i = 0; code >= 0 && i < n; i++) {
-		struct err err = { "" };
-
-		if (!good[i])
-			continue;
-		if (put_in_place(env, candidates[i].name, &err))
-			code = worse(code, complain(&err));
-		else
-			printf("%s: accepted\n", candidates[i].name);
-	}
-	golden_drop_stray_blobs(env->dir);
-	return code;
 }
 
 /* The goldens that were named. 0, or an exit code when one is unknown. */
@@ -380,7 +224,7 @@ static bool is_named(const struct golden_run *run, const struct golden *g)
 
 static int golden_accept(struct golden_run *run)
 {
-	autofree struct candidate *candidates = NULL;
+	autofree struct golden_candidate *candidates = NULL;
 	int code = run->policy == GOLDEN_POLICY_NO ? refuse_writing() : need_guests(&run->env);
 	size_t n = 0;
 
@@ -393,12 +237,12 @@ static int golden_accept(struct golden_run *run)
 		const struct golden *g = &run->suite.list[i];
 
 		if (is_named(run, g) && (g->has_new || (run->n_names && g->has_text)))
-			candidates[n++] = (struct candidate){ .name = g->name,
+			candidates[n++] = (struct golden_candidate){ .name = g->name,
 				.from = g->has_new ? GOLDEN_NEW : GOLDEN_TEXT };
 	}
 	if (!n)
 		printf("nothing to accept\n");
-	return n ? accept_all(&run->env, candidates, n) : 0;
+	return n ? golden_accept_all(&run->env, candidates, n) : 0;
 }
 
 /* Something that belongs to no golden, as a failed check. */
@@ -451,19 +295,19 @@ static int check_strays(struct golden_run *run, struct err *err)
 /* What guests that differ do now: beside, or in place. */
 static int renew(struct golden_run *run, const struct golden_subject *subjects, size_t n)
 {
-	autofree struct candidate *candidates = calloc(n + 1, sizeof(*candidates));
+	autofree struct golden_candidate *candidates = calloc(n + 1, sizeof(*candidates));
 	size_t k = 0;
 	int code;
 
 	for (size_t i = 0; candidates && i < n; i++)
 		if (subjects[i].differs)
-			candidates[k++] =
-				(struct candidate){ .name = subjects[i].name, .from = GOLDEN_TEXT };
+			candidates[k++] = (struct golden_candidate){ .name = subjects[i].name,
+				.from = GOLDEN_TEXT };
 	if (!k || run->policy == GOLDEN_POLICY_NO || !run->env.guests.n)
 		return 0;
 	if (run->policy == GOLDEN_POLICY_ALWAYS)
-		return accept_all(&run->env, candidates, k);
-	code = take_all(&run->env, candidates, k, false);
+		return golden_accept_all(&run->env, candidates, k);
+	code = golden_take_all(&run->env, candidates, k, false);
 	for (size_t i = 0; code >= 0 && i < k; i++)
 		if (candidates[i].taken)
 			printf("     %s" GOLDEN_NEW
@@ -514,9 +358,9 @@ static int conclude(
 	for (size_t i = 0; i < n; i++)
 		differs |= subjects[i].differs;
 	if (run->tally.failed)
-		code = worse(code, run->tally.errors ? EXIT_OURS : EXIT_MISMATCH);
+		code = golden_worse(code, run->tally.errors ? EXIT_OURS : EXIT_MISMATCH);
 	if (run->junit)
-		code = worse(code, write_junit(run));
+		code = golden_worse(code, write_junit(run));
 	for (size_t i = 0; run->env.guests.n && i < run->notes.n; i++)
 		printf("note: no guest was run on %s\n", run->notes.list[i]);
 	if (n && !run->env.guests.n)
@@ -623,7 +467,7 @@ static int reject(const struct golden_run *run, const struct golden *g)
 
 static int decide(const struct golden_run *run, const struct golden *g)
 {
-	struct candidate candidate = { .name = g->name, .from = GOLDEN_NEW };
+	struct golden_candidate candidate = { .name = g->name, .from = GOLDEN_NEW };
 	int code, answer = ask(g->name);
 
 	if (answer == 'r')
@@ -631,7 +475,7 @@ static int decide(const struct golden_run *run, const struct golden *g)
 	if (answer != 'a')
 		return 0;
 	code = need_guests(&run->env);
-	return code ? code : accept_all(&run->env, &candidate, 1);
+	return code ? code : golden_accept_all(&run->env, &candidate, 1);
 }
 
 static int golden_review(struct golden_run *run)
@@ -683,7 +527,7 @@ static int finish_new(const struct golden_run *run, const char *name)
 	unsigned long long calls;
 	struct err err = { "" };
 
-	if (!path || (!beside && put_in_place(&run->env, name, &err)))
+	if (!path || (!beside && golden_put_in_place(&run->env, name, &err)))
 		return complain(&err);
 	if (count_calls(path, &calls))
 		calls = 0;
@@ -695,7 +539,7 @@ static int finish_new(const struct golden_run *run, const char *name)
 static int record_new(struct golden_run *run, const char *name, const char *guest,
 	const struct trace_header *header, const char *tree)
 {
-	struct candidate candidate = {
+	struct golden_candidate candidate = {
 		.name = name, .header = header, .guest = guest, .input = run->input
 	};
 	autofree char *new = golden_path(run->env.dir, name, GOLDEN_NEW);
@@ -707,7 +551,7 @@ static int record_new(struct golden_run *run, const char *name, const char *gues
 		golden_remove_tree(tree);
 		return complain(&err);
 	}
-	code = take_and_check(&run->env, &candidate, 1, &good);
+	code = golden_take_and_check(&run->env, &candidate, 1, &good);
 	if (!code && good)
 		return finish_new(run, name);
 	if (new)
