@@ -798,6 +798,10 @@ static int say_minimized(const struct minimize_options *o, const struct minimize
 {
 	printf("%s: %zu of %zu calls fail alike, after %llu tries: %s\n", o->out, result->calls,
 		result->calls_before, (unsigned long long)result->tries, result->reason);
+	if (result->no_files)
+		log_warn("%s: without the mapped files, which golden text keeps beside it and a "
+			 "recording in it: to replay it, choose a name that ends as FILE's",
+			o->out);
 	if (!result->minimal)
 		printf("The search ended early: there may be a smaller one.\n");
 	return flush_stdout(EXIT_OK);

@@ -497,6 +497,7 @@ static int minimize(struct minimize *m, enum trace_format format)
 	m->candidate = calloc(m->t.n + 1, sizeof(*m->candidate));
 	if (!m->keep || !m->candidate)
 		return err_set(m->err, -ENOMEM, "out of memory");
+	m->result->no_files = m->t.format != format && m->t.header.n_mounts;
 	r = make_dir(m);
 	if (!r)
 		r = make_argv(m);

@@ -32,6 +32,8 @@ struct minimize_options {
 struct minimize_result {
 	size_t calls_before, calls; /* in the whole, in the result */
 	uint64_t tries;
+	/* The files that the guest was given did not come along: text has them beside it. */
+	bool no_files;
 	bool minimal; /* no call can go, with what needs it; false: tries ran out, or a signal came */
 	char reason[200]; /* how the whole trace fails: one line, printable */
 };
