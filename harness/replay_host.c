@@ -7,7 +7,7 @@
  * buffers. A buffer lies at DATA; one through which a fault cut the way lies so that as many bytes as passed
  * are in front of the end of RAM. Pages map to themselves, up to that end.
  *
- * Nothing that a hostile trace asks for makes this cost more than the trace is large, but for EXCESS_MAX:
+ * Nothing that a hostile trace asks for makes this cost more than the trace is large, but for excess_max:
  * a length far above what was recorded to pass is cut to one byte more than that, enough to see a difference.
  */
 #include "replay.h"

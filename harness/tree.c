@@ -202,6 +202,10 @@ static int look_at_link(struct look *l, const char *path, uint8_t *target, struc
 	autoclose int fd = beneath_open(l->root, path, O_PATH | O_NOFOLLOW, 0);
 	ssize_t n = fd < 0 ? fd : readlinkat(fd, "", (char *)target, PATH_MAX);
 
+	if (fd == -EACCES) { /* nobody can follow it */
+		target[0] = '?';
+		n = 1;
+	}
 	if (n < 0)
 		return say(l, fd < 0 ? fd : -errno, path, strerror(fd < 0 ? -fd : errno));
 	entry->target = target;
@@ -252,11 +256,18 @@ static int look_at(struct look *l, const char *path, const struct stat *st)
 	return r ? r : tree_add(l->tree, &entry, l->err);
 }
 
-static int look_at_name(struct look *l, int dir, const char *path, const char *name)
+static int look_at_name(struct look *l, int dir, const char *path, const struct dirent *d)
 {
+	const char *name = d->d_name;
 	char full[PATH_MAX];
 	struct stat st;
 	int r = beneath_stat(dir, name, false, &st);
+
+	if (r ==
+		-EACCES) { /* a directory that may be listed only: what is there is all but out of reach */
+		st = (struct stat){ .st_mode = (mode_t)DTTOIF(d->d_type) };
+		r = 0;
+	}
 
 	if (r == -ENOENT)
 		return 0; /* gone since its name was read */
@@ -287,7 +298,7 @@ static int look_into(struct look *l, const char *path)
 	}
 	while (!r && (errno = 0, d = readdir(stream)))
 		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-			r = look_at_name(l, dirfd(stream), path, d->d_name);
+			r = look_at_name(l, dirfd(stream), path, d);
 	if (!r && errno)
 		r = say(l, -errno, path, strerror(errno));
 	closedir(stream);

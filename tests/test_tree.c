@@ -261,6 +261,31 @@ static void unreadable_files_keep_their_size(void)
 	finish();
 }
 
+/* What may be listed but not entered shows its names, and no more, to the guest and to us. */
+static void names_out_of_reach_are_kept(void)
+{
+	struct tree_copy copy;
+	struct tree tree;
+	char path[200];
+
+	start();
+	add_to_host("l d/link a");
+	in_host("d", path);
+	CU_ASSERT(!chmod(path, 0444));
+	look(&tree);
+	CU_ASSERT_FATAL(find(&tree, "d/a") && find(&tree, "d/empty") && find(&tree, "d/link"));
+	CU_ASSERT_EQUAL(find(&tree, "d/a")->kind, TREE_FILE);
+	CU_ASSERT_EQUAL(find(&tree, "d/a")->size, geteuid() ? 0 : 5);
+	CU_ASSERT_EQUAL(find(&tree, "d/empty")->kind, TREE_DIR);
+	CU_ASSERT_EQUAL(find(&tree, "d/link")->kind, TREE_LINK);
+	tree_finish(&tree);
+	copy_host(&copy);
+	same_trees(mounts, copy.mounts, 1);
+	tree_copy_finish(&copy);
+	CU_ASSERT(!chmod(path, 0755));
+	finish();
+}
+
 static void mapped_files_are_copied_alone(void)
 {
 	struct tree_copy copy;
@@ -759,6 +784,7 @@ static const struct unit_case cases[] = {
 	{ "makes_the_same_tree_again", makes_the_same_tree_again },
 	{ "removes_what_nobody_may_enter", removes_what_nobody_may_enter },
 	{ "unreadable_files_keep_their_size", unreadable_files_keep_their_size },
+	{ "names_out_of_reach_are_kept", names_out_of_reach_are_kept },
 	{ "mapped_files_are_copied_alone", mapped_files_are_copied_alone },
 	{ "differences_name_what_changed", differences_name_what_changed },
 	{ "refuses_hostile_recordings", refuses_hostile_recordings },
