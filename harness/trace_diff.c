@@ -303,8 +303,88 @@ static void put_bytes(
 	fputc('\n', out);
 }
 
+/* The data lines of a call in golden text. */
+struct data_text {
+	char *text;
+	size_t len;
+	struct lines lines;
+};
+
+static int data_text(
+	struct data_text *d, const struct trace_header *header, const struct trace_record *r)
+{
+	struct trace_text_config config = { 0 };
+	FILE *f = open_memstream(&d->text, &d->len);
+	const char *data;
+	int error;
+
+	if (!f)
+		return -ENOMEM;
+	error = trace_text_put(f, header, r, &config, NULL);
+	if (fclose(f) || error)
+		return -ENOMEM;
+	data = memchr(d->text, '\n', d->len);
+	data = data ? data + 1 : d->text + d->len;
+	return lines_of(&d->lines, data, d->len - (size_t)(data - d->text));
+}
+
+static void put_data_line(FILE *out, char mark, const struct line *line, size_t *left)
+{
+	if (!*left)
+		return;
+	--*left;
+	fprintf(out, "%c               %.*s\n", mark, (int)(line->len < 200 ? line->len : 200),
+		line->text);
+}
+
+static void put_data_diff(FILE *out, const struct lines *a, const struct lines *b)
+{
+	autofree size_t *match = calloc(a->n + 1, sizeof(*match));
+	size_t left = FIRST_MAX, j = 0;
+
+	if (!match || lines_match(a, b, match))
+		return;
+	for (size_t i = 0; i <= a->n; i++) {
+		size_t until = i == a->n ? b->n : match[i];
+
+		if (until == SIZE_MAX) {
+			put_data_line(out, '-', &a->list[i], &left);
+			continue;
+		}
+		for (; j < until; j++)
+			put_data_line(out, '+', &b->list[j], &left);
+		j++;
+	}
+	if (!left)
+		fputs("?               ...\n", out);
+}
+
+/* What has a structure reads best as golden text. False: it has none, or no memory. */
+static bool put_structure(FILE *out, const struct trace_header *header_a,
+	const struct trace_record *a, const struct trace_header *header_b,
+	const struct trace_record *b)
+{
+	struct data_text ta = { 0 }, tb = { 0 };
+	bool done = false;
+
+	if (trace_row_find(a->row, HCALL_STAT_OUT) < 0 &&
+		trace_row_find(a->row, HCALL_DENTS_OUT) < 0)
+		return false;
+	if (!data_text(&ta, header_a, a) && !data_text(&tb, header_b, b)) {
+		put_data_diff(out, &ta.lines, &tb.lines);
+		done = true;
+	}
+	free(ta.text);
+	free(tb.text);
+	free(ta.lines.list);
+	free(tb.lines.list);
+	return done;
+}
+
 /* Both are calls of the same row. */
-static void put_details(FILE *out, const struct trace_record *a, const struct trace_record *b)
+static void put_details(FILE *out, const struct trace_header *header_a,
+	const struct trace_record *a, const struct trace_header *header_b,
+	const struct trace_record *b)
 {
 	const struct hcall_field *f = a->row->fields;
 	bool path = trace_row_find(a->row, HCALL_PATH) >= 0;
@@ -329,7 +409,7 @@ static void put_details(FILE *out, const struct trace_record *a, const struct tr
 		put_result(out, b);
 		fputc('\n', out);
 	}
-	if (!same_out(a, b))
+	if (!same_out(a, b) && !put_structure(out, header_a, a, header_b, b))
 		put_bytes(out, "out", a->out, a->out_len, b->out, b->out_len);
 }
 
@@ -458,7 +538,8 @@ static void put_pair(struct differ *d)
 	put_line(d, '-', &d->a, NULL);
 	put_line(d, '+', NULL, &d->b);
 	if (is_call(a) && is_call(b) && a->row == b->row)
-		put_details(d->out, a, b);
+		put_details(d->out, trace_reader_header(d->a.reader), a,
+			trace_reader_header(d->b.reader), b);
 }
 
 static void put_single(struct differ *d, char mark)

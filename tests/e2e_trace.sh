@@ -130,6 +130,9 @@ sed 's/-> -ENOENT/-> -EACCES/' a.bjt >errno.bjt
 expect "diff_of_results" 3 "" diff --all a.bjt errno.bjt
 [ "$(grep -c 'result: -ENOENT | -EACCES' out)" = "$(grep -c '= -1 ENOENT' live.log)" ]
 result "diff_all_shows_all" $? "$(cat out)"
+sed 's/attr mode=040755/attr mode=040700/' a.bjt >attr.bjt
+expect "diff_of_a_structure" 3 "" diff a.pcapng attr.bjt
+says "diff_shows_its_fields" '^\+ +< attr mode=040700 '
 sed 's/^end$/end crashed "x"/' a.bjt >end.bjt
 expect "diff_of_the_end" 3 "" diff a.bjt end.bjt
 says "diff_counts_the_end_apart" '; 1 difference in files or end$'
