@@ -109,7 +109,8 @@ for signal in INT TERM HUP QUIT USR1; do
 	result "dies_of_SIG${signal}_and_leaves_nothing" $? "code $code; $(ls "$dir/tmp"); $(cat "$dir/err")"
 done
 
-# At any moment of the start, too.
+# At any moment of the start, too. A shell that is killed before it becomes belljar would run our trap.
+trap - EXIT
 rm -rf "$dir/tmp" && mkdir "$dir/tmp"
 for _ in $(seq 40); do
 	TMPDIR=$dir/tmp "$BELLJAR" run --timeout 20 --backend tcg "$GUESTS/count.elf" 1000000000000 \
@@ -119,6 +120,7 @@ for _ in $(seq 40); do
 	kill -TERM $pid
 	wait $pid
 done 2>/dev/null
+trap 'rm -rf "$dir"' EXIT
 [ -z "$(ls "$dir/tmp")" ]
 result "a_kill_while_starting_leaves_nothing" $? "$(ls "$dir/tmp")"
 
