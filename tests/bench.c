@@ -27,6 +27,7 @@
 #include "vm.h"
 
 enum { PAIRS = 15, RAM = 16 << 20, CODE = 0x38000, BLOCK = 0x38800, PROCESS_RUNS = 15 };
+enum { TURNS = 31 }; /* of a guest that is recorded by turns */
 
 extern char **environ;
 
@@ -592,6 +593,219 @@ static void bench_trace_verbs(char *belljar)
 	unlink(paths[1]);
 }
 
+/* --- recording ---------------------------------------------------------------------------------- */
+
+/* In a directory of its own, which is removed with all that is in it. */
+static void bench_dir(char dir[40])
+{
+	strcpy(dir, "/tmp/belljar-bench-XXXXXX");
+	if (!mkdtemp(dir))
+		die(dir, strerror(errno));
+}
+
+static void remove_bench_dir(const char *dir)
+{
+	char command[80];
+
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	if (system(command))
+		die(dir, "cannot be removed");
+}
+
+static double cpu_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static struct trace_writer *new_recording(const char *path)
+{
+	struct trace_header header = { .version = TRACE_VERSION,
+		.abi = &abi_uhyve,
+		.abi_version = 2,
+		.mem_size = RAM,
+		.cwd = "/" };
+	struct trace_writer *w;
+	struct err err;
+
+	unlink(path); /* what is overwritten costs extra on some file systems */
+	if (trace_writer_open(&w, path, &header, &(struct trace_writer_config){ 0 }, &err))
+		die("recording", err.text);
+	return w;
+}
+
+/* ns of CPU for each of n calls with a block of 64 bytes and 256 bytes of data, seen by the sink; or by none. */
+static double record_events(const char *path, uint64_t n)
+{
+	static uint8_t data[256];
+	struct trace_writer *w = path ? new_recording(path) : NULL;
+	struct trace_sink *sink = path ? trace_writer_sink(w) : NULL;
+	struct uhyve_v2_read block = { .fd = 3, .buf = 0x7f1234567890, .len = sizeof(data) };
+	struct hcall call = { .row = trace_row_of_port(&abi_uhyve, UHYVE_V2_READ),
+		.rip = 0xffff800000123456,
+		.result = sizeof(data) };
+	double start = cpu_now(), ns;
+
+	memcpy(call.block, &block, sizeof(block));
+	for (call.seq = 0; call.seq < n; call.seq++) {
+		data[call.seq % sizeof(data)]++;
+		if (!sink)
+			continue;
+		sink->emit(sink, &(struct trace_event){ .kind = TRACE_ENTER, .call = &call });
+		sink->emit(sink, &(struct trace_event){ .kind = TRACE_WRITE,
+					 .call = &call,
+					 .addr = block.buf,
+					 .data = data,
+					 .len = sizeof(data) });
+		sink->emit(sink, &(struct trace_event){ .kind = TRACE_LEAVE, .call = &call });
+	}
+	ns = (cpu_now() - start) / (double)n * 1e9;
+	if (w)
+		trace_writer_close(w, NULL);
+	return ns;
+}
+
+/* CPU seconds for as many bytes written in pieces as the page cache likes them. */
+static double write_bytes(const char *path, uint64_t size)
+{
+	static uint8_t buf[1 << 20];
+	double start;
+	int fd;
+
+	unlink(path);
+	start = cpu_now();
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	for (uint64_t at = 0; at < size; at += sizeof(buf))
+		if (write(fd, buf, sizeof(buf)) != sizeof(buf))
+			die(path, strerror(errno));
+	start = cpu_now() - start;
+	close(fd);
+	return start;
+}
+
+static double least(double a, double b)
+{
+	return a < b ? a : b;
+}
+
+static void bench_record_event(void)
+{
+	enum { EVENTS = 40000 };
+	char dir[40], path[60];
+	double ours = 1e9, bare = 1e9; /* the least: what else runs here only adds */
+
+	bench_dir(dir);
+	snprintf(path, sizeof(path), "%s/r", dir);
+	for (int i = 0; i < PAIRS; i++) {
+		double empty = record_events(NULL, EVENTS);
+
+		ours = least(ours, record_events(path, EVENTS) - empty);
+		bare = least(bare, write_bytes(path, EVENTS * 350ull) / EVENTS * 1e9);
+	}
+	line("a call of 256 B recorded, CPU / only written", ours, bare, ours / bare, "ns");
+	remove_bench_dir(dir);
+}
+
+/* A guest that is recorded by turns: so many calls with, as many without. */
+struct by_turns {
+	struct trace_sink *sink;
+	uint64_t turn, left; /* calls of a turn */
+	double since;
+	double seconds[2][TURNS]; /* without, with */
+	size_t n;                 /* turns done */
+};
+
+static int64_t answer_by_turns(void *ctx, struct vm *vm, struct hcall *call)
+{
+	struct by_turns *t = ctx;
+	double at;
+
+	if (t->left--)
+		return hcall_answer_row(NULL, vm, call);
+	at = cpu_now();
+	if (t->n)
+		t->seconds[!!vm->trace][(t->n - 1) / 2] = at - t->since;
+	if (++t->n > 2 * TURNS)
+		vm_stop_exit(vm, 0);
+	t->left = t->turn;
+	vm->trace = vm->trace ? NULL : t->sink; /* it forgets a call that has no end */
+	if (vm->trace)
+		t->sink->emit(t->sink, &(struct trace_event){ .kind = TRACE_ENTER, .call = call });
+	t->since = cpu_now();
+	return hcall_answer_row(NULL, vm, call);
+}
+
+static void run_by_turns(
+	struct by_turns *t, const char *backend, const char *guests, const char *dir)
+{
+	char out[60], image_path[4096], *args[] = { "1000000000" };
+	struct fileio_mount mount = { .host = out, .guest = "/out", .writable = true };
+	const struct vm_stop *stop;
+	struct fileio *files;
+	struct err err = { "" };
+	uint8_t *image;
+	struct vm *vm;
+	size_t size;
+
+	snprintf(out, sizeof(out), "%s/out", dir);
+	mkdir(out, 0755);
+	snprintf(image_path, sizeof(image_path), "%s/filework.elf", guests);
+	if (elf_read_file(image_path, &image, &size, &err) ||
+		fileio_init(&files,
+			&(struct fileio_config){ .mounts = &mount,
+				.n_mounts = 1,
+				.console_in = -1,
+				.console_out = -1 },
+			&err) ||
+		vm_create(&vm,
+			&(struct vm_config){ .backend = backend,
+				.mem_size = RAM,
+				.image = image,
+				.image_size = size,
+				.args = { .image_path = image_path, .app = args, .n_app = 1 },
+				.files = files },
+			&err))
+		die(image_path, err.text);
+	vm->respond = answer_by_turns;
+	vm->respond_ctx = t;
+	stop = vm_run(vm);
+	if (t->n <= 2 * TURNS)
+		die(image_path, stop->text);
+	vm_destroy(vm);
+	fileio_destroy(files);
+	free(image);
+}
+
+/* Reads and writes of 256 B to 4 KiB, each with its open and close. A turn fills the recorder's tail some times over. */
+static void bench_record_guest(const char *guests, const char *backend, uint64_t turn)
+{
+	static struct by_turns t;
+	struct backend_info info = { 0 };
+	struct trace_writer *w;
+	double ratio[TURNS];
+	char dir[40], path[60], what[80];
+
+	backend_find(backend)->probe(&info);
+	snprintf(what, sizeof(what), "a file-heavy guest recorded / not, CPU, %s", backend);
+	if (!info.usable) {
+		printf("SKIP %s: %s\n", what, info.why);
+		return;
+	}
+	bench_dir(dir);
+	snprintf(path, sizeof(path), "%s/r", dir);
+	w = new_recording(path);
+	t = (struct by_turns){ .sink = trace_writer_sink(w), .turn = turn, .left = turn };
+	run_by_turns(&t, backend, guests, dir);
+	trace_writer_close(w, NULL);
+	for (int i = 0; i < TURNS; i++)
+		ratio[i] = t.seconds[1][i] / t.seconds[0][i];
+	line(what, median(t.seconds[1], TURNS) / (double)turn * 1e9,
+		median(t.seconds[0], TURNS) / (double)turn * 1e9, median(ratio, TURNS), "ns/call");
+	remove_bench_dir(dir);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 3) {
@@ -604,6 +818,9 @@ int main(int argc, char **argv)
 	bench_speed(argv[2]);
 	bench_start(argv[1], argv[2], "tcg");
 	bench_start(argv[1], argv[2], "kvm");
+	bench_record_event();
+	bench_record_guest(argv[2], "tcg", 6 * 600);
+	bench_record_guest(argv[2], "kvm", 6 * 300);
 	bench_read();
 	bench_replay();
 	bench_trace_verbs(argv[1]);
