@@ -160,7 +160,8 @@ static void offer_mappings(
 
 static int choose(struct dirlist *list, const struct filemap *map, const struct guestfd *dir)
 {
-	struct stat st;
+	bool wanted = list->ids || !dir->offset; /* else nobody will ask who we are */
+	struct stat st = { 0 };
 	long n;
 	int r = 0;
 
@@ -168,7 +169,7 @@ static int choose(struct dirlist *list, const struct filemap *map, const struct 
 	list->n = list->next = 0;
 	list->more = false;
 	list->parent_ino = 0;
-	if (lseek(dir->host, 0, SEEK_SET) < 0 || fstat(dir->host, &st))
+	if (lseek(dir->host, 0, SEEK_SET) < 0 || (wanted && fstat(dir->host, &st)))
 		return -errno;
 	list->dev = st.st_dev;
 	list->ino = st.st_ino;
