@@ -124,6 +124,73 @@ browse inject.html
 [ "$(text_of title)" = 'a.pcapng – belljar trace' ] && [ "$(grep -c 'Content Security Policy' console)" -ge 2 ]
 result "the_policy_holds" $? "$(text_of title); $(cat console)"
 
+# What a user does: events from a script, for which the policy is taken out.
+cat >drive <<'EOF'
+<script>
+const got = [], $ = id => document.getElementById(id), page = document.documentElement.dataset;
+const check = (name, ok) => got.push((ok ? "ok:" : "FAIL:") + name);
+const key = (on, k) => on.dispatchEvent(new KeyboardEvent("keydown", { key: k, bubbles: true, cancelable: true }));
+const canvas = $("canvas"), box = canvas.getBoundingClientRect(), whole = $("range").textContent;
+const at = (type, x, y) => canvas.dispatchEvent(new PointerEvent(type, { clientX: box.left + x, clientY: box.top + y, bubbles: true }));
+const frame = () => new Promise(requestAnimationFrame);
+const selected = () => { const row = document.querySelector(".row.sel"); return row ? row.firstChild.textContent : ""; };
+(async () => {
+	canvas.setPointerCapture = () => {};
+	key(document.body, "/");
+	check("slash_goes_to_the_search", document.activeElement === $("q"));
+	$("q").value = "call=open";
+	$("q").dispatchEvent(new Event("input"));
+	check("typing_filters", +page.shown > 1 && +page.shown < 10 && location.hash === "#q=call%3Dopen");
+	key($("q"), "Escape");
+	check("escape_clears", $("q").value === "" && +page.shown > 10);
+	key($("list"), "ArrowDown");
+	key($("list"), "ArrowDown");
+	check("arrows_move", selected() === "1" && $("detail").textContent.includes("number 1"));
+	key($("list"), "End");
+	check("end_is_the_last", +selected() === page.shown - 1);
+	document.querySelector(".row").click();
+	check("a_click_selects", selected() === document.querySelector(".row").firstChild.textContent);
+	canvas.dispatchEvent(new WheelEvent("wheel", { deltaY: -500, clientX: box.left + 500, clientY: box.top + 40, cancelable: true }));
+	await frame(); await frame();
+	const near = $("range").textContent;
+	check("the_wheel_zooms", near !== whole);
+	at("pointerdown", 600, 40); at("pointermove", 500, 40); at("pointerup", 500, 40);
+	await frame(); await frame();
+	check("dragging_pans", $("range").textContent !== near && $("range").textContent !== whole);
+	key(canvas, "0");
+	await frame(); await frame();
+	check("zero_shows_all", $("range").textContent === whole);
+	at("pointermove", 106, 26);
+	check("hovering_tells", !$("tip").hidden && $("tip").textContent.startsWith("#0  open("));
+	at("pointerdown", 106, 26); at("pointerup", 106, 26);
+	check("a_click_in_the_timeline_selects", selected() === "0");
+	$("axis-number").click();
+	await frame(); await frame();
+	check("the_axis_changes", $("axis-number").getAttribute("aria-pressed") === "true");
+	const names = () => [...document.querySelectorAll("#summary tbody tr")].map(tr => tr.dataset.call).join();
+	const before = names();
+	document.querySelector("#summary th button").click();
+	check("the_table_sorts", names() !== before && names() === names().split(",").sort().join());
+	document.querySelector("#summary tbody tr").click();
+	check("a_row_filters", $("q").value.startsWith("call="));
+	page.got = got.join(" ");
+})().catch(e => { page.got = "FAIL:" + e; });
+</script>
+EOF
+# Nobody looks, so no frame would come.
+sed -e 's#.*Content-Security-Policy.*#<script>window.requestAnimationFrame = f => setTimeout(f, 0)</script>#' -e '/^<\/body>/{
+r drive
+d
+}' a.html >driven.html
+browse driven.html
+got=$(grep -oE 'data-got="[^"]*"' dom | sed 's/^data-got="//; s/"$//')
+for one in ${got:-FAIL:nothing}; do
+	[ "${one%%:*}" = ok ]
+	result "${one#*:}" $? "$got"
+done
+[ "$(wc -w <<<"$got")" = 14 ] && [ ! -s console ]
+result "all_was_done" $? "$(cat console)"
+
 # Many calls: the document has rows for those that can be seen.
 "$BELLJAR" record --backend tcg -o many.pcapng "$GUESTS/hypercalls.elf" 50100 >out 2>err
 "$BELLJAR" trace html many.pcapng -o many.html
