@@ -161,21 +161,22 @@ static int copy_entry(
 
 static bool lies_in(const struct tree_entry *entry, const struct tree_entry *dir)
 {
-	return entry->path_len > dir->path_len && entry->path[dir->path_len] == '/' &&
-	       !memcmp(entry->path, dir->path, dir->path_len);
+	return !dir->path_len ||
+	       (entry->path_len > dir->path_len && entry->path[dir->path_len] == '/' &&
+		       !memcmp(entry->path, dir->path, dir->path_len));
 }
 
-/* git would lose it, and the guest would miss it on another machine. */
-static void warn_if_empty(const struct tree *tree, size_t i, const char *from)
+/* git keeps no directory for its own sake: what a checkout would lack, no golden may depend on. */
+static bool git_keeps(const struct tree *tree, size_t i)
 {
-	const struct tree_entry *dir = &tree->entries[i];
+	const struct tree_entry *entry = &tree->entries[i];
 
-	if (dir->kind != TREE_DIR || !dir->path_len)
-		return;
+	if (entry->kind != TREE_DIR)
+		return true;
 	for (size_t k = i + 1; k < tree->n; k++)
-		if (lies_in(&tree->entries[k], dir))
-			return;
-	log_warn("%s: an empty directory, which git does not keep", from);
+		if (tree->entries[k].kind != TREE_DIR && lies_in(&tree->entries[k], entry))
+			return true;
+	return false;
 }
 
 static int copy_tree(const char *dir, const struct trace_mount *mount, const char *host,
@@ -183,7 +184,7 @@ static int copy_tree(const char *dir, const struct trace_mount *mount, const cha
 {
 	int r = 0;
 
-	if (mkdir(dir, 0777) && errno != EEXIST)
+	if (tree->n && git_keeps(tree, 0) && mkdir(dir, 0777) && errno != EEXIST)
 		return err_set(err, -errno, "%s: %m", dir);
 	for (size_t i = 0; !r && i < tree->n; i++) {
 		const struct tree_entry *e = &tree->entries[i];
@@ -194,14 +195,14 @@ static int copy_tree(const char *dir, const struct trace_mount *mount, const cha
 			asprintf(&to, "%s/%s%s%.*s", dir, mount->host, slash, (int)e->path_len,
 				path) < 0)
 			return no_memory(err);
-		r = copy_entry(e, from, to, err);
-		if (!r)
-			warn_if_empty(tree, i, from);
+		if (git_keeps(tree, i))
+			r = copy_entry(e, from, to, err);
+		else if (e->path_len) /* a mount is made again */
+			log_warn("%s: an empty directory, which git does not keep: left out", from);
 	}
 	return r;
 }
 
-/* An empty directory is not made: after a checkout it would not be there either. */
 static int copy_mount(
 	const char *dir, const struct trace_mount *mount, const char *host, struct err *err)
 {
@@ -216,7 +217,7 @@ static int copy_mount(
 			       : err_set(err, -errno, "--mount %s: %m", host);
 	source.host = real;
 	r = tree_look(&tree, &source, 1, 0, err);
-	if (!r && (tree.n > 1 || mount->is_file))
+	if (!r)
 		r = copy_tree(dir, mount, real, &tree, err);
 	tree_finish(&tree);
 	return r;

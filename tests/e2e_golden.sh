@@ -225,6 +225,13 @@ result and_back_to_the_byte $? "$(listing golden | diff - <(echo "$before"))"
 chmod -R go-rwx golden
 golden check --guests images
 expect the_checkouts_modes_do_not_matter 0 '^4 passed'
+mkdir -p src/empty/within src/full
+echo x >src/full/f
+golden new readdir --mount src:/ --mount src/empty:/other:rw images/paths.elf -- readdir:/ readdir:/other
+[ $code = 0 ] && grep -q 'src/empty: an empty directory' out && ! grep -q '"empty"' golden/readdir.bjt && [ ! -e golden/readdir.d/other ] &&
+	grep -q '"full"' golden/readdir.bjt
+result nothing_depends_on_what_git_does_not_keep $? "$(cat out golden/readdir.bjt; find golden/readdir.d)"
+rm -rf golden/readdir* src
 mkfifo fifo
 golden new fifo --mount "$dir:/x" images/files.elf
 expect what_git_cannot_keep_is_refused 125 'fifo.*files, directories and links'
