@@ -600,7 +600,6 @@ static void begin_call(struct trace_writer *w)
 {
 	roll_back(w);
 	w->in.len = w->out.len = 0;
-	w->n_args = trace_row_fields(w->call.row);
 }
 
 /* The question, kept from now on: its `at` is void until all of it is there. */
@@ -618,16 +617,25 @@ static void keep_request(struct trace_writer *w)
 	store(&q->at, w->committed);
 }
 
+/* As trace_record_of_call, but the row is walked once, and nothing is looked at that is not known yet. */
 static void on_enter(struct trace_writer *w, const struct trace_event *event)
 {
-	const struct hcall_row *row = event->call->row;
-	int path;
+	const struct hcall *call = event->call;
+	const struct hcall_field *f = call->row->fields;
+	size_t n = 0;
 
-	trace_record_of_call(&w->call, event->call);
-	w->call.time_ns = ticker_now(&w->ticker);
 	begin_call(w);
-	path = trace_row_find(row, HCALL_PATH);
-	w->path_at = path < 0 ? NO_PATH : w->call.args[path];
+	w->path_at = NO_PATH;
+	for (; f[n].name; n++) {
+		w->call.args[n] = hcall_field_value(call, &f[n]);
+		if (f[n].kind == HCALL_PATH)
+			w->path_at = w->call.args[n];
+	}
+	w->n_args = n;
+	w->call.seq = call->seq;
+	w->call.rip = call->rip;
+	w->call.port = call->row->port;
+	w->call.time_ns = ticker_now(&w->ticker);
 	keep_request(w);
 }
 
@@ -686,6 +694,7 @@ static void emit(struct trace_sink *sink, const struct trace_event *event)
 static int put_record_call(struct trace_writer *w, const struct trace_record *record)
 {
 	w->call = *record;
+	w->n_args = trace_row_fields(record->row);
 	begin_call(w);
 	stage(w, &w->in, record->in, record->in_len);
 	if (!w->broken)
