@@ -205,7 +205,7 @@ static int put_input(FILE *out, const struct trace_record *record)
 		return 0;
 	if (record->row->ret == HCALL_RET_IN)
 		fputc((int)(record->result & 0xff), out);
-	else
+	else if (record->out_len)
 		fwrite(record->out, 1, record->out_len, out);
 	return ferror(out) ? -EIO : 0;
 }

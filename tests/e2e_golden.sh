@@ -394,6 +394,10 @@ expect console_input_is_in_the_golden 0 '^2 passed'
 grep -q 'typed\|yped' golden/console.bjt
 result and_is_typed_again $? "$(cat golden/console.bjt)"
 
+golden new silent images/console.elf
+golden accept silent --guests images
+expect a_console_that_says_nothing 0 'silent: accepted'
+
 # ---- what a review sees ----
 
 golden new many images/hypercalls.elf -- 200
