@@ -813,6 +813,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	/* First: the memory of a child begins with ours. */
+	bench_trace_verbs(argv[1]);
 	bench_kvm_calls(argv[2]);
 	bench_tcg_calls(argv[2]);
 	bench_speed(argv[2]);
@@ -823,6 +825,5 @@ int main(int argc, char **argv)
 	bench_record_guest(argv[2], "kvm", 6 * 300);
 	bench_read();
 	bench_replay();
-	bench_trace_verbs(argv[1]);
 	return 0;
 }
