@@ -35,7 +35,7 @@
 enum { TAIL_SIZE = 1 << 20, ROOM = TAIL_SIZE - sizeof(struct trace_tail) };
 /* Blocks of FILE are asked for before they are needed, which is cheaper for file systems. */
 enum { AHEAD = 4 << 20 };
-/* Wireshark takes no larger packet. What the rest of one may take beside strings and data; and how long those may be. */
+/* Wireshark takes no larger packet. What is in one beside strings and data; and how long those may be. */
 enum { PACKET_MAX = 256 << 10, PACKET_REST = 1024, STRINGS_MAX = PACKET_MAX - PACKET_REST };
 enum { HEADER_PART = 64 << 10 };
 

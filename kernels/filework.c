@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 /*
- * filework N [DIR]: N times, reads a file of DIR (default /out) and writes another, which begins with the number of the
- * turn: open, read, close, open, write, close. Sizes go round from 256 bytes to 4 KiB. For measuring, and for
- * being killed.
+ * filework N [DIR]: N times, reads a file of DIR (default /out) and writes another, which begins with the
+ * number of the turn: open, read, close, open, write, close. Sizes go round from 256 bytes to 4 KiB. For
+ * measuring, and for being killed.
  */
 #include "rt.h"
 

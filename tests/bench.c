@@ -58,7 +58,7 @@ static double median(double *v, size_t n)
 	return v[n / 2];
 }
 
-__attribute__((noreturn)) static void die(const char *what, const char *why)
+__attribute__((noreturn)) _Noreturn static void die(const char *what, const char *why)
 {
 	fprintf(stderr, "bench: %s: %s\n", what, why);
 	exit(1);

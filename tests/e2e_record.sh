@@ -8,6 +8,7 @@ set -u
 BELLJAR=${BELLJAR:-build/rel/belljar} GUESTS=${GUESTS:-build/rel/kernels}
 KILLS=${KILLS:-200}
 dir=$(mktemp -d)
+export TMPDIR=$dir # for what a kill leaves behind
 trap 'rm -rf "$dir"' EXIT
 trace=$dir/r.pcapng
 umask 022
@@ -267,7 +268,7 @@ mkdir "$dir/small"
 if unshare -rm mount -t tmpfs none "$dir/small" 2>"$dir/why"; then
 	export dir BELLJAR GUESTS hello failed passed
 	export -f full full_disk expect result belljar
-	TMPDIR=$dir unshare -rm bash -c full_disk >"$dir/cases" 2>&1
+	unshare -rm bash -c full_disk >"$dir/cases" 2>&1
 	tally "$dir/cases"
 else
 	skip a_full_disk "$(cat "$dir/why")"
