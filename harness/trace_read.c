@@ -180,6 +180,9 @@ static int begin(struct trace_reader *r, const char *path, struct err *err)
 		return refuse(r, 0, err, "empty, not a trace");
 	if (r->in.len >= 4 && !memcmp(r->in.bytes, "bjt ", 4))
 		return open_text(r, path, err);
+	if (r->in.len >= 4 && (!memcmp(r->in.bytes, "\x28\xb5\x2f\xfd", 4) ||
+				      !memcmp(r->in.bytes, "\x1f\x8b", 2)))
+		return refuse(r, 0, err, "compressed; unpack it first");
 	n = path ? trace_tail_read(&r->tail, path, err) : 0;
 	if (n)
 		return n;

@@ -230,6 +230,11 @@ static int judge(struct verdict *v, const char *path, struct err *err)
 	*v = (struct verdict){ 0 };
 	if (r)
 		return r;
+	if (trace_reader_format(reader) != TRACE_PCAPNG) {
+		trace_reader_close(reader);
+		return err_set(
+			err, -EINVAL, "%s: golden text; %s.tail is not its tail", path, path);
+	}
 	while ((r = trace_reader_next(reader, &record, err)) > 0)
 		if (record.kind == TRACE_PENDING) {
 			v->in_flight = true;

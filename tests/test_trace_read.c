@@ -423,6 +423,8 @@ static void refuses_what_is_no_recording(void)
 	CU_ASSERT(contains(err.text, "empty"));
 	CU_ASSERT_EQUAL(read_all("GIF89a is no trace", 18, kinds, 4, &err), -EBADMSG);
 	CU_ASSERT(contains(err.text, "does not begin as pcapng does"));
+	CU_ASSERT_EQUAL(read_all("\x1f\x8b\x08\x00 gzip", 9, kinds, 4, &err), -EBADMSG);
+	CU_ASSERT(contains(err.text, "compressed"));
 	put_start(&b);
 	CU_ASSERT_EQUAL(read_all(b.p, b.len, kinds, 4, &err), -EBADMSG);
 	CU_ASSERT(contains(err.text, "cut off before its header"));
@@ -1087,6 +1089,29 @@ static void what_lies_beside_need_not_be_a_tail(void)
 	tmptree_remove(&tree);
 }
 
+static void text_is_not_recovered_from_a_tail(void)
+{
+	struct trace_text_config config = { .blob_dir = NULL };
+	static struct bytes file, tail;
+	struct bytes text;
+	struct err err;
+	FILE *stream;
+
+	make_killed(&file, &tail);
+	stream = fopen(in_tree("a"), "w");
+	CU_ASSERT_FATAL(stream != NULL);
+	CU_ASSERT(!trace_text_begin(stream, &small_header, &config, &err));
+	CU_ASSERT(!trace_text_put(stream, &small_header,
+		&(struct trace_record){ .kind = TRACE_END, .stop_kind = VM_EXITED }, &config,
+		&err));
+	fclose(stream);
+	text = *load("a");
+	CU_ASSERT_EQUAL(trace_recover(in_tree("a"), &err), -EINVAL);
+	CU_ASSERT(contains(err.text, "golden text"));
+	CU_ASSERT(same(load("a"), &text) && exists("a.tail"));
+	tmptree_remove(&tree);
+}
+
 static void a_pipe_is_read_as_it_comes(void)
 {
 	struct bytes *b = sample();
@@ -1191,6 +1216,7 @@ static const struct unit_case cases[] = {
 	{ "a_tail_in_the_making_says_nothing", a_tail_in_the_making_says_nothing },
 	{ "a_hostile_tail_destroys_nothing", a_hostile_tail_destroys_nothing },
 	{ "what_lies_beside_need_not_be_a_tail", what_lies_beside_need_not_be_a_tail },
+	{ "text_is_not_recovered_from_a_tail", text_is_not_recovered_from_a_tail },
 	{ "a_pipe_is_read_as_it_comes", a_pipe_is_read_as_it_comes },
 	{ "golden_text_is_read_all_the_same", golden_text_is_read_all_the_same },
 	{ "says_what_is_wrong_with_the_file_itself", says_what_is_wrong_with_the_file_itself },
