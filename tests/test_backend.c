@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/time.h>
 
+#include "cpuid_table.h"
 #include "err.h"
 #include "gmem.h"
 #include "paging.h"
@@ -120,13 +121,15 @@ static void write_tables(struct guest *g)
 	write_idt(g);
 }
 
-static void start_with(struct guest *g, const struct backend_ops *ops, const uint8_t *code,
-	size_t len, bool irqchip)
+/* config: what is asked for besides. */
+static void start_as(struct guest *g, const struct backend_ops *ops, const uint8_t *code,
+	size_t len, struct backend_config config)
 {
-	struct backend_config config = {
-		.mem = &g->mem, .port = on_port, .ctx = g, .irqchip = irqchip
-	};
 	struct err err = { "" };
+
+	config.mem = &g->mem;
+	config.port = on_port;
+	config.ctx = g;
 
 	*g = (struct guest){ 0 };
 	CU_ASSERT_EQUAL_FATAL(gmem_init(&g->mem, 0, RAM), 0);
@@ -144,6 +147,12 @@ static void start_with(struct guest *g, const struct backend_ops *ops, const uin
 	g->state.gdt = (struct cpu_table){ .base = GDT, .limit = 23 };
 	g->state.idt = (struct cpu_table){ .base = IDT, .limit = 16 * VECTORS - 1 };
 	CU_ASSERT_EQUAL_FATAL(backend_load(g->b, &g->state), 0);
+}
+
+static void start_with(struct guest *g, const struct backend_ops *ops, const uint8_t *code,
+	size_t len, bool irqchip)
+{
+	start_as(g, ops, code, len, (struct backend_config){ .irqchip = irqchip });
 }
 
 static void start(struct guest *g, const struct backend_ops *ops, const uint8_t *code, size_t len)
@@ -585,15 +594,26 @@ GUEST(xstate, "mov %cr4, %rax\n or $0x40000, %eax\n mov %rax, %cr4\n xor %ecx, %
 	      "movq %xmm5, 0x200008\n xstate_bad: xrstor 0x201001");
 LABEL(xstate, bad);
 
+/* What a CPU with AVX says; to tcg, which has XSAVE only when it is told to say so. */
+static const struct cpuid_entry with_avx[] = {
+	{ 0, 0, false, 0xd, 0x68747541, 0x444d4163, 0x69746e65 },
+	{ 1, 0, false, 0x60fb1, 0x10800, 0xf6d83203, 0x178bf9ff },
+	{ 0xd, 0, true, 7, 576, 832, 0 },
+	{ 0xd, 1, true, 7, 576, 0, 0 },
+	{ 0xd, 2, true, 256, 576, 0, 0 },
+	{ 0x80000000, 0, false, 0x80000008, 0, 0, 0 },
+	{ 0x80000001, 0, false, 0, 0, 1, 0x20100800 },
+	{ 0x80000008, 0, false, 0x3028, 0, 0, 0 },
+};
+enum { WITH_AVX = sizeof(with_avx) / sizeof(with_avx[0]) };
+
 static void saves_and_restores_extended_state(const struct backend_ops *ops)
 {
+	struct backend_config config = { .cpuid = with_avx, .n_cpuid = WITH_AVX };
 	struct guest g;
 
-	if (ops == &backend_tcg) {
-		unit_skip("this CPU has no XSAVE");
-		return;
-	}
-	start(&g, ops, BYTES(xstate));
+	start_as(&g, ops, BYTES(xstate),
+		ops == &backend_tcg ? config : (struct backend_config){ 0 });
 	g.state.xcr0 = 3;
 	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
 	run_to(&g, VCPU_PORT);
@@ -602,6 +622,67 @@ static void saves_and_restores_extended_state(const struct backend_ops *ops)
 	CU_ASSERT_EQUAL(read64(&g, DATA + 0x1000 + 160 + 16 * 5), 0x0102030405060708);
 	CU_ASSERT_EQUAL(g.exit.rdi, CPU_VEC_GP);
 	CU_ASSERT_EQUAL(read64(&g, regs_of(&g).gpr[CPU_RSP] + 8), AT(xstate, bad));
+	finish(&g);
+}
+
+/* ---- what CPUID says ---- */
+
+/* Leaf in EDI, subleaf in ESI. */
+GUEST(identify, "mov %edi, %eax\n mov %esi, %ecx\n cpuid\n hlt");
+
+static struct cpuid_entry ask_cpuid(struct guest *g, uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid_entry e = { .leaf = leaf, .subleaf = subleaf };
+	struct cpu_regs regs = regs_of(g);
+
+	regs.rip = CODE;
+	regs.gpr[CPU_RDI] = leaf;
+	regs.gpr[CPU_RSI] = subleaf;
+	CU_ASSERT_EQUAL(backend_set_regs(g->b, &regs), 0);
+	run_to(g, VCPU_HALT);
+	regs = regs_of(g);
+	e.eax = (uint32_t)regs.gpr[CPU_RAX];
+	e.ebx = (uint32_t)regs.gpr[CPU_RBX];
+	e.ecx = (uint32_t)regs.gpr[CPU_RCX];
+	e.edx = (uint32_t)regs.gpr[CPU_RDX];
+	return e;
+}
+
+/* The backend's own table is what its guest sees, and as much of what was asked for as the CPU obeys. */
+static void shows_the_cpuid_it_was_given(const struct backend_ops *ops)
+{
+	static const struct cpuid_entry asked[] = {
+		{ 0, 0, false, 0xd, 0x68747541, 0x444d4163, 0x69746e65 },
+		{ 1, 0, false, 0x60fb1, 0x10800, 1u << 31, 0x78bf8ff },
+		{ 0x80000000, 0, false, 0x80000008, 0, 0, 0 },
+		{ 0x80000001, 0, false, 0, 0, 1, 0x20100800 },
+		{ 0x80000002, 0, false, 0x6c6c6562, 0x2072616a, 0x5f, 0 },
+		{ 0x80000008, 0, false, 0x3028, 0, 0, 0 },
+	};
+	const size_t n_asked = sizeof(asked) / sizeof(asked[0]);
+	struct cpuid_entry table[CPUID_TABLE_MAX], seen;
+	char added[200];
+	struct guest g;
+	int n;
+
+	start_as(&g, ops, BYTES(identify),
+		(struct backend_config){ .cpuid = asked, .n_cpuid = n_asked, .plain_cpu = true });
+	n = backend_cpuid(g.b, table, CPUID_TABLE_MAX);
+	CU_ASSERT_FATAL(n > 0);
+	for (int i = 0; i < n; i++) {
+		seen = ask_cpuid(&g, table[i].leaf, table[i].subleaf);
+		seen.has_subleaf = table[i].has_subleaf;
+		CU_ASSERT_TRUE(cpuid_table_same(&seen, 1, &table[i], 1));
+	}
+	seen = ask_cpuid(&g, 0x80000002, 0);
+	CU_ASSERT_EQUAL(seen.eax, 0x6c6c6562);
+	seen = ask_cpuid(&g, 1, 0);
+	CU_ASSERT_EQUAL(seen.eax, 0x60fb1);
+	if (ops == &backend_tcg)
+		CU_ASSERT_TRUE(cpuid_table_same(table, (size_t)n, asked, n_asked));
+	/* A CPU may add what it cannot hide, never leave out what it was told to have. */
+	CU_ASSERT_EQUAL(
+		cpuid_table_added(table, (size_t)n, asked, n_asked, added, sizeof(added)), 0);
 	finish(&g);
 }
 
@@ -1438,6 +1519,7 @@ static const struct row {
 	CASE(computes_with_sse_and_x87, NEEDS_SSE),
 	CASE(keeps_the_clock_going_forward_between_sse_code, NEEDS_SSE),
 	CASE(saves_and_restores_extended_state, NEEDS_SSE),
+	CASE(shows_the_cpuid_it_was_given, ANY_CPU),
 	CASE(steps_one_instruction_at_a_time, NEEDS_DEBUG),
 	CASE(steps_over_a_port_access_nobody_answered, NEEDS_DEBUG),
 	CASE(stops_at_breakpoints_once_each_time, NEEDS_DEBUG),

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "cpuid_table.h"
 #include "err.h"
 #include "gmem.h"
 #include "paging.h"
@@ -151,12 +152,14 @@ static void write_tables(struct guest *g)
 	write_idt(g);
 }
 
-static void start_with(struct guest *g, const uint8_t *code, size_t len, bool irqchip)
+/* config: what is asked for besides. */
+static void start_as(struct guest *g, const uint8_t *code, size_t len, struct backend_config config)
 {
-	struct backend_config config = {
-		.mem = &g->mem, .port = on_port, .ctx = g, .irqchip = irqchip
-	};
 	struct err err = { "" };
+
+	config.mem = &g->mem;
+	config.port = on_port;
+	config.ctx = g;
 
 	*g = (struct guest){ .answer = true };
 	CU_ASSERT_EQUAL_FATAL(gmem_init(&g->mem, 0, RAM), 0);
@@ -178,6 +181,11 @@ static void start_with(struct guest *g, const uint8_t *code, size_t len, bool ir
 	g->state.seg[CPU_TR] = (struct cpu_seg){
 		.base = TSS, .limit = 103, .selector = 0x28, .attr = 11 | CPU_SEG_P
 	};
+}
+
+static void start_with(struct guest *g, const uint8_t *code, size_t len, bool irqchip)
+{
+	start_as(g, code, len, (struct backend_config){ .irqchip = irqchip });
 }
 
 static void start(struct guest *g, const uint8_t *code, size_t len)
@@ -592,7 +600,25 @@ static void knows_how_long_instructions_are(void)
 		{ "\x0f\x3a\x0f\xc1\4", 5, 5, TCG_PLAIN },
 		{ "\x0f\x38\x00\xc1", 4, 4, TCG_PLAIN },
 		{ "\xc4\xe2\x78\xf2\xc1", 5, 5, TCG_PLAIN },
-		{ "\xc5\xf8\x77", 3, 3, TCG_PLAIN },
+		{ "\xc5\xf8\x77", 3, 3, TCG_AVX },
+		{ "\xc4\xe3\x7b\xf0\xc1\1", 6, 6, TCG_PLAIN },
+		{ "\x0f\x38\x01\xf9", 4, 4, TCG_PLAIN },
+		{ "\x0f\x01\xd0", 3, 3, TCG_XGETBV },
+		{ "\x0f\x01\xd1", 3, 3, TCG_XSETBV },
+		{ "\x66\x0f\x01\xd1", 4, 4, TCG_PLAIN },
+		{ "\x0f\xae\x24\x25\1\2\3\4", 8, 8, TCG_XSAVE },
+		{ "\x0f\xae\x67\1", 4, 4, TCG_XSAVE },
+		{ "\x48\x0f\xae\x77\1", 5, 5, TCG_XSAVE },
+		{ "\x0f\xc7\x27", 3, 3, TCG_XSAVE },
+		{ "\x0f\xae\x2f", 3, 3, TCG_XRSTOR },
+		{ "\xf0\x0f\xae\x2f", 4, 4, TCG_PLAIN },
+		{ "\x0f\xae\xe8", 3, 3, TCG_PLAIN },
+		{ "\x0f\xae\x07", 3, 3, TCG_PLAIN },
+		{ "\x0f\xc7\x0f", 3, 3, TCG_PLAIN },
+		{ "\x0f\xc7\xf0", 3, 3, TCG_RDRAND },
+		{ "\xf3\x48\x0f\xb8\xc1", 5, 5, TCG_POPCNT },
+		{ "\x0f\x38\xf1\x07", 4, 4, TCG_MOVBE },
+		{ "\xf2\x0f\x38\xf1\xc7", 5, 5, TCG_PLAIN },
 		/* not instructions, or not whole */
 		{ "\x06", 1, 0, 0 },
 		{ "\x48", 1, 0, 0 },
@@ -748,6 +774,218 @@ static void shows_only_features_it_has(void)
 	CU_ASSERT_EQUAL(r.gpr[CPU_R10] >> 29 & 1, 1);
 	CU_ASSERT_EQUAL(r.gpr[CPU_R11], 0);
 	CU_ASSERT_EQUAL(r.gpr[CPU_R12], 0x80000008);
+	finish(&g);
+}
+
+/* ---- what only a table of CPUID makes it do ---- */
+
+enum { FEATURES = 1u << 12 | 1 << 22 | 1 << 23 | 1 << 26 | 1 << 28 | 1 << 30 };
+static const struct cpuid_entry announcing[] = {
+	{ 0, 0, false, 0xd, 0, 0, 0 },
+	{ 1, 0, false, 0x663, 0, FEATURES, 0x78bfbff },
+	{ 0xd, 0, true, 7, 576, 832, 0 },
+	{ 0xd, 1, true, 7, 576, 0, 0 },
+};
+
+static void start_announcing(struct guest *g, const uint8_t *code, size_t len)
+{
+	start_as(g, code, len,
+		(struct backend_config){
+			.cpuid = announcing,
+			.n_cpuid = sizeof(announcing) / sizeof(announcing[0]),
+		});
+	CU_ASSERT_EQUAL(backend_load(g->b, &g->state), 0);
+}
+
+GUEST(avx_state,
+	"mov $1, %eax\n cpuid\n mov %ecx, %r8d\n mov %cr4, %rax\n or $0x40000, %eax\n"
+	"mov %rax, %cr4\n mov $1, %eax\n cpuid\n mov %ecx, %r9d\n xor %ecx, %ecx\n xgetbv\n"
+	"mov %eax, %r10d\n mov $7, %eax\n xor %edx, %edx\n xsetbv\n xor %eax, %eax\n xgetbv\n"
+	"mov %eax, %r11d\n mov $0xd, %eax\n cpuid\n mov %ebx, %r12d\n"
+	"mov $0x1122334455667788, %rax\n movq %rax, %xmm15\n fldpi\n"
+	"mov $-1, %eax\n mov $-1, %edx\n lea 0x200000, %rbx\n"
+	"xsave 0x40(%rbx)\n xsaveopt 0x1000(%rbx)\n xsavec 0x2000(%rbx)\n"
+	"xorps %xmm15, %xmm15\n fninit\n xrstor 0x40(%rbx)\n"
+	"movq %xmm15, %r13\n fstpt 0x3000(%rbx)\n"
+	"movq $0, 0x240(%rbx)\n xrstor 0x40(%rbx)\n movq %xmm15, %r14\n hlt");
+
+static void has_xsave_when_it_announces_it(void)
+{
+	static const uint8_t pi[10] = { 0x35, 0xc2, 0x68, 0x21, 0xa2, 0xda, 0x0f, 0xc9, 0, 0x40 };
+	uint8_t st[10] = { 0 };
+	struct guest g;
+	struct cpu_regs r;
+
+	start_announcing(&g, BYTES(avx_state));
+	run_to(&g, VCPU_HALT);
+	r = regs_of(&g);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R8], (uint32_t)FEATURES);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R9], (uint32_t)FEATURES | CPUID_ECX_OSXSAVE);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R10], 1);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R11], 7);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R12], 832);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R13], 0x1122334455667788);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R14], 0); /* XSTATE_BV says that nothing is in the area */
+	CU_ASSERT_EQUAL(gmem_read(&g.mem, DATA + 0x3000, st, sizeof(st)), 0);
+	CU_ASSERT_EQUAL(memcmp(st, pi, sizeof(pi)), 0);
+	for (uint64_t at = DATA + 0x1000; at <= DATA + 0x2000; at += 0x1000) {
+		CU_ASSERT_EQUAL(read64(&g, at + 160 + 16 * 15), 0x1122334455667788);
+		CU_ASSERT_EQUAL(read64(&g, at + 512), 7);
+		CU_ASSERT_EQUAL(read64(&g, at + 520), at > DATA + 0x1000 ? 1ull << 63 | 7 : 0);
+	}
+	CU_ASSERT_EQUAL(state_of(&g).xcr0, 7);
+	finish(&g);
+}
+
+GUEST(extras, "mov $0x200000, %ebx\n mov $0x1234, %ecx\n movabs $0x1122334455667788, %rax\n"
+	      "mov %rax, (%rbx)\n popcnt (%rbx), %rsi\n popcnt %cx, %di\n movbe (%rbx), %r8\n"
+	      "movbe (%rbx), %r9d\n movbe %ax, 8(%rbx)\n rdrand %r10\n setc %r11b\n"
+	      "rdrand %r12\n xor %eax, %eax\n popcnt %eax, %eax\n setz %r13b\n hlt");
+
+static void counts_swaps_and_draws_when_it_announces_it(void)
+{
+	uint64_t drawn[2];
+	struct guest g;
+	struct cpu_regs r;
+
+	for (int i = 0; i < 2; i++) {
+		start_announcing(&g, BYTES(extras));
+		run_to(&g, VCPU_HALT);
+		r = regs_of(&g);
+		CU_ASSERT_EQUAL(r.gpr[CPU_RSI], __builtin_popcountll(0x1122334455667788));
+		CU_ASSERT_EQUAL(r.gpr[CPU_RDI], 5);
+		CU_ASSERT_EQUAL(r.gpr[CPU_R8], 0x8877665544332211);
+		CU_ASSERT_EQUAL(r.gpr[CPU_R9], 0x88776655);
+		CU_ASSERT_EQUAL(read64(&g, DATA + 8), 0x8877);
+		CU_ASSERT_EQUAL(r.gpr[CPU_R11] & 1, 1);
+		CU_ASSERT_EQUAL(r.gpr[CPU_R13] & 1, 1);
+		CU_ASSERT_NOT_EQUAL(r.gpr[CPU_R10], r.gpr[CPU_R12]);
+		CU_ASSERT_EQUAL(backend_icount(g.b), 16);
+		drawn[i] = r.gpr[CPU_R10];
+		finish(&g);
+	}
+	CU_ASSERT_EQUAL(drawn[0], drawn[1]);
+}
+
+GUEST(no_osxsave, "no_osxsave_a: xgetbv");
+GUEST(bad_xcr0, "mov %cr4, %rax\n or $0x40000, %eax\n mov %rax, %cr4\n xor %ecx, %ecx\n"
+		"mov $5, %eax\n xor %edx, %edx\n bad_xcr0_a: xsetbv");
+GUEST(vex, "vex_a: vaddps %ymm1, %ymm2, %ymm3");
+GUEST(save_nowhere, "mov %cr4, %rax\n or $0x40000, %eax\n mov %rax, %cr4\n mov $3, %eax\n"
+		    "xor %edx, %edx\n mov $0x40000fc0, %ebx\n save_nowhere_a: xsave (%rbx)");
+GUEST(swap_nowhere, "mov $0x40000ffd, %ebx\n swap_nowhere_a: movbe %rax, (%rbx)");
+LABEL(no_osxsave, a);
+LABEL(bad_xcr0, a);
+LABEL(vex, a);
+LABEL(save_nowhere, a);
+LABEL(swap_nowhere, a);
+
+static void faults_where_a_processor_would(void)
+{
+	const struct {
+		const uint8_t *code;
+		size_t len;
+		unsigned vector;
+		uint64_t rip;
+		int64_t error;
+		uint64_t cr2;
+	} rows[] = {
+		{ BYTES(no_osxsave), CPU_VEC_UD, AT(no_osxsave, a), NO_ERROR, 0 },
+		{ BYTES(bad_xcr0), CPU_VEC_GP, AT(bad_xcr0, a), 0, 0 },
+		{ BYTES(vex), CPU_VEC_UD, AT(vex, a), NO_ERROR, 0 },
+		{ BYTES(save_nowhere), CPU_VEC_PF, AT(save_nowhere, a), 0, FAR + PAGE },
+		{ BYTES(swap_nowhere), CPU_VEC_PF, AT(swap_nowhere, a), 2, FAR + PAGE },
+	};
+	struct guest g;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		start_announcing(&g, rows[i].code, rows[i].len);
+		set_page(&g, 0, FRAMES | PW);
+		expect_fault(&g, rows[i].vector, rows[i].rip, rows[i].error);
+		if (rows[i].vector == CPU_VEC_PF)
+			CU_ASSERT_EQUAL(state_of(&g).cr2, rows[i].cr2);
+		CU_ASSERT_EQUAL(read64(&g, FRAMES + 0xff8), 0); /* nothing of it was done */
+		finish(&g);
+	}
+}
+
+/* The emulator sees no further than 0f ae, and the rest may be on another page, and another large page. */
+GUEST(far_operand, "xsave 0x200000\n hlt");
+
+static void knows_an_instruction_that_goes_on_elsewhere(void)
+{
+	size_t len = (size_t)(far_operand_end - far_operand_start);
+	struct guest g;
+
+	for (size_t n = 1; n < len; n++) {
+		start_announcing(&g, BYTES(far_operand));
+		gmem_write(&g.mem, FRAMES + PAGE - n, far_operand_start, n);
+		gmem_write(&g.mem, FRAMES + 8 * PAGE, far_operand_start + n, len - n);
+		set_page(&g, 0, FRAMES | PW);
+		set_page(&g, 1, (FRAMES + 8 * PAGE) | PW);
+		g.state.regs.rip = FAR + PAGE - n;
+		g.state.cr4 |= CPU_CR4_OSXSAVE;
+		g.state.regs.gpr[CPU_RAX] = 3;
+		g.state.xcr0 = 3;
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		run_to(&g, VCPU_HALT);
+		CU_ASSERT_EQUAL(read64(&g, DATA + 512), 3);
+		CU_ASSERT_EQUAL(backend_icount(g.b), 2);
+		finish(&g);
+	}
+}
+
+GUEST(by_hand, "mov $0x200000, %ebx\n mov $-1, %rax\n by_hand_a: movbe %rax, (%rbx)\n"
+	       "by_hand_b: nop\n by_hand_c: popcnt 4(%rbx), %ecx\n by_hand_d: hlt");
+LABEL(by_hand, b);
+LABEL(by_hand, c);
+LABEL(by_hand, d);
+
+static void steps_and_watches_what_it_does_by_hand(void)
+{
+	const struct vcpu_watch watch = {
+		.gva = DATA + 4, .len = 4, .on_write = true, .on_read = true
+	};
+	struct guest g;
+
+	start_announcing(&g, BYTES(by_hand));
+	backend_set_debug(g.b, &(struct vcpu_debug){ .watches = &watch, .n_watches = 1 });
+	run_to(&g, VCPU_DEBUG);
+	CU_ASSERT_EQUAL(g.exit.why, VCPU_WATCHPOINT);
+	CU_ASSERT_EQUAL(g.exit.rip, AT(by_hand, b));
+	backend_set_debug(g.b, &(struct vcpu_debug){ .step = true });
+	run_to(&g, VCPU_DEBUG);
+	CU_ASSERT_EQUAL(g.exit.rip, AT(by_hand, c));
+	run_to(&g, VCPU_DEBUG);
+	CU_ASSERT_EQUAL(g.exit.rip, AT(by_hand, d));
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RCX], 32);
+	finish(&g);
+}
+
+/* A store by hand into code that has run. */
+GUEST(patches, "mov $0x90909090, %eax\n mov $patches_here - patches_start + 0x100000, %ebx\n"
+	       "xor %ecx, %ecx\n 1: jmp 2f\n 2: inc %ecx\n patches_here: add $1, %edi\n nop\n"
+	       "cmp $2, %ecx\n je 3f\n movbe %eax, (%rbx)\n jmp 1b\n 3: hlt");
+
+static void runs_what_it_wrote_by_hand(void)
+{
+	struct guest g;
+
+	start_announcing(&g, BYTES(patches));
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RDI], 1);
+	finish(&g);
+}
+
+static void knows_none_of_it_otherwise(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(no_osxsave));
+	expect_fault(&g, CPU_VEC_UD, AT(no_osxsave, a), NO_ERROR);
+	finish(&g);
+	start(&g, BYTES(swap_nowhere));
+	expect_fault(&g, CPU_VEC_UD, AT(swap_nowhere, a), NO_ERROR);
 	finish(&g);
 }
 
@@ -1431,6 +1669,15 @@ static const struct unit_case cases[] = {
 	{ "refuses_registers_that_do_not_exist", refuses_registers_that_do_not_exist },
 	{ "gives_back_what_the_guest_wrote", gives_back_what_the_guest_wrote },
 	{ "shows_only_features_it_has", shows_only_features_it_has },
+	{ "has_xsave_when_it_announces_it", has_xsave_when_it_announces_it },
+	{ "counts_swaps_and_draws_when_it_announces_it",
+		counts_swaps_and_draws_when_it_announces_it },
+	{ "faults_where_a_processor_would", faults_where_a_processor_would },
+	{ "knows_an_instruction_that_goes_on_elsewhere",
+		knows_an_instruction_that_goes_on_elsewhere },
+	{ "steps_and_watches_what_it_does_by_hand", steps_and_watches_what_it_does_by_hand },
+	{ "runs_what_it_wrote_by_hand", runs_what_it_wrote_by_hand },
+	{ "knows_none_of_it_otherwise", knows_none_of_it_otherwise },
 	{ "knows_everything_in_the_middle_of_a_block", knows_everything_in_the_middle_of_a_block },
 	{ "counts_a_repeated_instruction_once", counts_a_repeated_instruction_once },
 	{ "makes_time_of_instructions", makes_time_of_instructions },

@@ -145,3 +145,8 @@ void backend_code_changed(struct backend *b, uint64_t gpa, size_t len)
 	if (b->ops->code_changed)
 		b->ops->code_changed(b, gpa, len);
 }
+
+int backend_cpuid(struct backend *b, struct cpuid_entry *table, size_t max)
+{
+	return b->ops->cpuid ? b->ops->cpuid(b, table, max) : -EOPNOTSUPP;
+}

@@ -18,6 +18,7 @@
 enum { BACKEND_TSC_KHZ = 1000 * 1000 };
 
 struct backend;
+struct cpuid_entry;
 struct err;
 struct gmem;
 struct paging;
@@ -82,10 +83,13 @@ struct vcpu_debug {
 };
 
 struct backend_config {
-	struct gmem *mem;      /* borrowed; must outlive the backend */
-	bool irqchip;          /* interrupt controller and timer */
-	bool want_paging;      /* backend_paging() is called often: keep it cheap */
-	bool plain_cpu;        /* CPUID says the same on every backend and host: what all can do */
+	struct gmem *mem; /* borrowed; must outlive the backend */
+	bool irqchip;     /* interrupt controller and timer */
+	bool want_paging; /* backend_paging() is called often: keep it cheap */
+	bool plain_cpu;   /* CPUID says the same on every backend and host: what all can do */
+	/* What CPUID is to say, instead; as far as this CPU lets itself be told. Borrowed likewise. */
+	const struct cpuid_entry *cpuid;
+	size_t n_cpuid;
 	backend_port_fn *port; /* may be NULL */
 	void *ctx;             /* for port; and for a script */
 	/* script only: the next exit, or a negative errno to end with */
@@ -125,6 +129,8 @@ struct backend_ops {
 	/* Instructions retired since create, exact. An instruction that faults is not retired. */
 	uint64_t (*icount)(struct backend *b);
 	uint32_t (*tsc_khz)(struct backend *b);
+	/* What CPUID says to a guest here, whatever was asked for: entries, at most max; or -errno. */
+	int (*cpuid)(struct backend *b, struct cpuid_entry *table, size_t max);
 	/* Code in guest memory was changed from outside: forget what was derived from it. */
 	void (*code_changed)(struct backend *b, uint64_t gpa, size_t len);
 	/*
@@ -172,6 +178,7 @@ int backend_set_debug(struct backend *b, const struct vcpu_debug *debug);
 void backend_kick(struct backend *b);
 uint64_t backend_icount(struct backend *b);
 uint32_t backend_tsc_khz(struct backend *b);
+int backend_cpuid(struct backend *b, struct cpuid_entry *table, size_t max);
 void backend_code_changed(struct backend *b, uint64_t gpa, size_t len);
 
 #endif

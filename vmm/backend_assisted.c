@@ -20,15 +20,12 @@
 #include "err.h"
 #include "gmem.h"
 #include "paging.h"
+#include "xsave.h"
 
 enum {
 	BURST = 100 * 1000, /* instructions; up to 1 ms once translated */
 	BREAKS_MAX = 4,
-	XCR0_HELD = 7, /* x87, SSE and AVX: what cpu_state has room for */
-	XCR0_RUN = 3,  /* x87 and SSE: what the two of us can execute */
-	XSAVE_BV = 512,
-	XSAVE_YMMH = 576,
-	XSAVE_SIZE = 832,
+	XCR0_RUN = 3, /* x87 and SSE: what the two of us can execute */
 };
 
 struct assisted {
@@ -186,38 +183,6 @@ static int raise(struct cpu_state *s, enum cpu_vector vector, bool has_error, ui
 	return 0;
 }
 
-/* A copy in or out, page by page. -EFAULT: the guest gets a #PF, and nothing was copied. */
-static int copy_guest(
-	struct assisted *a, struct cpu_state *s, uint64_t gva, uint8_t *buf, size_t len, bool write)
-{
-	const struct paging p = { .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
-	unsigned access = (write ? PAGING_WRITE : PAGING_READ) |
-			  ((s->seg[CPU_CS].selector & 3) == 3 ? PAGING_USER : 0u);
-	struct paging_page page;
-	uint32_t error;
-
-	for (int pass = 0; pass < 2; pass++) {
-		for (size_t done = 0, n; done < len; done += n) {
-			uint64_t at = gva + done, gpa;
-
-			n = 4096 - at % 4096 < len - done ? 4096 - at % 4096 : len - done;
-			if (paging_walk(a->base.config.mem, &p, at, access, &page, &error)) {
-				s->cr2 = at;
-				raise(s, CPU_VEC_PF, true, error);
-				return -EFAULT;
-			}
-			gpa = page.gpa + (at - page.gva);
-			if (!gmem_span(a->base.config.mem, gpa, n))
-				return -ENOTSUP;
-			if (pass && write)
-				gmem_write(a->base.config.mem, gpa, buf + done, n);
-			else if (pass)
-				gmem_read(a->base.config.mem, gpa, buf + done, n);
-		}
-	}
-	return 0;
-}
-
 static void set_edx_eax(struct cpu_state *s, uint64_t value)
 {
 	s->regs.gpr[CPU_RAX] = (uint32_t)value;
@@ -251,84 +216,39 @@ static int do_xgetbv(struct assisted *a, const struct insn *i, struct cpu_state 
 	return 0;
 }
 
-static int check_xsave(const struct cpu_state *s, struct cpu_state *to, uint64_t gva)
+static int do_xstate(struct assisted *a, const struct insn *i, struct cpu_state *s, bool restore)
 {
-	if (!(s->cr4 & CPU_CR4_OSXSAVE))
-		raise(to, CPU_VEC_UD, false, 0);
-	else if (s->cr0 & CPU_CR0_TS)
-		raise(to, CPU_VEC_NM, false, 0);
-	else if (gva % 64)
-		raise(to, CPU_VEC_GP, true, 0);
-	else
-		return s->xcr0 & ~(uint64_t)XCR0_HELD ? -ENOTSUP : 0;
-	return -EFAULT;
-}
+	uint64_t end;
+	struct xsave x = {
+		.mem = a->base.config.mem,
+		.paging = { .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer },
+		.user = (s->seg[CPU_CS].selector & 3) == 3,
+		.xcr0 = s->xcr0,
+		.want = get_edx_eax(s),
+		.gva = operand_gva(i, s, &end),
+		.fx = s->fx,
+		.ymmh = s->ymmh,
+	};
+	int r = restore ? xsave_restore(&x) : xsave_save(&x, i->opcode == 0xc7);
 
-/* SDM 1 13.7 to 13.10. Compacted or not, the first three components lie at the same places. */
-static int do_xsave(struct assisted *a, const struct insn *i, struct cpu_state *s)
-{
-	bool compact = i->opcode == 0xc7;
-	uint64_t end, gva = operand_gva(i, s, &end), want = get_edx_eax(s) & s->xcr0, bv;
-	uint8_t area[XSAVE_SIZE];
-	int r = check_xsave(s, s, gva);
-
-	if (!r)
-		r = copy_guest(a, s, gva, area, sizeof(area), false);
-	if (r)
-		return r == -EFAULT ? 0 : r;
-	memcpy(&bv, area + XSAVE_BV, sizeof(bv));
-	bv = compact ? want : (bv & ~want) | want;
-	memcpy(area + XSAVE_BV, &bv, sizeof(bv));
-	bv = want | 1ull << 63;
-	if (compact) {
-		memset(area + XSAVE_BV + 8, 0, 56);
-		memcpy(area + XSAVE_BV + 8, &bv, sizeof(bv));
-	}
-	if (want & 1) {
-		memcpy(area, s->fx, 24);
-		memcpy(area + 32, s->fx + 32, 128);
-	}
-	if (want & 6)
-		memcpy(area + 24, s->fx + 24, 8);
-	if (want & 2)
-		memcpy(area + 160, s->fx + 160, 256);
-	if (want & 4)
-		memcpy(area + XSAVE_YMMH, s->ymmh, sizeof(s->ymmh));
-	r = copy_guest(a, s, gva, area, want & 4 ? XSAVE_SIZE : XSAVE_YMMH, true);
 	if (!r)
 		s->regs.rip = end;
-	return r == -EFAULT ? 0 : r;
+	if (r != -EFAULT)
+		return r;
+	s->event = x.event;
+	if (x.event.vector == CPU_VEC_PF)
+		s->cr2 = x.cr2;
+	return 0;
+}
+
+static int do_xsave(struct assisted *a, const struct insn *i, struct cpu_state *s)
+{
+	return do_xstate(a, i, s, false);
 }
 
 static int do_xrstor(struct assisted *a, const struct insn *i, struct cpu_state *s)
 {
-	uint64_t end, gva = operand_gva(i, s, &end), want = get_edx_eax(s) & s->xcr0, bv;
-	uint8_t area[XSAVE_SIZE];
-	struct cpu_state initial;
-	uint32_t mxcsr;
-	int r = check_xsave(s, s, gva);
-
-	if (!r)
-		r = copy_guest(a, s, gva, area, want & 4 ? XSAVE_SIZE : XSAVE_YMMH, false);
-	if (r)
-		return r == -EFAULT ? 0 : r;
-	memcpy(&bv, area + XSAVE_BV, sizeof(bv));
-	memcpy(&mxcsr, area + 24, sizeof(mxcsr));
-	if ((bv & ~s->xcr0) || mxcsr >> 16)
-		return raise(s, CPU_VEC_GP, true, 0);
-	cpu_state_long_mode(&initial);
-	if (want & 1) {
-		memcpy(s->fx, bv & 1 ? area : initial.fx, 24);
-		memcpy(s->fx + 32, bv & 1 ? area + 32 : initial.fx + 32, 128);
-	}
-	if (want & 6)
-		memcpy(s->fx + 24, &mxcsr, sizeof(mxcsr));
-	if (want & 2)
-		memcpy(s->fx + 160, bv & 2 ? area + 160 : initial.fx + 160, 256);
-	if (want & 4)
-		memcpy(s->ymmh, bv & 4 ? area + XSAVE_YMMH : initial.ymmh[0], sizeof(s->ymmh));
-	s->regs.rip = end;
-	return 0;
+	return do_xstate(a, i, s, true);
 }
 
 /* 0, state then being what is to go on with; -ENOTSUP: not for here after all. */
@@ -575,6 +495,11 @@ static uint32_t assisted_tsc_khz(struct backend *b)
 	return backend_tsc_khz(kvm_of(b));
 }
 
+static int assisted_cpuid(struct backend *b, struct cpuid_entry *table, size_t max)
+{
+	return backend_cpuid(kvm_of(b), table, max);
+}
+
 static void assisted_code_changed(struct backend *b, uint64_t gpa, size_t len)
 {
 	backend_code_changed(to_assisted(b)->tcg, gpa, len);
@@ -600,5 +525,6 @@ const struct backend_ops backend_assisted = {
 	.set_debug = assisted_set_debug,
 	.kick = assisted_kick,
 	.tsc_khz = assisted_tsc_khz,
+	.cpuid = assisted_cpuid,
 	.code_changed = assisted_code_changed,
 };

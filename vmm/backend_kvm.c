@@ -30,6 +30,7 @@
 
 #include "backend.h"
 #include "cleanup.h"
+#include "cpuid_table.h"
 #include "err.h"
 #include "gmem.h"
 #include "paging.h"
@@ -38,7 +39,6 @@
 enum {
 	API_VERSION = 12,
 	SLOTS = 4, /* debug registers */
-	CPUID_MAX = 256,
 	/* In the hole below 4 GiB, where no guest has RAM and no interrupt controller is. */
 	IDENTITY_MAP = 0xfffbc000,
 	TSS_ADDR = 0xfffbd000,
@@ -974,7 +974,7 @@ enum { X2APIC = 1 << 21, TSC_DEADLINE = 1 << 24, HAS_APIC = 1 << 9 };
 /* struct kvm_cpuid2 with room behind it. */
 struct cpuid_list {
 	uint32_t n, pad;
-	struct kvm_cpuid_entry2 entries[CPUID_MAX];
+	struct kvm_cpuid_entry2 entries[CPUID_TABLE_MAX];
 };
 static_assert(offsetof(struct cpuid_list, entries) == sizeof(struct kvm_cpuid2), "kvm_cpuid2");
 
@@ -1003,19 +1003,58 @@ static void cpuid_timers(struct kvm_cpuid_entry2 *e, bool irqchip, bool deadline
 		e->edx &= ~(uint32_t)HAS_APIC;
 }
 
-/* The software CPU's. A KVM that knows better and adds its own is one that nothing can be done about. */
-static uint32_t plain_cpuid(struct kvm_cpuid_entry2 *entries, bool irqchip)
+static uint32_t cpuid_to_kvm(struct kvm_cpuid_entry2 *to, const struct cpuid_entry *from, size_t n)
 {
-	uint32_t n = 0, leaf;
+	for (size_t i = 0; i < n; i++)
+		to[i] = (struct kvm_cpuid_entry2){
+			.function = from[i].leaf,
+			.index = from[i].has_subleaf ? from[i].subleaf : 0,
+			.flags = from[i].has_subleaf ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,
+			.eax = from[i].eax,
+			.ebx = from[i].ebx,
+			.ecx = from[i].ecx,
+			.edx = from[i].edx,
+		};
+	return (uint32_t)n;
+}
 
-	for (; tcg_cpuid_leaf(n, &leaf); n++) {
-		struct tcg_cpuid r = tcg_cpuid(leaf, 0, irqchip, true);
+/*
+ * What was asked for, or the software CPU's. A KVM that knows better and adds its own is one that nothing
+ * can be done about.
+ */
+static uint32_t cpuid_asked_for(const struct backend_config *config, struct kvm_cpuid_entry2 *to)
+{
+	struct cpuid_entry plain[TCG_CPUID_LEAVES];
 
-		entries[n] = (struct kvm_cpuid_entry2){
-			.function = leaf, .eax = r.eax, .ebx = r.ebx, .ecx = r.ecx, .edx = r.edx
+	if (config->n_cpuid)
+		return cpuid_to_kvm(to, config->cpuid,
+			config->n_cpuid < CPUID_TABLE_MAX ? config->n_cpuid : CPUID_TABLE_MAX);
+	return cpuid_to_kvm(to, plain, tcg_cpuid_table(plain, config->irqchip, true));
+}
+
+static int kvm_cpuid(struct backend *b, struct cpuid_entry *table, size_t max)
+{
+	autofree struct cpuid_list *list = calloc(1, sizeof(*list));
+	int r;
+
+	if (!list)
+		return -ENOMEM;
+	list->n = CPUID_TABLE_MAX;
+	r = vcpu_ioctl(to_kvm(b), KVM_GET_CPUID2, list);
+	for (uint32_t i = 0; !r && i < list->n && i < max; i++) {
+		const struct kvm_cpuid_entry2 *e = &list->entries[i];
+
+		table[i] = (struct cpuid_entry){
+			.leaf = e->function,
+			.subleaf = e->index,
+			.has_subleaf = e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+			.eax = e->eax,
+			.ebx = e->ebx,
+			.ecx = e->ecx,
+			.edx = e->edx,
 		};
 	}
-	return n;
+	return r ? r : (int)(list->n < max ? list->n : max);
 }
 
 static int set_cpuid(struct kvm *k, int kvm_fd)
@@ -1026,7 +1065,7 @@ static int set_cpuid(struct kvm *k, int kvm_fd)
 
 	if (!list)
 		return -ENOMEM;
-	list->n = CPUID_MAX;
+	list->n = CPUID_TABLE_MAX;
 	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, list) < 0)
 		return -errno;
 	k->xcr0_mask = XFEATURE_FPSSE;
@@ -1046,8 +1085,8 @@ static int set_cpuid(struct kvm *k, int kvm_fd)
 			cpuid_timers(e, k->base.config.irqchip, deadline);
 		list->entries[n++] = *e;
 	}
-	if (k->base.config.plain_cpu)
-		n = plain_cpuid(list->entries, k->base.config.irqchip);
+	if (k->base.config.plain_cpu || k->base.config.n_cpuid)
+		n = cpuid_asked_for(&k->base.config, list->entries);
 	list->n = n;
 	return vcpu_ioctl(k, KVM_SET_CPUID2, list);
 }
@@ -1260,4 +1299,5 @@ const struct backend_ops backend_kvm = {
 	.set_debug = kvm_set_debug,
 	.kick = kvm_kick,
 	.tsc_khz = kvm_tsc_khz,
+	.cpuid = kvm_cpuid,
 };

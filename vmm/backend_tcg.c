@@ -45,6 +45,7 @@
 #include <sys/mman.h>
 #include <unicorn/unicorn.h>
 
+#include "cpuid_table.h"
 #include "err.h"
 #include "gmem.h"
 #include "lapic.h"
@@ -53,6 +54,7 @@
 #include "tcg_event.h"
 #include "tcg_insn.h"
 #include "tcg_shadow.h"
+#include "xsave.h"
 
 enum {
 	PAGE = 4096,
@@ -73,7 +75,8 @@ enum {
 	COST_PASS = 200,        /* out of Unicorn and back */
 	COST_TRANSLATION = 100, /* of an instruction */
 	BLOCK_BYTES = 2 * PAGE,
-	TICKS = 10, /* of the TSC, per instruction */
+	FRAME_MAX = 48, /* bytes on the stack of who is interrupted */
+	TICKS = 10,     /* of the TSC, per instruction */
 	GLIMPSE_TRIES = 16,
 };
 #define WINDOW_TOP  0xff00000000ull /* its tables must have physical addresses: 40 bits */
@@ -213,6 +216,9 @@ struct tcg {
 	uint16_t seg_there[CPU_SEG_COUNT]; /* the selectors Unicorn had when seg[] was loaded */
 	struct cpu_event event;
 	struct lapic lapic;
+	uint32_t
+		extras; /* what CPUID announces of what Unicorn lacks: a bit per enum tcg_insn_kind */
+	uint64_t rdrand; /* how many numbers it gave */
 	uint32_t ioapic_select, ioapic[64];
 
 	uint8_t *window;
@@ -1178,6 +1184,39 @@ static bool leaves_burst(struct tcg *t, uint64_t addr, const uint8_t *bytes, siz
 	       t->leave(t->leave_ctx, addr, bytes, len < TCG_INSN_MAX ? len : TCG_INSN_MAX);
 }
 
+static bool has_extra(const struct tcg *t, uint8_t kind)
+{
+	return t->extras >> kind & 1;
+}
+
+/* At most TCG_INSN_MAX bytes, from wherever the guest's tables put them. */
+static bool decode_live(struct tcg *t, uint64_t addr, uint8_t *bytes, struct tcg_insn *insn)
+{
+	struct paging p = paging_now(t);
+
+	memset(bytes, 0, TCG_INSN_MAX);
+	return tcg_insn_decode(bytes,
+		(size_t)paging_read(t->base.config.mem, &p, addr, bytes, TCG_INSN_MAX), insn);
+}
+
+/*
+ * An instruction of a block. Where Unicorn has found that it does not know one it looks no further, and the
+ * block ends inside of it.
+ */
+static bool decode(struct tcg *t, uint64_t addr, const uint8_t *p, size_t n, struct tcg_insn *insn)
+{
+	uint8_t bytes[TCG_INSN_MAX];
+	bool known = tcg_insn_decode(p, n, insn);
+
+	if (!known && t->extras && n < TCG_INSN_MAX && decode_live(t, addr, bytes, insn))
+		known = insn->kind >= TCG_EXTRA && has_extra(t, insn->kind);
+	if (!known)
+		*insn = (struct tcg_insn){ 0 }; /* it will fault */
+	else if (insn->kind >= TCG_EXTRA && !has_extra(t, insn->kind))
+		insn->kind = TCG_PLAIN;
+	return known;
+}
+
 /* Looks at a block that was just translated; n is 0 when the count is not known. */
 static void block_learn(struct tcg *t, uint64_t addr, uint32_t size, uint32_t n)
 {
@@ -1200,9 +1239,7 @@ static void block_learn(struct tcg *t, uint64_t addr, uint32_t size, uint32_t n)
 		struct site *s;
 
 		counted++;
-		known = tcg_insn_decode(bytes + at, len - at, &insn);
-		if (!known)
-			insn = (struct tcg_insn){ 0 }; /* it will fault */
+		known = decode(t, addr + at, bytes + at, len - at, &insn);
 		leave = leaves_burst(t, addr + at, bytes + at, len - at);
 		s = near || insn.kind >= TCG_HOOKED ? site_find(t, addr + at) : NULL;
 		if (s) {
@@ -1399,12 +1436,38 @@ static uint32_t on_in(uc_engine *uc, uint32_t port, int size, void *ctx)
 	return t->in_data;
 }
 
+/* Of leaf 0xd, for what the guest has switched on. */
+static uint32_t xsave_size(const struct tcg *t)
+{
+	return t->xcr0 & XSAVE_AVX ? XSAVE_SIZE_AVX : XSAVE_SIZE_SSE;
+}
+
+/* As the table says, with what follows the CPU's state. */
+static struct tcg_cpuid cpuid_of_table(struct tcg *t, uint32_t leaf, uint32_t subleaf)
+{
+	const struct backend_config *config = &t->base.config;
+	struct cpuid_entry e = cpuid_table_find(config->cpuid, config->n_cpuid, leaf, subleaf);
+
+	if (leaf == 1 && has_extra(t, TCG_XSAVE)) {
+		e.ecx &= ~(uint32_t)CPUID_ECX_OSXSAVE;
+		e.ecx |= t->cr4 & CPU_CR4_OSXSAVE ? CPUID_ECX_OSXSAVE : 0u;
+	}
+	if (leaf == 1 && config->irqchip && !(t->apic_base >> 11 & 1))
+		e.edx &= ~(uint32_t)CPUID_EDX_APIC;
+	if (leaf == CPUID_LEAF_XSAVE && subleaf < 2 && e.ebx && has_extra(t, TCG_XSAVE))
+		e.ebx = xsave_size(t);
+	return (struct tcg_cpuid){ e.eax, e.ebx, e.ecx, e.edx };
+}
+
 static int on_cpuid(uc_engine *uc, void *ctx)
 {
 	struct tcg *t = ctx;
 	bool apic = t->base.config.irqchip && t->apic_base >> 11 & 1;
-	struct tcg_cpuid r = tcg_cpuid((uint32_t)reg_get(t, UC_X86_REG_RAX),
-		(uint32_t)reg_get(t, UC_X86_REG_RCX), apic, t->base.config.plain_cpu);
+	uint32_t leaf = (uint32_t)reg_get(t, UC_X86_REG_RAX);
+	uint32_t subleaf = (uint32_t)reg_get(t, UC_X86_REG_RCX);
+	struct tcg_cpuid r = t->base.config.n_cpuid
+				     ? cpuid_of_table(t, leaf, subleaf)
+				     : tcg_cpuid(leaf, subleaf, apic, t->base.config.plain_cpu);
 
 	(void)uc;
 	reg_set(t, UC_X86_REG_RAX, r.eax);
@@ -1412,6 +1475,42 @@ static int on_cpuid(uc_engine *uc, void *ctx)
 	reg_set(t, UC_X86_REG_RCX, r.ecx);
 	reg_set(t, UC_X86_REG_RDX, r.edx);
 	return 1;
+}
+
+static int tcg_cpuid_op(struct backend *backend, struct cpuid_entry *table, size_t max)
+{
+	const struct backend_config *config = &backend->config;
+	struct cpuid_entry own[TCG_CPUID_LEAVES];
+	size_t n = config->n_cpuid;
+
+	if (!n)
+		n = tcg_cpuid_table(own, config->irqchip, config->plain_cpu);
+	n = n < max ? n : max;
+	memcpy(table, config->n_cpuid ? config->cpuid : own, n * sizeof(*table));
+	return (int)n;
+}
+
+/* What the table announces and we then do by hand. With AVX that is to refuse it, for Unicorn does it wrong. */
+static uint32_t extras_of(const struct backend_config *config)
+{
+	static const struct {
+		uint32_t ecx;
+		uint8_t first, last;
+	} rows[] = {
+		{ CPUID_ECX_XSAVE, TCG_XGETBV, TCG_XRSTOR },
+		{ CPUID_ECX_RDRAND, TCG_RDRAND, TCG_RDRAND },
+		{ CPUID_ECX_POPCNT, TCG_POPCNT, TCG_POPCNT },
+		{ CPUID_ECX_MOVBE, TCG_MOVBE, TCG_MOVBE },
+		{ CPUID_ECX_AVX, TCG_AVX, TCG_AVX },
+		{ CPUID_ECX_FMA, TCG_AVX, TCG_AVX },
+	};
+	uint32_t ecx = cpuid_table_find(config->cpuid, config->n_cpuid, 1, 0).ecx, extras = 0;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		for (unsigned kind = rows[i].first; ecx & rows[i].ecx && kind <= rows[i].last;
+			kind++)
+			extras |= 1u << kind;
+	return extras;
 }
 
 static uint8_t port_size(const struct tcg_insn *insn)
@@ -1542,9 +1641,7 @@ static bool sites_add(struct tcg *t, const struct block *b)
 	bool known = true, leave;
 
 	for (size_t at = 0; known && at < len; at += insn.len) {
-		known = tcg_insn_decode(bytes + at, len - at, &insn);
-		if (!known)
-			insn = (struct tcg_insn){ 0 };
+		known = decode(t, b->addr + at, bytes + at, len - at, &insn);
 		leave = leaves_burst(t, b->addr + at, bytes + at, len - at);
 		if ((insn.kind < TCG_HOOKED && (!leave || !at)) || site_find(t, b->addr + at))
 			continue;
@@ -1637,15 +1734,15 @@ static void cpl_changed(struct tcg *t, unsigned level)
 	hflags_change(t, HF_CPL, level);
 }
 
-/* What delivery wrote may have been code. */
-static void stack_written(struct tcg *t, uint64_t rsp)
+/* What was written by hand may have been code. */
+static void memory_written(struct tcg *t, uint64_t gva, size_t len)
 {
 	const struct gmem *m = t->base.config.mem;
 	struct paging p = paging_now(t);
 	uint64_t gpa;
 
-	for (uint64_t gva = rsp; gva - rsp < 48; gva += 40)
-		if (!paging_translate(m, &p, gva, &gpa) && gmem_span(m, gpa, 1))
+	for (size_t at = 0; at < len; at += PAGE - (gva + at) % PAGE)
+		if (!paging_translate(m, &p, gva + at, &gpa) && gmem_span(m, gpa, 1))
 			code_forget_page(t, gpa & ~(uint64_t)(PAGE - 1));
 }
 
@@ -1678,7 +1775,7 @@ static void event_cpu_set(struct tcg *t, const struct tcg_event_cpu *cpu, unsign
 	reg_set(t, UC_X86_REG_SS, cpu->ss);
 	if ((cpu->cs & 3u) != old_level)
 		cpl_changed(t, cpu->cs & 3u);
-	stack_written(t, cpu->rsp);
+	memory_written(t, cpu->rsp, FRAME_MAX);
 }
 
 /* To the guest's handler; or, when even a double fault finds none, the end of the guest. */
@@ -1720,6 +1817,79 @@ static void deliver(struct tcg *t, struct tcg_event event)
 static void deliver_fault(struct tcg *t, uint8_t vector, uint32_t error)
 {
 	deliver(t, (struct tcg_event){ .kind = TCG_EVENT_FAULT, .vector = vector, .error = error });
+}
+
+/* ---- x87 and SSE as FXSAVE64 lays them out ---- */
+
+enum {
+	FX_FCW = 0,
+	FX_FSW = 2,
+	FX_FTW = 4,
+	FX_FOP = 6,
+	FX_FIP = 8,
+	FX_FDP = 16,
+	FX_MXCSR = 24,
+	FX_MASK = 28,
+	FX_ST = 32,
+	FX_XMM = 160
+};
+
+static const struct {
+	int id, at, size;
+} fx_fields[] = {
+	{ UC_X86_REG_FPCW, FX_FCW, 2 },
+	{ UC_X86_REG_FPSW, FX_FSW, 2 },
+	{ UC_X86_REG_FOP, FX_FOP, 2 },
+	{ UC_X86_REG_FIP, FX_FIP, 8 },
+	{ UC_X86_REG_FDP, FX_FDP, 8 },
+	{ UC_X86_REG_MXCSR, FX_MXCSR, 4 },
+};
+
+/* The long tag word, 3 for empty, and FXSAVE's short one, a bit for not empty. */
+static void fpu_save(struct tcg *t, uint8_t *fx)
+{
+	uint64_t tags = reg_get(t, UC_X86_REG_FPTAG);
+	uint8_t valid = 0, wide[16];
+
+	memset(fx, 0, 512);
+	for (size_t i = 0; i < sizeof(fx_fields) / sizeof(fx_fields[0]); i++) {
+		uint64_t v = reg_get(t, fx_fields[i].id);
+
+		memcpy(fx + fx_fields[i].at, &v, (size_t)fx_fields[i].size);
+	}
+	store32(fx + FX_MASK, 0xffff);
+	for (int i = 0; i < 8; i++) {
+		if ((tags >> 2 * i & 3) != 3)
+			valid |= (uint8_t)(1 << i);
+		memset(wide, 0, sizeof(wide));
+		uc_reg_read(t->uc, UC_X86_REG_ST0 + i, wide);
+		memcpy(fx + FX_ST + 16 * i, wide, 10);
+	}
+	fx[FX_FTW] = valid;
+	for (int i = 0; i < 16; i++)
+		uc_reg_read(t->uc, UC_X86_REG_XMM0 + i, fx + FX_XMM + 16 * i);
+}
+
+static void fpu_load(struct tcg *t, const uint8_t *fx)
+{
+	uint64_t tags = 0;
+	uint8_t wide[16];
+
+	for (size_t i = 0; i < sizeof(fx_fields) / sizeof(fx_fields[0]); i++) {
+		uint64_t v = 0;
+
+		memcpy(&v, fx + fx_fields[i].at, (size_t)fx_fields[i].size);
+		reg_set(t, fx_fields[i].id, v);
+	}
+	for (int i = 0; i < 8; i++) {
+		if (!(fx[FX_FTW] >> i & 1))
+			tags |= 3u << 2 * i;
+		memcpy(wide, fx + FX_ST + 16 * i, sizeof(wide));
+		uc_reg_write(t->uc, UC_X86_REG_ST0 + i, wide);
+	}
+	reg_set(t, UC_X86_REG_FPTAG, tags);
+	for (int i = 0; i < 16; i++)
+		uc_reg_write(t->uc, UC_X86_REG_XMM0 + i, fx + FX_XMM + 16 * i);
 }
 
 /* ---- instructions executed by hand: true when done, false with *fault ---- */
@@ -1832,6 +2002,8 @@ static bool cr4_write(struct by_hand *h, uint64_t v)
 	struct tcg *t = h->t;
 	uint64_t known = 0x7ff | t->cr4;
 
+	if (has_extra(t, TCG_XSAVE))
+		known |= CPU_CR4_OSXSAVE;
 	if ((v & ~known) || !(v & CPU_CR4_PAE))
 		return fail(h, CPU_VEC_GP);
 	t->cr4 = v;
@@ -2091,6 +2263,245 @@ static bool hand_rdtsc(struct by_hand *h)
 	return true;
 }
 
+static void watches_see(struct tcg *t, uint64_t addr, uint64_t size, bool write)
+{
+	for (size_t i = 0; i < t->n_watches; i++) {
+		const struct vcpu_watch *w = &t->watches[i];
+
+		if (addr - w->gva >= w->len && w->gva - addr >= size)
+			continue;
+		if (write ? !w->on_write : !w->on_read)
+			continue;
+		t->glimpse.hit = true;
+		t->glimpse.hit_addr = w->gva;
+	}
+}
+
+/* ---- what CPUID announces and Unicorn lacks ---- */
+
+static void operand_seen(struct tcg *t, uint64_t gva, size_t len, bool write)
+{
+	watches_see(t, gva, len, write);
+	if (write)
+		memory_written(t, gva, len);
+}
+
+/* Between a register of 2, 4 or 8 bytes and memory; watchpoints see it. */
+static bool operand_copy(struct by_hand *h, uint64_t gva, void *buf, size_t len, bool write)
+{
+	struct tcg *t = h->t;
+	struct paging p = paging_now(t);
+	struct paging_fault fault;
+	unsigned access = (write ? PAGING_WRITE : 0u) | (cpl(t) == 3 ? PAGING_USER : 0u);
+	int r = paging_copy(t->base.config.mem, &p, gva, buf, len, access, &fault);
+
+	if (r == -EFAULT) {
+		fail(h, CPU_VEC_PF);
+		h->fault.error = fault.error;
+		h->fault.cr2 = fault.gva;
+	} else if (r) {
+		t->refused = "access outside RAM";
+	} else {
+		operand_seen(t, gva, len, write);
+	}
+	return !r;
+}
+
+static size_t operand_size(const struct tcg_insn *insn)
+{
+	return insn->rex & 8 ? 8 : insn->opsize ? 2 : 4;
+}
+
+static unsigned operand_reg(const struct tcg_insn *insn)
+{
+	return (insn->modrm >> 3 & 7) | (insn->rex & 4u) << 1;
+}
+
+static unsigned operand_rm(const struct tcg_insn *insn)
+{
+	return (insn->modrm & 7) | (insn->rex & 1u) << 3;
+}
+
+/* Two bytes leave the others as they are; four clear them. */
+static void gpr_set(struct tcg *t, unsigned i, uint64_t v, size_t size)
+{
+	if (size == 2)
+		v = (v & 0xffff) | (gpr_get(t, i) & ~0xffffull);
+	reg_set(t, gpr_ids[i], size == 4 ? (uint32_t)v : v);
+}
+
+enum { RFLAGS_CF = 1, RFLAGS_ZF = 1 << 6, RFLAGS_ARITHMETIC = 0x8d5 };
+
+static void arithmetic_flags_set(struct tcg *t, uint64_t set)
+{
+	uint64_t rflags = reg_get(t, UC_X86_REG_RFLAGS);
+
+	reg_set(t, UC_X86_REG_RFLAGS, (rflags & ~(uint64_t)RFLAGS_ARITHMETIC) | set);
+}
+
+static bool hand_popcnt(struct by_hand *h)
+{
+	size_t size = operand_size(h->insn);
+	uint64_t v = 0;
+
+	if (h->insn->modrm >= 0xc0)
+		v = gpr_get(h->t, operand_rm(h->insn));
+	else if (!operand_copy(h, effective_address(h->t, h->insn, h->bytes), &v, size, false))
+		return false;
+	v &= ~0ull >> (64 - 8 * size);
+	gpr_set(h->t, operand_reg(h->insn), (uint64_t)__builtin_popcountll(v), size);
+	arithmetic_flags_set(h->t, v ? 0 : RFLAGS_ZF);
+	return true;
+}
+
+static bool hand_movbe(struct by_hand *h)
+{
+	struct tcg *t = h->t;
+	uint64_t gva = effective_address(t, h->insn, h->bytes), v = 0;
+	size_t size = operand_size(h->insn);
+	unsigned shift = 64 - 8 * (unsigned)size;
+
+	if (h->insn->opcode & 1) {
+		v = __builtin_bswap64(gpr_get(t, operand_reg(h->insn))) >> shift;
+		return operand_copy(h, gva, &v, size, true);
+	}
+	if (!operand_copy(h, gva, &v, size, false))
+		return false;
+	gpr_set(t, operand_reg(h->insn), __builtin_bswap64(v) >> shift, size);
+	return true;
+}
+
+/* The same numbers in every run (splitmix64): this CPU has nothing that is random. */
+static bool hand_rdrand(struct by_hand *h)
+{
+	uint64_t v = ++h->t->rdrand * 0x9e3779b97f4a7c15;
+
+	v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9;
+	v = (v ^ v >> 27) * 0x94d049bb133111eb;
+	gpr_set(h->t, operand_rm(h->insn), v ^ v >> 31, operand_size(h->insn));
+	arithmetic_flags_set(h->t, RFLAGS_CF);
+	return true;
+}
+
+static bool hand_avx(struct by_hand *h)
+{
+	return fail(h, CPU_VEC_UD);
+}
+
+static uint64_t edx_eax(struct tcg *t)
+{
+	return gpr_get(t, CPU_RDX) << 32 | (uint32_t)gpr_get(t, CPU_RAX);
+}
+
+/* 0 stands for "never said". */
+static uint64_t xcr0_now(const struct tcg *t)
+{
+	return t->xcr0 | XSAVE_X87;
+}
+
+/* What leaf 0xd says of it. */
+static struct cpuid_entry cpuid_xsave(struct tcg *t, uint32_t subleaf)
+{
+	const struct backend_config *config = &t->base.config;
+
+	return cpuid_table_find(config->cpuid, config->n_cpuid, CPUID_LEAF_XSAVE, subleaf);
+}
+
+enum { XSAVEOPT = 1 << 0, XSAVEC = 1 << 1, XGETBV_IN_USE = 1 << 2 };
+
+static bool hand_xgetbv(struct by_hand *h)
+{
+	struct tcg *t = h->t;
+	uint32_t index = (uint32_t)gpr_get(t, CPU_RCX);
+
+	if (!(t->cr4 & CPU_CR4_OSXSAVE))
+		return fail(h, CPU_VEC_UD);
+	if (index > 1 || (index && !(cpuid_xsave(t, 1).eax & XGETBV_IN_USE)))
+		return fail(h, CPU_VEC_GP);
+	reg_set(t, UC_X86_REG_RAX, (uint32_t)xcr0_now(t));
+	reg_set(t, UC_X86_REG_RDX, xcr0_now(t) >> 32);
+	return true;
+}
+
+/* Privilege comes after "not an instruction": SDM 2D. */
+static bool hand_xsetbv(struct by_hand *h)
+{
+	struct tcg *t = h->t;
+	uint64_t v = edx_eax(t);
+
+	if (!(t->cr4 & CPU_CR4_OSXSAVE))
+		return fail(h, CPU_VEC_UD);
+	if (cpl(t) || (uint32_t)gpr_get(t, CPU_RCX) || !(v & XSAVE_X87) ||
+		(v & ~(uint64_t)(cpuid_xsave(t, 0).eax & XSAVE_ALL)) ||
+		(v & (XSAVE_SSE | XSAVE_AVX)) == XSAVE_AVX)
+		return fail(h, CPU_VEC_GP);
+	t->xcr0 = v;
+	return true;
+}
+
+static struct xsave xsave_of(struct by_hand *h, uint8_t *fx, uint8_t (*ymmh)[16])
+{
+	struct tcg *t = h->t;
+
+	cr0_get(t);
+	fpu_save(t, fx);
+	return (struct xsave){
+		.mem = t->base.config.mem,
+		.paging = paging_now(t),
+		.user = cpl(t) == 3,
+		.xcr0 = xcr0_now(t),
+		.want = edx_eax(t),
+		.gva = effective_address(t, h->insn, h->bytes),
+		.fx = fx,
+		.ymmh = ymmh,
+	};
+}
+
+static bool xsave_done(struct by_hand *h, const struct xsave *x, int r, bool write)
+{
+	struct tcg *t = h->t;
+
+	if (!r) {
+		operand_seen(t, x->gva,
+			x->want & x->xcr0 & XSAVE_AVX ? XSAVE_SIZE_AVX : XSAVE_SIZE_SSE, write);
+		return true;
+	}
+	if (r != -EFAULT) {
+		t->refused = "access outside RAM";
+		return false;
+	}
+	fail(h, x->event.vector);
+	h->fault.error = x->event.error;
+	h->fault.cr2 = x->cr2;
+	return false;
+}
+
+/* There is no AVX: its part of the state is what it is at first, zero. */
+static bool hand_xsave(struct by_hand *h)
+{
+	uint32_t needs = h->insn->opcode == 0xc7          ? XSAVEC
+			 : (h->insn->modrm >> 3 & 7) == 6 ? XSAVEOPT
+							  : 0u;
+	uint8_t fx[512], ymmh[16][16] = { { 0 } };
+	struct xsave x;
+
+	if (needs & ~cpuid_xsave(h->t, 1).eax)
+		return fail(h, CPU_VEC_UD);
+	x = xsave_of(h, fx, ymmh);
+	return xsave_done(h, &x, xsave_save(&x, needs == XSAVEC), true);
+}
+
+static bool hand_xrstor(struct by_hand *h)
+{
+	uint8_t fx[512], ymmh[16][16];
+	struct xsave x = xsave_of(h, fx, ymmh);
+
+	if (!xsave_done(h, &x, xsave_restore(&x), false))
+		return false;
+	fpu_load(h->t, fx);
+	return true;
+}
+
 /* A port access comes here when the guest may not make it. */
 static bool hand_port(struct by_hand *h)
 {
@@ -2112,6 +2523,14 @@ static const struct {
 	[TCG_WRMSR] = { hand_wrmsr, true },
 	[TCG_INVLPG] = { hand_invlpg, true },
 	[TCG_SYSCALL] = { hand_syscall, false },
+	[TCG_XGETBV] = { hand_xgetbv, false },
+	[TCG_XSETBV] = { hand_xsetbv, false },
+	[TCG_XSAVE] = { hand_xsave, false },
+	[TCG_XRSTOR] = { hand_xrstor, false },
+	[TCG_RDRAND] = { hand_rdrand, false },
+	[TCG_POPCNT] = { hand_popcnt, false },
+	[TCG_MOVBE] = { hand_movbe, false },
+	[TCG_AVX] = { hand_avx, false },
 };
 
 static void retire(struct tcg *t, uint8_t len)
@@ -2126,25 +2545,49 @@ static void retire(struct tcg *t, uint8_t len)
 			reg_get(t, UC_X86_REG_RFLAGS) & ~(uint64_t)CPU_RFLAGS_RF);
 }
 
-static void execute_by_hand(struct tcg *t, const struct tcg_insn *insn)
+static void run_by_hand(struct tcg *t, const struct tcg_insn *insn, const uint8_t *bytes)
 {
-	const uint8_t *bytes;
-	struct by_hand h = { .t = t, .insn = insn };
-	size_t n = code_bytes(t, t->rip, insn->len, &bytes);
+	struct by_hand h = { .t = t, .insn = insn, .bytes = bytes };
 
-	if (!by_hand[insn->kind].run) {
-		t->refused = "string port access is not supported";
-		return;
-	}
-	h.bytes = bytes;
-	assert(n == insn->len); /* it was just translated */
 	if (by_hand[insn->kind].privileged && cpl(t))
 		fail(&h, CPU_VEC_GP);
 	else if (by_hand[insn->kind].run(&h)) {
 		retire(t, insn->len);
 		return;
 	}
-	deliver(t, h.fault);
+	if (!t->refused)
+		deliver(t, h.fault);
+}
+
+/* The block held only its beginning, and the rest may have changed since. */
+static void execute_extra(struct tcg *t)
+{
+	uint8_t bytes[TCG_INSN_MAX];
+	struct tcg_insn insn;
+
+	if (decode_live(t, t->rip, bytes, &insn) && insn.kind >= TCG_EXTRA &&
+		has_extra(t, insn.kind))
+		run_by_hand(t, &insn, bytes);
+	else
+		deliver_fault(t, CPU_VEC_UD, 0);
+}
+
+static void execute_by_hand(struct tcg *t, const struct tcg_insn *insn)
+{
+	const uint8_t *bytes;
+	size_t n;
+
+	if (!by_hand[insn->kind].run) {
+		t->refused = "string port access is not supported";
+		return;
+	}
+	if (insn->kind >= TCG_EXTRA) {
+		execute_extra(t);
+		return;
+	}
+	n = code_bytes(t, t->rip, insn->len, &bytes);
+	assert(n == insn->len); /* it was just translated */
+	run_by_hand(t, insn, bytes);
 }
 
 /* ---- glimpses: one instruction sees a page that stays absent otherwise ---- */
@@ -2152,19 +2595,8 @@ static void execute_by_hand(struct tcg *t, const struct tcg_insn *insn)
 static void on_watched(
 	uc_engine *uc, uc_mem_type type, uint64_t addr, int size, int64_t value, void *ctx)
 {
-	struct tcg *t = ctx;
-
 	(void)uc, (void)value;
-	for (size_t i = 0; i < t->n_watches; i++) {
-		const struct vcpu_watch *w = &t->watches[i];
-
-		if (addr - w->gva >= w->len && w->gva - addr >= (uint64_t)size)
-			continue;
-		if (type == UC_MEM_WRITE ? !w->on_write : !w->on_read)
-			continue;
-		t->glimpse.hit = true;
-		t->glimpse.hit_addr = w->gva;
-	}
+	watches_see(ctx, addr, (uint64_t)size, type == UC_MEM_WRITE);
 }
 
 static void glimpse_open(struct tcg *t, uint64_t gva, unsigned access)
@@ -2651,77 +3083,6 @@ static int tcg_burst(struct backend *backend, struct vcpu_exit *exit, uint64_t m
 }
 
 /* ---- state in and out ---- */
-
-enum {
-	FX_FCW = 0,
-	FX_FSW = 2,
-	FX_FTW = 4,
-	FX_FOP = 6,
-	FX_FIP = 8,
-	FX_FDP = 16,
-	FX_MXCSR = 24,
-	FX_MASK = 28,
-	FX_ST = 32,
-	FX_XMM = 160
-};
-
-static const struct {
-	int id, at, size;
-} fx_fields[] = {
-	{ UC_X86_REG_FPCW, FX_FCW, 2 },
-	{ UC_X86_REG_FPSW, FX_FSW, 2 },
-	{ UC_X86_REG_FOP, FX_FOP, 2 },
-	{ UC_X86_REG_FIP, FX_FIP, 8 },
-	{ UC_X86_REG_FDP, FX_FDP, 8 },
-	{ UC_X86_REG_MXCSR, FX_MXCSR, 4 },
-};
-
-/* The long tag word, 3 for empty, and FXSAVE's short one, a bit for not empty. */
-static void fpu_save(struct tcg *t, uint8_t *fx)
-{
-	uint64_t tags = reg_get(t, UC_X86_REG_FPTAG);
-	uint8_t valid = 0, wide[16];
-
-	memset(fx, 0, 512);
-	for (size_t i = 0; i < sizeof(fx_fields) / sizeof(fx_fields[0]); i++) {
-		uint64_t v = reg_get(t, fx_fields[i].id);
-
-		memcpy(fx + fx_fields[i].at, &v, (size_t)fx_fields[i].size);
-	}
-	store32(fx + FX_MASK, 0xffff);
-	for (int i = 0; i < 8; i++) {
-		if ((tags >> 2 * i & 3) != 3)
-			valid |= (uint8_t)(1 << i);
-		memset(wide, 0, sizeof(wide));
-		uc_reg_read(t->uc, UC_X86_REG_ST0 + i, wide);
-		memcpy(fx + FX_ST + 16 * i, wide, 10);
-	}
-	fx[FX_FTW] = valid;
-	for (int i = 0; i < 16; i++)
-		uc_reg_read(t->uc, UC_X86_REG_XMM0 + i, fx + FX_XMM + 16 * i);
-}
-
-static void fpu_load(struct tcg *t, const uint8_t *fx)
-{
-	uint64_t tags = 0;
-	uint8_t wide[16];
-
-	for (size_t i = 0; i < sizeof(fx_fields) / sizeof(fx_fields[0]); i++) {
-		uint64_t v = 0;
-
-		memcpy(&v, fx + fx_fields[i].at, (size_t)fx_fields[i].size);
-		reg_set(t, fx_fields[i].id, v);
-	}
-	for (int i = 0; i < 8; i++) {
-		if (!(fx[FX_FTW] >> i & 1))
-			tags |= 3u << 2 * i;
-		memcpy(wide, fx + FX_ST + 16 * i, sizeof(wide));
-		uc_reg_write(t->uc, UC_X86_REG_ST0 + i, wide);
-	}
-	reg_set(t, UC_X86_REG_FPTAG, tags);
-	for (int i = 0; i < 16; i++)
-		uc_reg_write(t->uc, UC_X86_REG_XMM0 + i, fx + FX_XMM + 16 * i);
-}
 
 static const int seg_ids[] = {
 	[CPU_ES] = UC_X86_REG_ES,
@@ -3211,6 +3572,7 @@ static int tcg_create(struct backend **out, const struct backend_config *config,
 		return err_set(err, -ENOMEM, "tcg: out of memory");
 	t->base.ops = &backend_tcg;
 	t->base.config = *config;
+	t->extras = extras_of(config);
 	t->window = pages(WINDOW_SIZE);
 	t->nothing = pages(PAGE);
 	t->code_at = calloc(config->mem->size / PAGE, sizeof(*t->code_at));
@@ -3269,6 +3631,7 @@ const struct backend_ops backend_tcg = {
 	.kick = tcg_kick,
 	.icount = tcg_icount,
 	.tsc_khz = tcg_tsc_khz,
+	.cpuid = tcg_cpuid_op,
 	.code_changed = tcg_code_changed,
 	.burst = tcg_burst,
 };

@@ -116,3 +116,29 @@ uint64_t paging_read(
 	}
 	return done;
 }
+
+int paging_copy(const struct gmem *m, const struct paging *p, uint64_t gva, void *buf, size_t len,
+	unsigned access, struct paging_fault *fault)
+{
+	struct paging_page page;
+
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t done = 0, n; done < len; done += n) {
+			uint64_t at = gva + done, gpa;
+			uint8_t *bytes = (uint8_t *)buf + done;
+
+			n = 4096 - at % 4096 < len - done ? 4096 - at % 4096 : len - done;
+			fault->gva = at;
+			if (paging_walk(m, p, at, access, &page, &fault->error))
+				return -EFAULT;
+			gpa = page.gpa + (at - page.gva);
+			if (!gmem_span(m, gpa, n))
+				return -ENOTSUP;
+			if (pass && (access & PAGING_WRITE))
+				gmem_write(m, gpa, bytes, n);
+			else if (pass)
+				gmem_read(m, gpa, bytes, n);
+		}
+	}
+	return 0;
+}

@@ -4,6 +4,7 @@
 #define PAGING_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct gmem;
@@ -40,5 +41,16 @@ int paging_translate(const struct gmem *m, const struct paging *p, uint64_t gva,
 /* Copies from guest-virtual memory, page by page. Returns the bytes copied before a fault. */
 uint64_t paging_read(
 	const struct gmem *m, const struct paging *p, uint64_t gva, void *buf, uint64_t len);
+
+struct paging_fault {
+	uint64_t gva;
+	uint32_t error; /* of the #PF */
+};
+/*
+ * What an instruction does with an operand in memory: out of buf with PAGING_WRITE, else into it. 0; or,
+ * nothing copied, -EFAULT with *fault, or -ENOTSUP where there is no RAM.
+ */
+int paging_copy(const struct gmem *m, const struct paging *p, uint64_t gva, void *buf, size_t len,
+	unsigned access, struct paging_fault *fault);
 
 #endif

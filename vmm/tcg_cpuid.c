@@ -5,7 +5,10 @@
  */
 #include "tcg_cpuid.h"
 
+#include <assert.h>
 #include <string.h>
+
+#include "cpuid_table.h"
 
 enum {
 	MAX_BASIC = 7,
@@ -68,8 +71,18 @@ struct tcg_cpuid tcg_cpuid(uint32_t leaf, uint32_t subleaf, bool has_apic, bool 
 	return regs;
 }
 
-bool tcg_cpuid_leaf(unsigned i, uint32_t *leaf)
+unsigned tcg_cpuid_table(struct cpuid_entry *table, bool has_apic, bool plain)
 {
-	*leaf = i <= MAX_BASIC ? i : EXTENDED + (i - MAX_BASIC - 1);
-	return *leaf <= MAX_BASIC || (*leaf >= EXTENDED && *leaf <= MAX_EXTENDED);
+	static_assert(
+		TCG_CPUID_LEAVES == MAX_BASIC + 1 + MAX_EXTENDED - EXTENDED + 1, "all leaves");
+
+	for (uint32_t i = 0; i < TCG_CPUID_LEAVES; i++) {
+		uint32_t leaf = i <= MAX_BASIC ? i : EXTENDED + (i - MAX_BASIC - 1);
+		struct tcg_cpuid r = tcg_cpuid(leaf, 0, has_apic, plain);
+
+		table[i] = (struct cpuid_entry){
+			.leaf = leaf, .eax = r.eax, .ebx = r.ebx, .ecx = r.ecx, .edx = r.edx
+		};
+	}
+	return TCG_CPUID_LEAVES;
 }

@@ -9,13 +9,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct cpuid_entry;
+
 struct tcg_cpuid {
 	uint32_t eax, ebx, ecx, edx;
 };
 
 /* has_apic: CPUID.1:EDX.APIC, which APIC_BASE can switch off. */
 struct tcg_cpuid tcg_cpuid(uint32_t leaf, uint32_t subleaf, bool has_apic, bool plain);
-/* The i-th leaf that there is, or false behind the last. */
-bool tcg_cpuid_leaf(unsigned i, uint32_t *leaf);
+
+/* All of it, into TCG_CPUID_LEAVES entries; returns how many. */
+enum { TCG_CPUID_LEAVES = 17 };
+unsigned tcg_cpuid_table(struct cpuid_entry *table, bool has_apic, bool plain);
 
 #endif

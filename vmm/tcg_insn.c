@@ -85,7 +85,7 @@ static uint8_t find_kind(const struct kind_row *rows, size_t n, uint8_t opcode)
 struct cursor {
 	const uint8_t *p;
 	size_t n, at;
-	bool rep;
+	uint8_t escape; /* the byte behind 0f */
 };
 
 static bool take(struct cursor *c, uint8_t *byte)
@@ -96,7 +96,7 @@ static bool take(struct cursor *c, uint8_t *byte)
 	return true;
 }
 
-static void prefix(struct cursor *c, struct tcg_insn *insn, uint8_t byte)
+static void prefix(struct tcg_insn *insn, uint8_t byte)
 {
 	switch (byte) {
 	case 0x66:
@@ -107,9 +107,10 @@ static void prefix(struct cursor *c, struct tcg_insn *insn, uint8_t byte)
 		break;
 	case 0xf2:
 	case 0xf3:
-		c->rep = true;
+		insn->rep = byte;
 		break;
 	case 0xf0:
+		insn->lock = true;
 		break;
 	default:
 		insn->segment = byte;
@@ -126,7 +127,7 @@ static bool prefixes(struct cursor *c, struct tcg_insn *insn, uint8_t *opcode)
 		if (one_byte[*opcode] == 'r') {
 			insn->rex = *opcode;
 		} else if (one_byte[*opcode] == 'p') {
-			prefix(c, insn, *opcode);
+			prefix(insn, *opcode);
 		} else {
 			return true;
 		}
@@ -139,13 +140,21 @@ static char two_byte(struct cursor *c, struct tcg_insn *insn)
 
 	if (!take(c, &escape))
 		return '-';
-	insn->opcode = escape;
+	insn->opcode = c->escape = escape;
 	if ((escape == 0x38 || escape == 0x3a) && !take(c, &insn->opcode))
 		return '-';
 	if (escape != 0x38 && escape != 0x3a)
 		insn->kind = find_kind(
 			two_byte_kinds, sizeof(two_byte_kinds) / sizeof(two_byte_kinds[0]), escape);
 	return two_bytes[escape];
+}
+
+/* andn, bls*, bzhi, pext, mulx, bextr and shifts; rorx */
+static bool is_bmi(uint8_t map, uint8_t opcode)
+{
+	if (map == 3)
+		return opcode == 0xf0;
+	return map == 2 && (opcode == 0xf2 || opcode == 0xf3 || (opcode >= 0xf5 && opcode <= 0xf7));
 }
 
 /* Only what has a VEX form and is executed: the general-purpose ones of BMI; maps 1 to 3. */
@@ -162,6 +171,8 @@ static char vex(struct cursor *c, struct tcg_insn *insn, bool three)
 	}
 	if (!take(c, &insn->opcode))
 		return '-';
+	if (!is_bmi(map, insn->opcode))
+		insn->kind = TCG_AVX;
 	switch (map) {
 	case 1:
 		return two_bytes[insn->opcode];
@@ -226,23 +237,51 @@ static unsigned immediate_size(const struct tcg_insn *insn, char what)
 	}
 }
 
+/* Of an opcode behind 0f that has no kind of its own. */
+static uint8_t extra_kind(uint8_t escape, const struct tcg_insn *insn)
+{
+	unsigned reg = insn->modrm >> 3 & 7;
+	bool memory = insn->modrm < 0xc0;
+
+	if (insn->lock)
+		return TCG_PLAIN;
+	if (escape == 0xb8)
+		return insn->rep == 0xf3 ? TCG_POPCNT : TCG_PLAIN;
+	if (insn->rep)
+		return TCG_PLAIN;
+	if (escape == 0x38)
+		return memory && (insn->opcode & 0xfe) == 0xf0 ? TCG_MOVBE : TCG_PLAIN;
+	if (escape == 0xc7 && !memory && reg == 6)
+		return TCG_RDRAND;
+	if (insn->opsize)
+		return TCG_PLAIN;
+	if (escape == 0x01 && (insn->modrm & 0xfe) == 0xd0)
+		return insn->modrm & 1 ? TCG_XSETBV : TCG_XGETBV;
+	if ((escape == 0xae && memory && (reg == 4 || reg == 6)) ||
+		(escape == 0xc7 && memory && reg == 4))
+		return TCG_XSAVE;
+	return escape == 0xae && memory && reg == 5 ? TCG_XRSTOR : TCG_PLAIN;
+}
+
 /* What depends on more than the opcode. */
 static void refine(const struct cursor *c, struct tcg_insn *insn, bool escaped)
 {
 	unsigned reg = insn->modrm >> 3 & 7;
 
-	if (insn->kind == TCG_REPEAT && !c->rep)
+	if (insn->kind == TCG_REPEAT && !insn->rep)
 		insn->kind = TCG_PLAIN; /* a single round */
 	if (insn->kind == TCG_SHADOW && insn->opcode == 0x8e && reg != 2)
 		insn->kind = TCG_PLAIN; /* mov to another segment than SS */
 	if (insn->kind == TCG_CALL && insn->opcode == 0xff && reg != 2 && reg != 3)
 		insn->kind = TCG_PLAIN;
-	if (!escaped || insn->opcode != 1 || insn->kind)
+	if (!escaped || insn->kind)
 		return;
-	if (insn->modrm == 0xf9)
+	if (c->escape == 1 && insn->modrm == 0xf9)
 		insn->kind = TCG_RDTSCP;
-	else if (reg == 7 && insn->modrm < 0xc0)
+	else if (c->escape == 1 && reg == 7 && insn->modrm < 0xc0)
 		insn->kind = TCG_INVLPG;
+	else
+		insn->kind = extra_kind(c->escape, insn);
 }
 
 bool tcg_insn_decode(const uint8_t *p, size_t n, struct tcg_insn *insn)

@@ -38,6 +38,16 @@ enum tcg_insn_kind {
 	TCG_WRMSR,
 	TCG_INVLPG,
 	TCG_SYSCALL,
+	/* From here on only where CPUID announces it; Unicorn knows them not, or wrongly. */
+	TCG_EXTRA,
+	TCG_XGETBV = TCG_EXTRA,
+	TCG_XSETBV,
+	TCG_XSAVE, /* xsave, xsaveopt, xsavec */
+	TCG_XRSTOR,
+	TCG_RDRAND,
+	TCG_POPCNT,
+	TCG_MOVBE,
+	TCG_AVX, /* what has a VEX prefix and is not BMI */
 	TCG_INSN_KIND_COUNT,
 };
 
@@ -49,7 +59,8 @@ struct tcg_insn {
 	uint8_t modrm_at; /* offset of the ModRM byte, 0 when there is none */
 	uint8_t rex;
 	uint8_t imm; /* first byte of the immediate; port or vector */
-	bool opsize, addrsize;
+	bool opsize, addrsize, lock;
+	uint8_t rep;     /* f2, f3 or 0 */
 	uint8_t segment; /* the override prefix, 0 when none */
 };
 
