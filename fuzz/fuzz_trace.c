@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "abi.h"
+#include "cpuid_table.h"
 #include "err.h"
 #include "trace_read.h"
 #include "trace_write.h"
@@ -55,6 +56,12 @@ static void check_string(const char *s, bool may_be_null)
 		assert(strlen(s) < SIZE_MAX / 2);
 }
 
+static bool same_cpuid(const struct cpuid_entry *a, const struct cpuid_entry *b)
+{
+	return a->leaf == b->leaf && a->subleaf == b->subleaf && a->has_subleaf == b->has_subleaf &&
+	       a->eax == b->eax && a->ebx == b->ebx && a->ecx == b->ecx && a->edx == b->edx;
+}
+
 static void check_header(const struct trace_header *h)
 {
 	const struct strings *const lists[] = { &h->argv, &h->kernel_args, &h->env };
@@ -69,6 +76,7 @@ static void check_header(const struct trace_header *h)
 	for (size_t k = 0; k < sizeof(lists) / sizeof(lists[0]); k++)
 		for (size_t i = 0; i < lists[k]->n; i++)
 			check_string(lists[k]->list[i], false);
+	assert(h->n_cpuid <= CPUID_TABLE_MAX);
 	for (size_t i = 0; i < h->n_mounts; i++) {
 		check_string(h->mounts[i].host, false);
 		check_string(h->mounts[i].guest, false);
@@ -196,10 +204,14 @@ static bool read_all(struct trace_reader *r, struct trace_writer *w)
 
 static void compare(struct trace_reader *a, struct trace_reader *b)
 {
+	const struct trace_header *h = trace_reader_header(a), *g = trace_reader_header(b);
 	struct trace_record x, y;
 	struct err err;
 	int n;
 
+	assert(h->n_cpuid == g->n_cpuid);
+	for (size_t i = 0; i < h->n_cpuid; i++)
+		assert(same_cpuid(&h->cpuid[i], &g->cpuid[i]));
 	while ((n = trace_reader_next(a, &x, &err)) > 0) {
 		if (x.kind == TRACE_PENDING)
 			continue; /* belongs to a recorder, and is not written */

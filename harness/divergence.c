@@ -433,6 +433,8 @@ void divergence_print(FILE *out, const struct divergence *d, bool color)
 		(unsigned long long)d->seq, EXIT_CODE);
 	if (d->wrong_guest)
 		fprintf(out, "  WRONG-GUEST? this image is not the one that was recorded\n");
+	if (d->cpu)
+		fprintf(out, "  %-8s %s\n", "cpu", d->cpu);
 	print_frames(out, d->frames);
 	if (d->ended)
 		fprintf(out, "  %-8s %s\n", "ended", d->ended);
@@ -522,7 +524,8 @@ void divergence_print_json(FILE *out, const struct divergence *d)
 	json_key(out, "file", d->file);
 	fprintf(out, ",\"side\":\"guest\",\"call\":%llu,", (unsigned long long)d->seq);
 	json_key(out, "kind", divergence_kind_names[d->kind]);
-	fprintf(out, ",\"wrong_guest\":%s", d->wrong_guest ? "true" : "false");
+	fprintf(out, ",\"wrong_guest\":%s,", d->wrong_guest ? "true" : "false");
+	json_key(out, "cpu", d->cpu);
 	json_place(out, d->frames);
 	fputc(',', out);
 	json_key(out, "got", d->got ? c.lines[0].got : NULL);

@@ -32,6 +32,7 @@ struct divergence {
 	const struct trace_header *header;
 	enum divergence_kind kind;
 	bool wrong_guest;   /* the image's hash is not the recorded one */
+	const char *cpu;    /* what CPUID says otherwise here; NULL: nothing */
 	uint64_t seq;       /* of the guest's call */
 	const char *frames; /* report_frames */
 	/* The guest's call, all bytes of `in`; its result only when has_result. NULL: see ended. */
@@ -59,7 +60,7 @@ void divergence_print(FILE *out, const struct divergence *d, bool color);
 /*
  * One line, ASCII, of an object with these keys, always all of them:
  *   file, side ("guest"), call (number), kind ("CHANGED", "EXTRA", "MISSING", "EARLY-EXIT", "END"),
- *   wrong_guest, rip ("0x..." or ""), at (function and line, or ""), got and expected (the call's name, or
+ *   wrong_guest, cpu (what CPUID says otherwise than in the recording, or null), rip ("0x..." or ""), at (function and line, or ""), got and expected (the call's name, or
  *   null at the end), ended (how the guest ended, or null), fields (array of {name, got, expected, same} and,
  *   for bytes, {name, got_len, expected_len, at, got_hex, expected_hex, same}: at is the first byte that
  *   differs or null, the hex up to 16 bytes from there), before and next (arrays of {call, text}), skipped,

@@ -34,6 +34,7 @@ enum {
 	FOLLOW_MS = 1500,
 	GATHER_MAX = 64 << 20, /* bytes of a diverging call's data that are looked at */
 	FRAMES_TEXT = 1536,
+	CPU_NOTE_TEXT = 800,
 };
 
 /* A call that the trace has moved past, for "before": a long path or its data cut. */
@@ -669,7 +670,10 @@ static void print_report(struct replay *r, const char *path, const struct replay
 	struct divergence_state *d = r->diverged;
 	const struct trace_header *header = trace_reader_header(r->reader);
 	uint8_t hash[TRACE_HASH_LEN];
+	char cpu[CPU_NOTE_TEXT];
 
+	session_cpu_note(r->session, header, cpu, sizeof(cpu));
+	d->report.cpu = cpu[0] ? cpu : NULL;
 	d->report.file = path;
 	d->report.text = trace_reader_format(r->reader) == TRACE_BJT;
 	d->report.header = header;
@@ -713,6 +717,7 @@ static int check_guest(const struct session *s, const struct trace_header *heade
 	const char *guest, struct err *err)
 {
 	const struct vm *vm = s->vm;
+	char note[CPU_NOTE_TEXT];
 
 	if (vm->abi != header->abi || vm->abi_version != header->abi_version)
 		return err_set(err, -EINVAL,
@@ -721,6 +726,9 @@ static int check_guest(const struct session *s, const struct trace_header *heade
 			vm->abi_version);
 	if (header->cpu)
 		log_info("recorded on %s", header->cpu);
+	session_cpu_note(s, header, note, sizeof(note));
+	if (note[0])
+		log_info("%s", note);
 	return 0;
 }
 

@@ -275,6 +275,10 @@ int session_prepare(struct session *s, char **words, size_t n_words, struct err 
 	config.image_size = s->image_size;
 	config.files = s->files;
 	config.boot_time_ns = clock_start_ns(s);
+	if (s->header) {
+		config.cpuid = s->header->cpuid;
+		config.n_cpuid = s->header->n_cpuid;
+	}
 	r = vm_create(&s->vm, &config, err);
 	if (r)
 		return r;

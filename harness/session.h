@@ -59,6 +59,12 @@ int session_prepare(struct session *s, char **words, size_t n_words, struct err 
 int session_header(const struct session *s, struct trace_header *header, struct err *err);
 /* Sets options and arguments from a trace, so that session_prepare makes the machine it was recorded on. */
 int session_from_header(struct session *s, const struct trace_header *header, struct err *err);
+/*
+ * One line on what CPUID says here and did not say there, for guests that ask for it: "" when there is nothing
+ * to say. After session_prepare.
+ */
+void session_cpu_note(
+	const struct session *s, const struct trace_header *header, char *buf, size_t size);
 /* Runs under the time limit and signals. */
 const struct vm_stop *session_run(struct session *s);
 /*

@@ -8,9 +8,13 @@
 
 #include "backend.h"
 #include "cleanup.h"
+#include "cpuid_table.h"
 #include "err.h"
 #include "session.h"
+#include "tcg_cpuid.h"
 #include "tree.h"
+
+enum { FEATURES_TEXT = 600 };
 
 /* "kvm GenuineIntel 6-85-7": the CPU that we are on, whichever backend makes use of it. */
 static void describe_cpu(const struct session *s, char *buf, size_t size)
@@ -44,12 +48,57 @@ static struct trace_mount mount_of(const struct fileio_mount *m, bool is_file)
 	};
 }
 
+/* What CPUID says to this session's guest, when that is not what any deterministic guest is told. */
+static size_t special_cpuid(const struct session *s, struct cpuid_entry table[CPUID_TABLE_MAX])
+{
+	struct cpuid_entry plain[TCG_CPUID_LEAVES];
+	size_t n_plain = tcg_cpuid_table(plain, s->vm->abi->irqchip, true);
+	int n = backend_cpuid(s->vm->cpu, table, CPUID_TABLE_MAX);
+
+	return n > 0 && !cpuid_table_same(table, (size_t)n, plain, n_plain) ? (size_t)n : 0;
+}
+
+void session_cpu_note(
+	const struct session *s, const struct trace_header *header, char *buf, size_t size)
+{
+	struct cpuid_entry here[CPUID_TABLE_MAX], plain[TCG_CPUID_LEAVES];
+	const struct cpuid_entry *there = header->n_cpuid ? header->cpuid : plain;
+	size_t n_there = tcg_cpuid_table(plain, s->vm->abi->irqchip, true);
+	const char *name = s->vm->cpu->ops->name;
+	int r = backend_cpuid(s->vm->cpu, here, CPUID_TABLE_MAX);
+	size_t n = r > 0 ? (size_t)r : 0;
+	char features[FEATURES_TEXT];
+
+	if (header->n_cpuid)
+		n_there = header->n_cpuid;
+	buf[0] = 0;
+	if (!n || cpuid_table_same(here, n, there, n_there))
+		return;
+	if (cpuid_table_added(there, n_there, here, n, features, sizeof(features)))
+		snprintf(buf, size,
+			"%s adds features to CPUID that the recording's CPU had not:%s; a guest "
+			"that "
+			"prints or uses them differs",
+			name, features);
+	else if (cpuid_table_added(here, n, there, n_there, features, sizeof(features)))
+		snprintf(buf, size,
+			"%s lacks features in CPUID that the recording's CPU had:%s; a guest that "
+			"prints or uses them differs",
+			name, features);
+	else
+		snprintf(buf, size,
+			"CPUID on %s is not what it was in the recording; a guest that prints or "
+			"uses it differs",
+			name);
+}
+
 int session_header(const struct session *s, struct trace_header *header, struct err *err)
 {
 	const struct vm_options *o = &s->options;
 	const struct vm_args *args = &s->vm->args;
 	autofree char **argv = calloc(args->n_app + 1, sizeof(*argv));
 	autofree struct trace_mount *mounts = calloc(o->n_mounts + 1, sizeof(*mounts));
+	struct cpuid_entry cpuid[CPUID_TABLE_MAX];
 	char cpu[80], program[] = "belljar " BELLJAR_VERSION;
 	struct trace_header h = {
 		.version = TRACE_VERSION,
@@ -66,6 +115,8 @@ int session_header(const struct session *s, struct trace_header *header, struct 
 		.n_mounts = o->n_mounts,
 		.boot_time_ns = s->vm->boot_time_ns,
 		.cpu = cpu,
+		.cpuid = cpuid,
+		.n_cpuid = special_cpuid(s, cpuid),
 	};
 
 	if (!argv || !mounts)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "abi.h"
+#include "cpuid_table.h"
 #include "err.h"
 #include "escape.h"
 #include "json.h"
@@ -83,6 +84,22 @@ static void put_mounts(FILE *out, const struct trace_header *h)
 	fputc(']', out);
 }
 
+/* As in a recording, but the subleaf always has a place. */
+static void put_cpuid(FILE *out, const struct trace_header *h)
+{
+	for (size_t i = 0; i < h->n_cpuid; i++) {
+		const struct cpuid_entry *e = &h->cpuid[i];
+
+		fprintf(out, "%s[%u,", i ? "," : ",\"cpuid\":[", e->leaf);
+		if (e->has_subleaf)
+			fprintf(out, "%u", e->subleaf);
+		else
+			fputs("null", out);
+		fprintf(out, ",%u,%u,%u,%u]%s", e->eax, e->ebx, e->ecx, e->edx,
+			i + 1 < h->n_cpuid ? "" : "]");
+	}
+}
+
 static void put_header(FILE *out, const struct trace_header *h)
 {
 	fprintf(out, "{\"bjt\":%u", h->version);
@@ -95,6 +112,7 @@ static void put_header(FILE *out, const struct trace_header *h)
 	fprintf(out, ",\"clock\":\"%llu\"", (unsigned long long)h->boot_time_ns);
 	put_uint(out, "seed", h->seed);
 	put_text(out, "cpu", h->cpu);
+	put_cpuid(out, h);
 	put_text(out, "directory", h->cwd);
 	put_strings(out, "arguments", &h->argv);
 	put_strings(out, "kernel_arguments", &h->kernel_args);

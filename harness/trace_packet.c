@@ -10,6 +10,7 @@
 
 #include "abi.h"
 #include "cbor_cursor.h"
+#include "cpuid_table.h"
 
 /* An element takes more memory than the byte it may take in the file, hence a limit. */
 enum { PAGE = 4096, GENERATION_MAX = 2, ELEMENTS_MAX = 1 << 20 };
@@ -399,6 +400,53 @@ static int get_mounts(struct cbor_cursor *c, void *field, struct trace_why *why)
 	return r;
 }
 
+static int get_uint32(struct cbor_cursor *c, uint32_t *to, struct trace_why *why)
+{
+	uint64_t value;
+	int r = get_uint(c, &value, why);
+
+	if (!r && value > UINT32_MAX)
+		return bad(why, "a number beyond 32 bits");
+	*to = (uint32_t)value;
+	return r;
+}
+
+/* [leaf, eax, ebx, ecx, edx], or with the subleaf behind the leaf. */
+static int get_cpuid_entry(struct cbor_cursor *c, struct cpuid_entry *e, struct trace_why *why)
+{
+	uint32_t *const regs[] = { &e->eax, &e->ebx, &e->ecx, &e->edx };
+	struct cbor_item array;
+	int r = get(c, CBOR_KIND_ARRAY, &array, why);
+
+	if (!r && array.value != 5 && array.value != 6)
+		return bad(why, "an entry of %llu parts", (unsigned long long)array.value);
+	*e = (struct cpuid_entry){ .has_subleaf = !r && array.value == 6 };
+	r = r ? r : get_uint32(c, &e->leaf, why);
+	if (!r && e->has_subleaf)
+		r = get_uint32(c, &e->subleaf, why);
+	for (size_t i = 0; !r && i < sizeof(regs) / sizeof(regs[0]); i++)
+		r = get_uint32(c, regs[i], why);
+	return r;
+}
+
+static int get_cpuid(struct cbor_cursor *c, void *field, struct trace_why *why)
+{
+	struct trace_header *header = field;
+	struct cbor_item array;
+	int r = get(c, CBOR_KIND_ARRAY, &array, why);
+
+	if (r)
+		return r;
+	if (array.value > CPUID_TABLE_MAX)
+		return bad(why, "%llu entries", (unsigned long long)array.value);
+	header->cpuid = calloc(array.value + 1, sizeof(*header->cpuid));
+	if (!header->cpuid)
+		return -ENOMEM;
+	for (; !r && header->n_cpuid < array.value; header->n_cpuid++)
+		r = get_cpuid_entry(c, &header->cpuid[header->n_cpuid], why);
+	return r;
+}
+
 /* For tools that know no ABI; we know. */
 static int get_skipped(struct cbor_cursor *c, void *field, struct trace_why *why)
 {
@@ -426,6 +474,7 @@ enum header_key {
 	HEADER_PROG,
 	HEADER_SEED,
 	HEADER_TREE,
+	HEADER_CPUID,
 	HEADER_GUEST,
 	HEADER_COUNT,
 };
@@ -447,6 +496,7 @@ static const struct key_row header_keys[HEADER_COUNT] = {
 	[HEADER_PROG] = { "prog", get_label, HEADER(program) },
 	[HEADER_SEED] = { "seed", get_uint, HEADER(seed) },
 	[HEADER_TREE] = { "tree", get_bool, HEADER(has_tree) },
+	[HEADER_CPUID] = { "cpuid", get_cpuid, PARTS(header) },
 	[HEADER_GUEST] = { "guest", get_guest_hash, HEADER(guest_hash) },
 };
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "abi.h"
+#include "cpuid_table.h"
 
 enum { PORT_GENERATION_2 = 0x1000 }; /* abi_uhyve.h: the ports of v2 begin here */
 
@@ -45,17 +46,31 @@ static int copy_mounts(struct trace_header *to, const struct trace_header *from)
 	return 0;
 }
 
+static int copy_cpuid(struct trace_header *to, const struct trace_header *from)
+{
+	if (!from->n_cpuid)
+		return 0;
+	to->cpuid = malloc(from->n_cpuid * sizeof(*to->cpuid));
+	if (!to->cpuid)
+		return -ENOMEM;
+	to->n_cpuid = from->n_cpuid;
+	memcpy(to->cpuid, from->cpuid, from->n_cpuid * sizeof(*to->cpuid));
+	return 0;
+}
+
 int trace_header_copy(struct trace_header *to, const struct trace_header *from)
 {
 	*to = *from;
 	to->program = to->cwd = to->cpu = NULL;
 	to->argv = to->kernel_args = to->env = (struct strings){ 0 };
 	to->mounts = NULL;
-	to->n_mounts = 0;
+	to->cpuid = NULL;
+	to->n_mounts = to->n_cpuid = 0;
 	if (copy_string(&to->program, from->program) || copy_string(&to->cwd, from->cwd) ||
 		copy_string(&to->cpu, from->cpu) || copy_strings(&to->argv, &from->argv) ||
 		copy_strings(&to->kernel_args, &from->kernel_args) ||
-		copy_strings(&to->env, &from->env) || copy_mounts(to, from)) {
+		copy_strings(&to->env, &from->env) || copy_mounts(to, from) ||
+		copy_cpuid(to, from)) {
 		trace_header_finish(to);
 		return -ENOMEM;
 	}
@@ -82,6 +97,7 @@ void trace_header_finish(struct trace_header *header)
 		free(header->mounts[i].guest);
 	}
 	free(header->mounts);
+	free(header->cpuid);
 	*header = (struct trace_header){ 0 };
 }
 

@@ -14,6 +14,7 @@
 #include "hcall.h"
 #include "options.h" /* struct strings */
 
+struct cpuid_entry;
 struct guest_abi;
 
 enum {
@@ -45,7 +46,10 @@ struct trace_header {
 	size_t n_mounts;
 	uint64_t boot_time_ns; /* the guest's clock at its start */
 	uint64_t seed;
-	char *cpu;     /* "kvm GenuineIntel 6-85-7": where it was recorded; may be NULL */
+	char *cpu; /* "kvm GenuineIntel 6-85-7": where it was recorded; may be NULL */
+	/* What CPUID said (cpuid_table.h); none: what every backend says to a deterministic guest. */
+	struct cpuid_entry *cpuid;
+	size_t n_cpuid;
 	bool has_tree; /* TRACE_BLOB and TRACE_BEFORE records hold the mounts' first contents */
 };
 

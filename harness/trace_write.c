@@ -26,6 +26,7 @@
 
 #include "abi.h"
 #include "cleanup.h"
+#include "cpuid_table.h"
 #include "err.h"
 #include "hcall.h"
 #include "ticker.h"
@@ -450,6 +451,23 @@ static void put_rows(struct map *m, const struct guest_abi *abi)
 	}
 }
 
+static void put_cpuid(struct map *m, const struct trace_header *h)
+{
+	map_key(m, "cpuid");
+	m->p = put_head(m->p, CBOR_ARRAY, h->n_cpuid);
+	for (size_t i = 0; i < h->n_cpuid; i++) {
+		const struct cpuid_entry *e = &h->cpuid[i];
+		const uint32_t regs[] = { e->eax, e->ebx, e->ecx, e->edx };
+
+		m->p = put_head(m->p, CBOR_ARRAY, e->has_subleaf ? 6 : 5);
+		m->p = put_uint(m->p, e->leaf);
+		if (e->has_subleaf)
+			m->p = put_uint(m->p, e->subleaf);
+		for (size_t k = 0; k < sizeof(regs) / sizeof(regs[0]); k++)
+			m->p = put_uint(m->p, regs[k]);
+	}
+}
+
 static void put_header_map(struct map *m, const struct trace_header *h,
 	const struct part parts[PART_COUNT], bool first, bool more)
 {
@@ -479,17 +497,24 @@ static void put_header_map(struct map *m, const struct trace_header *h,
 		map_text(m, "prog", h->program);
 	map_uint(m, "seed", h->seed);
 	map_bool(m, "tree", h->has_tree);
+	if (h->n_cpuid)
+		put_cpuid(m, h);
 	if (h->has_guest_hash)
 		map_bytes(m, "guest", h->guest_hash, sizeof(h->guest_hash));
 }
 
 /* Room for the names of an ABI's calls and their fields is PACKET_REST several times over. */
-enum { HEADER_SCALARS = 16 << 10, ELEMENT_MAX = PACKET_MAX - HEADER_PART - HEADER_SCALARS };
+enum {
+	HEADER_SCALARS = 16 << 10,
+	CPUID_ENTRY = 32,
+	ELEMENT_MAX = PACKET_MAX - HEADER_PART - HEADER_SCALARS
+};
 
 static int check_header(const struct trace_header *h, struct err *err)
 {
 	size_t scalars = strlen(h->cwd) + (h->cpu ? strlen(h->cpu) : 0) +
-			 (h->program ? strlen(h->program) : 0) + 64 * h->abi->n_rows;
+			 (h->program ? strlen(h->program) : 0) + 64 * h->abi->n_rows +
+			 CPUID_ENTRY * h->n_cpuid;
 
 	if (scalars > HEADER_SCALARS - PACKET_REST)
 		return err_set(err, -E2BIG, "a recording's header cannot be that long");

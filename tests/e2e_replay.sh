@@ -235,7 +235,7 @@ diverges another_word_another_code exit "$dir/x.bjt" 'code +8 +expected 7 +DIFFE
 replay 3 "$dir/x.bjt" --guest "$GUESTS/exit.elf" --json
 keys=$(head -n 1 "$dir/out.txt" | grep -oE '"[a-z_]+":' | tr -d '":' | sort -u | xargs)
 [ "$(wc -l <"$dir/out.txt")" = 2 ] && [ ! -s "$dir/err" ] &&
-	[ "$keys" = "at before call ended exit expected fields file followed got kind name nearest next rip same side skipped where wrong_guest" ]
+	[ "$keys" = "at before call cpu ended exit expected fields file followed got kind name nearest next rip same side skipped where wrong_guest" ]
 result json_has_its_keys $? "$keys; $(cat "$dir/err")"
 grep -q '"fields":\[{"name":"code","got":"8","expected":"7","same":false}\]' "$dir/out.txt" &&
 	grep -q '"calls":0,"mismatches":1,"cut":false}$' "$dir/out.txt"

@@ -147,6 +147,7 @@ static void tells_where_one_is_shorter(void)
 	const struct divergence d = { .file = "a.pcapng",
 		.header = &h,
 		.wrong_guest = true,
+		.cpu = "kvm adds avx",
 		.frames = "",
 		.got = &got,
 		.expected = &expected };
@@ -154,6 +155,7 @@ static void tells_where_one_is_shorter(void)
 	expected.where = 0x123;
 	check_report(&d, "DIVERGENCE at call 0 (guest-side)  exit 3\n"
 			 "  WRONG-GUEST? this image is not the one that was recorded\n"
+			 "  cpu      kvm adds avx\n"
 			 "  call     open                 expected open                 same\n"
 			 "  path     \"/out/a\"             expected \"/out/ab\"            "
 			 "DIFFERS at byte 6\n"

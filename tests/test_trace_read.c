@@ -13,6 +13,7 @@
 
 #include "abi.h"
 #include "abi_uhyve.h"
+#include "cpuid_table.h"
 #include "err.h"
 #include "tmptree.h"
 #include "trace_text.h"
@@ -538,6 +539,36 @@ static void a_header_may_come_in_parts(void)
 		"key \"mem\" twice"));
 }
 
+static void refuses_a_cpuid_that_is_none(void)
+{
+	static const struct {
+		const char *value, *why;
+	} rows[] = {
+		{ "1", "expected an array" },
+		{ "[ 1 ]", "expected an array" },
+		{ "[ [ 1 2 3 4 ] ]", "an entry of 4 parts" },
+		{ "[ [ 1 2 3 4 5 6 7 ] ]", "an entry of 7 parts" },
+		{ "[ [ 1 2 3 4 4294967296 ] ]", "beyond 32 bits" },
+		{ "[ [ 1 -2 3 4 5 ] ]", "not negative" },
+	};
+	char header[200], *many;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		snprintf(header, sizeof(header), "{ abi uhyve bjt 1 gen 1 mem 4096 cpuid %s }",
+			rows[i].value);
+		CU_ASSERT(contains(
+			error_of((const char *const[]){ header, END, NULL }), rows[i].why));
+	}
+	many = calloc(1, 200 + (CPUID_TABLE_MAX + 1) * strlen("[ 1 0 0 0 0 ] "));
+	CU_ASSERT_FATAL(many != NULL);
+	strcpy(many, "{ abi uhyve bjt 1 gen 1 mem 4096 cpuid [ ");
+	for (int i = 0; i <= CPUID_TABLE_MAX; i++)
+		strcat(many, "[ 1 0 0 0 0 ] ");
+	strcat(many, "] }");
+	CU_ASSERT(contains(error_of((const char *const[]){ many, END, NULL }), "257 entries"));
+	free(many);
+}
+
 /* A million elements of a byte each; one more is refused before it takes memory. */
 static void a_header_has_an_end(void)
 {
@@ -820,6 +851,10 @@ static void a_header_comes_back(void)
 		{ (char *)"a b", (char *)"/a", true, false, false },
 		{ (char *)"\xff", (char *)"/", false, true, true },
 	};
+	struct cpuid_entry cpuid[] = {
+		{ .leaf = 1, .ecx = UINT32_MAX },
+		{ .leaf = 0xd, .subleaf = 1, .has_subleaf = true, .eax = 7 },
+	};
 	struct trace_header put = {
 		.version = 1,
 		.program = (char *)"belljar 9.9",
@@ -837,6 +872,8 @@ static void a_header_comes_back(void)
 		.boot_time_ns = 1ull << 60,
 		.seed = UINT64_MAX,
 		.cpu = (char *)"kvm 6-85-7",
+		.cpuid = cpuid,
+		.n_cpuid = 2,
 		.has_tree = true,
 	};
 	const struct trace_header *got;
@@ -858,6 +895,11 @@ static void a_header_comes_back(void)
 	CU_ASSERT_FATAL(got->argv.n == 6 && got->kernel_args.n == 1 && got->env.n == 4);
 	for (size_t i = 0; i < 6; i++)
 		CU_ASSERT_STRING_EQUAL(got->argv.list[i], words[i]);
+	CU_ASSERT_FATAL(got->n_cpuid == 2);
+	CU_ASSERT(got->cpuid[0].leaf == 1 && !got->cpuid[0].has_subleaf &&
+		  got->cpuid[0].ecx == UINT32_MAX && !got->cpuid[0].eax);
+	CU_ASSERT(got->cpuid[1].leaf == 0xd && got->cpuid[1].has_subleaf &&
+		  got->cpuid[1].subleaf == 1 && got->cpuid[1].eax == 7);
 	CU_ASSERT_FATAL(got->n_mounts == 2);
 	for (size_t i = 0; i < 2; i++) {
 		CU_ASSERT_STRING_EQUAL(got->mounts[i].host, mounts[i].host);
@@ -1203,6 +1245,7 @@ static const struct unit_case cases[] = {
 	{ "tells_garbage_from_a_cut", tells_garbage_from_a_cut },
 	{ "joins_what_came_in_parts", joins_what_came_in_parts },
 	{ "a_header_may_come_in_parts", a_header_may_come_in_parts },
+	{ "refuses_a_cpuid_that_is_none", refuses_a_cpuid_that_is_none },
 	{ "a_header_has_an_end", a_header_has_an_end },
 	{ "every_cut_is_read_up_to_it", every_cut_is_read_up_to_it },
 	{ "every_flipped_bit_gets_an_answer", every_flipped_bit_gets_an_answer },

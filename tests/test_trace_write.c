@@ -9,6 +9,7 @@
 
 #include "abi.h"
 #include "abi_uhyve.h"
+#include "cpuid_table.h"
 #include "err.h"
 #include "tmptree.h"
 #include "trace.h"
@@ -42,6 +43,11 @@ static struct trace_header header_of(void)
 		{ "in", "/in", false, false, false },
 		{ "o\xff", "/out", true, true, true },
 	};
+	static struct cpuid_entry cpuid[] = {
+		{ 1, 0, false, 0x60fb1, 0, UINT32_MAX, 0x178bfbff },
+		{ 0xd, 0, true, 7, 576, 832, 0 },
+		{ 0xd, UINT32_MAX, true, 1, 2, 3, 4 },
+	};
 
 	return (struct trace_header){ .version = TRACE_VERSION,
 		.program = "belljar test",
@@ -59,6 +65,8 @@ static struct trace_header header_of(void)
 		.boot_time_ns = 1704067200000000000,
 		.seed = UINT64_MAX,
 		.cpu = "tcg Test 1-2-3",
+		.cpuid = cpuid,
+		.n_cpuid = ARRAY_LEN(cpuid),
 		.has_tree = true };
 }
 
@@ -128,6 +136,20 @@ static bool same_mounts(const struct trace_header *a, const struct trace_header 
 	return same;
 }
 
+static bool same_cpuid(const struct trace_header *a, const struct trace_header *b)
+{
+	bool same = a->n_cpuid == b->n_cpuid;
+
+	for (size_t i = 0; same && i < a->n_cpuid; i++) {
+		const struct cpuid_entry *x = &a->cpuid[i], *y = &b->cpuid[i];
+
+		same = x->leaf == y->leaf && x->subleaf == y->subleaf &&
+		       x->has_subleaf == y->has_subleaf && x->eax == y->eax && x->ebx == y->ebx &&
+		       x->ecx == y->ecx && x->edx == y->edx;
+	}
+	return same;
+}
+
 static void check_header(const struct trace_header *got, const struct trace_header *want)
 {
 	CU_ASSERT_EQUAL(got->version, want->version);
@@ -145,6 +167,7 @@ static void check_header(const struct trace_header *got, const struct trace_head
 	CU_ASSERT_EQUAL(got->boot_time_ns, want->boot_time_ns);
 	CU_ASSERT_EQUAL(got->seed, want->seed);
 	CU_ASSERT_STRING_EQUAL(got->cpu, want->cpu);
+	CU_ASSERT(same_cpuid(got, want));
 	CU_ASSERT_EQUAL(got->has_tree, want->has_tree);
 }
 

@@ -61,6 +61,8 @@ struct vm_config {
 	uint64_t boot_time_ns;
 	uint32_t tsc_khz; /* what the guest is told of its TSC; 0: what the backend says */
 	bool plain_cpu;   /* backend.h */
+	const struct cpuid_entry *cpuid; /* likewise; NULL: the backend's own */
+	size_t n_cpuid;
 };
 
 /* row_of_port: 0 is not a call, else 1 + index into abi->rows, or */
