@@ -107,6 +107,7 @@ static void check_tree(const struct trace_header *h, const struct trace_record *
 	assert(e->path_len < 2 || memcmp(e->path, "..", 2) != 0 ||
 		(e->path_len > 2 && e->path[2] != '/'));
 	assert(e->kind != TREE_LINK || e->target_len);
+	assert(!e->same || (r->kind == TRACE_BEFORE && e->kind != TREE_DIR));
 }
 
 static void check_call(const struct trace_header *h, const struct trace_record *r)
@@ -172,6 +173,7 @@ static void check_same(const struct trace_record *a, const struct trace_record *
 		(a->tree.size == b->tree.size &&
 			!memcmp(a->tree.hash, b->tree.hash, TRACE_HASH_LEN)));
 	assert(a->tree.kind == TREE_NONE || a->tree.mode == b->tree.mode);
+	assert(a->tree.same == b->tree.same);
 	assert(same_bytes(a->tree.path, a->tree.path_len, b->tree.path, b->tree.path_len));
 	assert(a->tree.kind != TREE_LINK ||
 		same_bytes(a->tree.target, a->tree.target_len, b->tree.target, b->tree.target_len));

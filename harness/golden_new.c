@@ -195,6 +195,12 @@ static int copy_tree(const char *dir, const struct trace_mount *mount, const cha
 			asprintf(&to, "%s/%s%s%.*s", dir, mount->host, slash, (int)e->path_len,
 				path) < 0)
 			return no_memory(err);
+		if (e->same)
+			log_warn("%s: another name of %s%s%s, which git does not keep: a file of "
+				 "its own "
+				 "in the golden",
+				from, host, tree->entries[e->same - 1].path_len ? "/" : "",
+				(const char *)tree->entries[e->same - 1].path);
 		if (git_keeps(tree, i))
 			r = copy_entry(e, from, to, err);
 		else if (e->path_len) /* a mount is made again */

@@ -32,7 +32,8 @@ struct replay_host_options {
 /*
  * 0 with *result (mismatches are no error), or -errno with err when it cannot be replayed. What is compared are
  * answers: what the guest wrote to its console or was given by it is taken as recorded. Known limits: root
- * may read and write where a mode says no; mounts that only links make the same are two copies.
+ * may read and write where a mode says no; mounts that only links make the same have
+ * the same files, but what is made in one is not in the other.
  */
 int replay_host(const char *path, const struct replay_host_options *o, struct replay_result *result,
 	struct err *err);

@@ -134,6 +134,8 @@ static void put_entry(FILE *out, const char *when, const struct tree_entry *e)
 	}
 	if (e->kind == TREE_LINK)
 		put_bytes(out, "target", e->target, e->target_len);
+	if (e->same)
+		put_uint(out, "same", e->same);
 	fputs("}\n", out);
 }
 

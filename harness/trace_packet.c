@@ -182,6 +182,7 @@ static const struct key_row packet_keys[KEY_COUNT] = {
 	[KEY_MODE] = { "mode", get_uint, PACKET(mode) },
 	[KEY_MORE] = { "more", get_bool, PACKET(more) },
 	[KEY_PATH] = { "path", get_bytes, PACKET(path) },
+	[KEY_SAME] = { "same", get_uint, PACKET(same) },
 	[KEY_SIZE] = { "size", get_uint, PACKET(size) },
 	[KEY_STOP] = { "stop", get_uint, PACKET(stop) },
 	[KEY_TEXT] = { "text", get_text, PACKET(text) },

@@ -37,6 +37,7 @@ enum trace_key {
 	KEY_MODE,
 	KEY_MORE,
 	KEY_PATH,
+	KEY_SAME,
 	KEY_SIZE,
 	KEY_STOP,
 	KEY_TEXT,
@@ -52,7 +53,7 @@ struct trace_packet {
 	uint32_t has; /* 1 << enum trace_key */
 	size_t n_args;
 	uint64_t args[HCALL_FIELDS_MAX];
-	uint64_t duration, seq, ip, port, end, stop, mode, size, before, after, mount;
+	uint64_t duration, seq, ip, port, end, stop, mode, same, size, before, after, mount;
 	int64_t result, code;
 	bool fault, ends, more;
 	struct span in, out, data, blob, hash, path, target, text;

@@ -39,6 +39,7 @@ struct trace_reader {
 	struct input in;
 	struct trace_header_parts parts;
 	enum phase phase;
+	uint64_t n_before; /* TRACE_BEFORE records so far */
 
 	struct pcapng pcapng;
 	struct trace_tail_view tail;
@@ -454,7 +455,12 @@ static int make_tree(struct trace_reader *r, const struct trace_packet *p,
 		return refuse(r, record->where, err, "a file without its hash");
 	if (kind == TREE_LINK && !trace_tree_target_is_sane(p->target.p, p->target.len))
 		return refuse(r, record->where, err, "a link without a sane target");
+	if (!after && (p->same > r->n_before || (p->same && kind == TREE_DIR)))
+		return refuse(r, record->where, err, "another name of %s",
+			kind == TREE_DIR ? "a directory" : "what does not come before it");
 	record->kind = after ? TRACE_AFTER : TRACE_BEFORE;
+	r->n_before += !after;
+	e->same = after ? 0 : p->same;
 	e->kind = (enum tree_kind)kind;
 	e->mount = (uint32_t)p->mount;
 	e->mode = (mode_t)p->mode;

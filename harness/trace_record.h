@@ -86,6 +86,11 @@ struct tree_entry {
 	size_t path_len;
 	const uint8_t *target; /* TREE_LINK */
 	size_t target_len;
+	/*
+	 * TRACE_BEFORE: this is one more name of the object that an earlier such record names: the number of that
+	 * record, counted from 1. 0: no other name came before it.
+	 */
+	uint64_t same;
 };
 
 /* In golden text a value behind `~` is recorded but not compared. */

@@ -771,6 +771,8 @@ static int put_entry(struct trace_writer *w, const struct trace_record *record)
 	if (e->kind != TREE_NONE)
 		map_uint(&map, "mode", e->mode);
 	map_bytes(&map, "path", e->path, e->path_len);
+	if (before && e->same)
+		map_uint(&map, "same", e->same);
 	if (file)
 		map_uint(&map, "size", e->size);
 	if (before)

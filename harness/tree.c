@@ -121,9 +121,20 @@ void tree_sort(struct tree *tree)
 		qsort(tree->entries, tree->n, sizeof(*tree->entries), compare_entries);
 }
 
+/* An object that may have more names than the one that was found. */
+struct named {
+	dev_t dev;
+	ino_t ino;
+	size_t entry;
+};
+
 /* One look: what is being looked at, and how much was read. */
 struct look {
 	struct tree *tree;
+	struct named *named;
+	size_t n_named, named_room;
+	bool one_mount;
+	const volatile sig_atomic_t *stop;
 	const struct trace_mount *mount;
 	uint32_t index;
 	int root; /* O_PATH */
@@ -149,6 +160,13 @@ static int over_limit(const struct look *l)
 		(unsigned long long)l->limit);
 }
 
+static int interrupted(const struct look *l)
+{
+	return l->stop && *l->stop
+		       ? err_set(l->err, -EINTR, "mount %s: interrupted", l->mount->host)
+		       : 0;
+}
+
 static int hash_file(struct look *l, int fd, const char *path, struct tree_entry *entry)
 {
 	struct sha256_ctx sha;
@@ -165,6 +183,8 @@ static int hash_file(struct look *l, int fd, const char *path, struct tree_entry
 		l->total += (uint64_t)n;
 		if (l->limit && l->total > l->limit)
 			return over_limit(l);
+		if (interrupted(l))
+			return -EINTR;
 		entry->size += (uint64_t)n;
 		sha256_update(&sha, (size_t)n, piece);
 	}
@@ -230,6 +250,58 @@ static enum tree_kind kind_of(mode_t mode)
 	return TREE_DEVICE;
 }
 
+/* Notes the object of the entry to come: other names may have been found, or will be. */
+static int note_object(struct look *l, const struct stat *st, struct tree_entry *entry)
+{
+	if (entry->kind == TREE_DIR || !st->st_nlink || (st->st_nlink == 1 && l->one_mount))
+		return 0;
+	if (l->n_named == l->named_room) {
+		size_t room = l->named_room ? 2 * l->named_room : 64;
+		void *grown = reallocarray(l->named, room, sizeof(*l->named));
+
+		if (!grown)
+			return err_set(l->err, -ENOMEM, "out of memory");
+		l->named = grown;
+		l->named_room = room;
+	}
+	l->named[l->n_named++] = (struct named){ .dev = st->st_dev, .ino = st->st_ino };
+	entry->same = l->n_named; /* until join_names */
+	return 0;
+}
+
+static int compare_named(const void *a, const void *b)
+{
+	const struct named *x = a, *y = b;
+
+	if (x->dev != y->dev)
+		return x->dev < y->dev ? -1 : 1;
+	if (x->ino != y->ino)
+		return x->ino < y->ino ? -1 : 1;
+	return (x->entry > y->entry) - (x->entry < y->entry);
+}
+
+/* The tree is sorted: each entry of an object gets the number of the first. */
+static void join_names(struct look *l)
+{
+	struct tree_entry *entries = l->tree->entries;
+	const struct named *first = l->named;
+
+	for (size_t i = 0; i < l->tree->n; i++) {
+		if (entries[i].same)
+			l->named[entries[i].same - 1].entry = i;
+		entries[i].same = 0;
+	}
+	if (l->n_named)
+		qsort(l->named, l->n_named, sizeof(*l->named), compare_named);
+	for (const struct named *at = l->named; at < l->named + l->n_named; at++) {
+		if (at->dev != first->dev || at->ino != first->ino)
+			first = at;
+		/* What was written to between two looks is kept as it was seen. */
+		if (at != first && tree_entry_same(&entries[at->entry], &entries[first->entry]))
+			entries[at->entry].same = first->entry + 1;
+	}
+}
+
 /* Adds the object at path, whose stat is st. */
 static int look_at(struct look *l, const char *path, const struct stat *st)
 {
@@ -253,6 +325,8 @@ static int look_at(struct look *l, const char *path, const struct stat *st)
 	} else if (entry.kind == TREE_LINK) {
 		r = look_at_link(l, path, target, &entry);
 	}
+	if (!r)
+		r = note_object(l, st, &entry);
 	return r ? r : tree_add(l->tree, &entry, l->err);
 }
 
@@ -296,7 +370,7 @@ static int look_into(struct look *l, const char *path)
 		close(fd);
 		return say(l, -ENOMEM, path, "out of memory");
 	}
-	while (!r && (errno = 0, d = readdir(stream)))
+	while (!r && !(r = interrupted(l)) && (errno = 0, d = readdir(stream)))
 		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
 			r = look_at_name(l, dirfd(stream), path, d);
 	if (!r && errno)
@@ -344,7 +418,15 @@ static bool is_covered(const struct trace_mount *mounts, size_t i, const struct 
 int tree_look(struct tree *tree, const struct trace_mount *mounts, size_t n_mounts, uint64_t limit,
 	struct err *err)
 {
-	struct look l = { .tree = tree, .limit = limit, .err = err };
+	return tree_look_until(tree, mounts, n_mounts, limit, NULL, err);
+}
+
+int tree_look_until(struct tree *tree, const struct trace_mount *mounts, size_t n_mounts,
+	uint64_t limit, const volatile sig_atomic_t *stop, struct err *err)
+{
+	struct look l = {
+		.tree = tree, .one_mount = n_mounts == 1, .limit = limit, .stop = stop, .err = err
+	};
 	struct tree_cover *covers;
 	int r = tree_find_covers(&covers, mounts, n_mounts, err);
 
@@ -364,6 +446,9 @@ int tree_look(struct tree *tree, const struct trace_mount *mounts, size_t n_moun
 	if (r)
 		tree_finish(tree);
 	tree_sort(tree);
+	if (!r)
+		join_names(&l);
+	free(l.named);
 	return r;
 }
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The host trees behind the mounts: looked at (names, modes, contents by SHA-256), stored in a recording,
- * made again somewhere else, compared. Links are never followed; everything goes beneath dirfds. Hard links
- * are separate files here, as they are in a copy; times and owners are not kept.
+ * made again somewhere else, compared. Links are never followed; everything goes beneath dirfds. Names of one
+ * object stay that in a recording's copy (not in a golden's: git keeps no hard links); times and owners are
+ * not kept.
  */
 #ifndef TREE_H
 #define TREE_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -67,6 +69,9 @@ enum { TREE_DEFAULT_LIMIT_MB = 64 };
  */
 int tree_look(struct tree *tree, const struct trace_mount *mounts, size_t n_mounts, uint64_t limit,
 	struct err *err);
+/* The same, but -EINTR with err soon after *stop is set; stop may be NULL. */
+int tree_look_until(struct tree *tree, const struct trace_mount *mounts, size_t n_mounts,
+	uint64_t limit, const volatile sig_atomic_t *stop, struct err *err);
 /*
  * Stores it as TRACE_BLOB (each content once) and TRACE_BEFORE records. Contents are read again here; a file
  * that has changed since is -ESTALE with err.
@@ -98,7 +103,8 @@ int tree_copy_seal(struct tree_copy *copy, struct err *err);
 /*
  * From a directory (a golden's NAME.d/): mount i's host path is relative to dir and may not leave it.
  * Modes are made independent of the checkout: 0755 for directories and what the owner may execute, else 0644.
- * A mount whose directory is missing is made empty (git keeps no empty directories). Sealed.
+ * A mount whose directory is missing is made empty (git keeps no empty directories), and names of one file are
+ * files of their own (nor hard links). Sealed.
  */
 int tree_copy_from_dir(struct tree_copy *copy, const char *dir, const struct trace_header *header,
 	struct err *err);

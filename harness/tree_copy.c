@@ -40,6 +40,8 @@ struct tree_copy_work {
 		mode_t mode;
 	} * dirs; /* in the order they were made: parents first */
 	size_t n_dirs, room;
+	struct tree
+		put; /* every entry in the order it came, for those that are another name of one */
 	uint64_t stored, files; /* bytes in blobs, and in the files made of them */
 };
 
@@ -135,6 +137,7 @@ static void finish_work(struct tree_copy_work *w, size_t n_mounts)
 		free(w->dirs[i].path);
 	free(w->dirs);
 	free(w->made);
+	tree_finish(&w->put);
 	tree_drop_covers(w->covers, n_mounts);
 	if (w->blobs >= 0)
 		close(w->blobs);
@@ -364,6 +367,30 @@ static int open_parent(const struct tree_copy_work *w, const char *path, const c
 	return beneath_open(w->scratch.dir, parent, O_PATH | O_DIRECTORY, 0);
 }
 
+/* Where it lies beneath the private directory. */
+static int path_of(
+	const struct tree_copy *copy, const struct tree_entry *entry, char path[PATH_MAX])
+{
+	int len = snprintf(path, PATH_MAX, "%s%s%.*s", copy->mounts[entry->mount].host,
+		entry->path_len ? "/" : "", (int)entry->path_len, (const char *)entry->path);
+
+	return len < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+/* One more name of what has been made. */
+static int make_name(
+	const struct tree_copy *copy, int dir, const char *name, const struct tree_entry *entry)
+{
+	char path[PATH_MAX];
+	const char *first;
+	int r = path_of(copy, &copy->work->put.entries[entry->same - 1], path);
+	autoclose int from = r ? r : open_parent(copy->work, path, &first);
+
+	if (from < 0)
+		return from;
+	return linkat(from, first, dir, name, 0) ? -errno : 0;
+}
+
 static int make_at(struct tree_copy *copy, const char *path, const struct tree_entry *entry,
 	source_fn *source, void *ctx, struct err *err)
 {
@@ -372,6 +399,8 @@ static int make_at(struct tree_copy *copy, const char *path, const struct tree_e
 
 	if (dir < 0)
 		return dir;
+	if (entry->same)
+		return make_name(copy, dir, name, entry);
 	switch (entry->kind) {
 	case TREE_FILE:
 		return make_file(dir, name, entry, source, ctx, err);
@@ -408,9 +437,7 @@ static int make(struct tree_copy *copy, const struct tree_entry *entry, source_f
 	char path[PATH_MAX];
 	int r = 0;
 
-	if ((size_t)snprintf(path, sizeof(path), "%s%s%.*s", copy->mounts[entry->mount].host,
-		    entry->path_len ? "/" : "", (int)entry->path_len,
-		    (const char *)entry->path) >= sizeof(path))
+	if (path_of(copy, entry, path))
 		return refuse(err, -ENAMETOOLONG, entry, "a path that is too long");
 	if (!entry->path_len && *made)
 		return refuse(err, -EEXIST, entry, "it is there twice");
@@ -444,20 +471,39 @@ static int open_blob(void *ctx, const struct tree_entry *entry, struct err *err)
 			     : fd;
 }
 
+static const char *bad_same(const struct tree_copy *copy, const struct tree_entry *entry)
+{
+	const struct tree *put = &copy->work->put;
+	const struct tree_entry *first =
+		entry->same <= put->n ? put->entries + entry->same - 1 : NULL;
+
+	if (!entry->same)
+		return NULL;
+	if (!first)
+		return "another name of what does not come before it";
+	return first->kind == TREE_DIR || !tree_entry_same(first, entry)
+		       ? "another name of what is not the same"
+		       : NULL;
+}
+
 static int put_entry(struct tree_copy *copy, const struct tree_entry *entry, struct err *err)
 {
 	struct tree_copy_work *w = copy->work;
 	const char *bad = bad_entry(copy, entry);
 	uint64_t room = free_bytes + BYTES_PER_STORED * w->stored - w->files;
+	int r;
 
+	if (!bad)
+		bad = bad_same(copy, entry);
 	if (bad)
 		return refuse(err, -EINVAL, entry, bad);
-	if (entry->kind == TREE_FILE) {
+	if (entry->kind == TREE_FILE && !entry->same) {
 		if (entry->size > room)
 			return refuse(err, -EFBIG, entry, "more bytes than the recording holds");
 		w->files += entry->size;
 	}
-	return make(copy, entry, open_blob, copy, err);
+	r = make(copy, entry, open_blob, copy, err);
+	return r ? r : tree_add(&w->put, entry, err);
 }
 
 int tree_copy_put(struct tree_copy *copy, const struct trace_record *record, struct err *err)
@@ -606,6 +652,7 @@ static int copy_golden_tree(struct tree_copy *copy, struct golden *g, const stru
 		const char *bad;
 
 		entry.mount = mount;
+		entry.same = 0;
 		entry.mode = entry.kind == TREE_DIR || entry.mode & S_IXUSR ? 0755 : 0644;
 		bad = bad_entry(copy, &entry);
 		if (bad)

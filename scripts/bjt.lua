@@ -44,6 +44,7 @@ local f = {
 	hash = ProtoField.bytes("bjt.hash", "SHA-256"),
 	mode = ProtoField.uint32("bjt.mode", "Mode", base.OCT),
 	size = ProtoField.uint64("bjt.size", "Size"),
+	same = ProtoField.uint64("bjt.same", "Another name of tree entry"),
 	mount = ProtoField.uint32("bjt.mount", "Mount"),
 	target = ProtoField.string("bjt.target", "Link to"),
 	data = ProtoField.bytes("bjt.data", "Contents"),
@@ -365,6 +366,7 @@ local function show_tree(r)
 	show_u32(r, "mount", f.mount)
 	show_u32(r, "mode", f.mode)
 	show_u64(r, "size", f.size)
+	show_u64(r, "same", f.same)
 	show(r, "hash", f.hash, "bytes")
 	local target = show_string(r, "target", f.target)
 	return before and "before" or "after", (before and "before: " or "after: ") .. kind .. ' "' .. (path or "") .. '"'

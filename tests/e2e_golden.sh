@@ -198,6 +198,12 @@ printf 'some text\n' >src/in/input.txt
 ln -s input.txt src/in/link
 cp "$GUESTS/files.elf" "$GUESTS/files-v1.elf" "$GUESTS/paths.elf" images
 golden new files --mount src/in:/in --mount src/out:/out:rw images/files.elf
+ln src/in/input.txt src/in/zz
+golden new linked --mount src/in:/in images/paths.elf -- open:/in/zz
+grep -q "src/in/zz: another name of .*src/in/input.txt, which git does not keep" out &&
+	[ "$(stat -c %h golden/linked.d/in/zz)" = 1 ] && cmp -s src/in/input.txt golden/linked.d/in/zz
+result a_hard_link_becomes_a_file_of_its_own $? "$(cat out)"
+rm -rf golden/linked.* src/in/zz
 golden new twice --mount src/in:/in --mount src/in:/other/in/ images/paths.elf -- open:/other/in/link stat:/in
 [ "$(find golden -type f -o -type l | sort | xargs)" = "golden/files.bjt golden/files.d/in/input.txt golden/files.d/in/link \
 golden/twice.bjt golden/twice.d/in-2/input.txt golden/twice.d/in-2/link golden/twice.d/in/input.txt golden/twice.d/in/link" ]

@@ -106,6 +106,22 @@ for guest in "console" "files" "badcalls" "floats" "time" "memory" "args" "paths
 	done
 done
 
+# What is written through one name is read through the others, and all have one inode number.
+mkdir "$dir/linked"
+printf 'old\n' >"$dir/linked/a"
+ln "$dir/linked/a" "$dir/linked/b"
+ln -s a "$dir/linked/l"
+ln -P "$dir/linked/l" "$dir/linked/m"
+cp "$dir/linked/a" "$dir/linked/other"
+timeout 60 "$BELLJAR" record -o "$dir/linked.pcapng" --backend tcg --mount "$dir/linked:/out:rw" "$GUESTS/paths.elf" \
+	readdir:/out open,wronly+trunc:/out/b open:/out/a stat:/out/a stat:/out/b lstat:/out/l lstat:/out/m stat:/out/other \
+	unlink:/out/a open:/out/b >"$dir/linked.out" 2>"$dir/err" </dev/null &&
+	[ ! -s "$dir/linked/b" ]
+result "a_hard_link_is_written_to" $? "$(cat "$dir/linked.out" "$dir/err")"
+rm -rf "$dir/linked"
+replay 0 "$dir/linked.pcapng"
+result "hard_links_are_in_the_recording" $? "$(cat "$dir/out.txt")"
+
 record fault.pcapng tcg fault page
 replay 0 "$dir/fault.pcapng" --guest "$GUESTS/fault.elf" --backend tcg
 result "a_crash_replays_as_a_crash" $? "$(cat "$dir/err")"

@@ -206,6 +206,7 @@ STOP = ["running", "exited", "crashed", "debug", "kicked", "failed"]
 def entry(e):
     m = {"kind": None, "mount": e["mount"], "path": raw(e["path"]), "mode": e["mode"]}
     if "size" in e: m.update(size=num(e["size"]), hash=bytes.fromhex(e["sha256"]))
+    if "same" in e: m["same"] = num(e["same"])
     if "target" in e: m["target"] = raw(e["target"])
     return m
 

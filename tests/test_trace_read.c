@@ -235,6 +235,22 @@ static void reads_what_is_written_by_hand(void)
 	CU_ASSERT_STRING_EQUAL(err.text, "");
 }
 
+#define FIRST_NAME "{ hash z32 mode 0 path 'a' tree 1 mount 0 }"
+
+static void another_name_is_one_of_an_earlier_object(void)
+{
+	const char *const good[] = { HEADER, FIRST_NAME,
+		"{ hash z32 mode 0 path 'b' same 1 tree 1 mount 0 }", NULL };
+
+	CU_ASSERT_STRING_EQUAL(error_of(good), "");
+	CU_ASSERT(contains(error_of((const char *const[]){ HEADER, FIRST_NAME,
+				   "{ hash z32 mode 0 path 'b' same 2 tree 1 mount 0 }", NULL }),
+		"not come before"));
+	CU_ASSERT(contains(error_of((const char *const[]){ HEADER, FIRST_NAME,
+				   "{ mode 0 path 'b' same 1 tree 2 mount 0 }", NULL }),
+		"of a directory"));
+}
+
 static void refuses_a_bad_header(void)
 {
 #define WITHOUT_MEM "abi uhyve bjt 1 gen 2"
@@ -307,6 +323,8 @@ static void refuses_a_bad_record(void)
 		{ "{ mode 0 path 'a' tree 2 }", "without its path and mount" },
 		{ "{ mode 4096 path 'a' tree 2 mount 0 }", "mode 010000" },
 		{ "{ mode 0 path 'a' tree 1 mount 0 }", "without its hash" },
+		{ "{ hash z32 mode 0 path 'a' same 1 tree 1 mount 0 }", "not come before" },
+		{ "{ mode 0 path 'a' same true tree 3 mount 0 }", "key \"same\"" },
 		{ "{ mode 0 path 'a' tree 3 mount 0 }", "a link without" },
 		{ "{ mode 0 path 'a' tree 3 mount 0 target z2 }", "a link without" },
 		{ "{ mode 0 path '/a' tree 2 mount 0 }", "beneath its mount" },
@@ -1236,6 +1254,7 @@ static void says_what_is_wrong_with_the_file_itself(void)
 
 static const struct unit_case cases[] = {
 	{ "reads_what_is_written_by_hand", reads_what_is_written_by_hand },
+	{ "another_name_is_one_of_an_earlier_object", another_name_is_one_of_an_earlier_object },
 	{ "refuses_a_bad_header", refuses_a_bad_header },
 	{ "refuses_a_bad_record", refuses_a_bad_record },
 	{ "takes_numbers_at_their_limits", takes_numbers_at_their_limits },

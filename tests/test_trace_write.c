@@ -189,7 +189,8 @@ static bool same_call(const struct trace_record *a, const struct trace_record *b
 static bool same_tree(const struct tree_entry *a, const struct tree_entry *b)
 {
 	return a->kind == b->kind && a->mount == b->mount && a->mode == b->mode &&
-	       a->size == b->size && !memcmp(a->hash, b->hash, TRACE_HASH_LEN) &&
+	       a->same == b->same && a->size == b->size &&
+	       !memcmp(a->hash, b->hash, TRACE_HASH_LEN) &&
 	       same_bytes(a->path, a->path_len, b->path, b->path_len) &&
 	       same_bytes(a->target, a->target_len, b->target, b->target_len);
 }
@@ -243,6 +244,8 @@ static void reads_back_every_kind_of_record(void)
 			.tree = { TREE_LINK, 0, 0777, .path = BYTES("l"),
 				.target = BYTES("/etc") } },
 		{ .kind = TRACE_BEFORE, .tree = { TREE_FIFO, 1, 04600, .path = BYTES("d/f") } },
+		{ .kind = TRACE_BEFORE,
+			.tree = { TREE_FIFO, 1, 04600, .path = BYTES("d/g"), .same = 4 } },
 		{ .kind = TRACE_BEFORE, .tree = { TREE_SOCKET, 1, 0600, .path = BYTES("s") } },
 		{ .kind = TRACE_BEFORE, .tree = { TREE_DEVICE, 1, 0600, .path = BYTES("x") } },
 		read_call(0, 3, 5),
@@ -257,11 +260,11 @@ static void reads_back_every_kind_of_record(void)
 	struct trace_record got;
 
 	start();
-	records[10].result = -ENOENT;
-	records[10].fault = true;
-	records[11].result = INT64_MIN;
-	records[11].ends = true;
-	records[11].args[2] = UINT64_MAX;
+	records[11].result = -ENOENT;
+	records[11].fault = true;
+	records[12].result = INT64_MIN;
+	records[12].ends = true;
+	records[12].args[2] = UINT64_MAX;
 	open_writer();
 	for (size_t i = 0; i < ARRAY_LEN(records); i++)
 		put(&records[i]);
