@@ -3,8 +3,11 @@
 #include "replay_check.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
+#include "err.h"
 #include "escape.h"
 #include "hcall.h"
 #include "json.h"
@@ -214,11 +217,77 @@ static void count_excess(struct replay_check *c)
 		c->excess += c->answer.len - r->out_len;
 }
 
+/* Errors that tell of a host's state, not of what was asked of it. */
+static bool host_ran_out(int64_t result)
+{
+	return result == -ENOSPC || result == -EDQUOT || result == -EIO || result == -ENFILE ||
+	       result == -ENOMEM;
+}
+
+/* Where the copies of the host's files are. */
+static const char *copies_dir(void)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	return tmp && tmp[0] ? tmp : "/tmp";
+}
+
+static bool copies_lack_room(uint64_t bytes)
+{
+	struct statvfs fs;
+
+	return !statvfs(copies_dir(), &fs) && fs.f_bavail < bytes / fs.f_frsize + 1;
+}
+
+/* A write that stopped early, for want of room. */
+static bool cut_short(const struct trace_record *r, int64_t got)
+{
+	return trace_row_find(r->row, HCALL_DATA_IN) >= 0 && got >= 0 && got < r->result &&
+	       copies_lack_room((uint64_t)(r->result - got));
+}
+
+static bool is_lost(struct replay_check *c, int64_t got)
+{
+	const struct trace_record *r = c->record;
+
+	if (got == r->result || r->masked & TRACE_MASK_RESULT)
+		return false;
+	c->lost_got = got;
+	c->lost = host_ran_out(got) || host_ran_out(r->result) || cut_short(r, got);
+	return c->lost;
+}
+
+int replay_check_lost(const struct replay_check *c, struct err *err)
+{
+	const struct trace_record *r = c->record;
+	unsigned long long seq = r->seq;
+	const char *name = r->row->name;
+	int e = (int)-c->lost_got;
+
+	if (!host_ran_out(c->lost_got) && host_ran_out(r->result))
+		return err_set(err, -EOPNOTSUPP,
+			"%s: call %llu, %s: %s was recorded, for the recording's host had run out; "
+			"that cannot be had again; replay it with --guest",
+			c->trace, seq, name, strerrorname_np((int)-r->result));
+	if (c->lost_got >= 0 || (e == EIO && copies_lack_room(0)))
+		e = ENOSPC;
+	if (e == ENOSPC || e == EDQUOT)
+		return err_set(err, -e,
+			"%s: call %llu, %s: %s: the file system of %s is full; that says nothing "
+			"of the recording; set TMPDIR to a directory with room",
+			c->trace, seq, name, strerrorname_np(e), copies_dir());
+	return err_set(err, -e,
+		"%s: call %llu, %s: %s (%s): this host failed, which says nothing of the recording",
+		c->trace, seq, name, strerrorname_np(e), strerrordesc_np(e));
+}
+
 static void on_leave(struct replay_check *c, const struct hcall *call)
 {
 	const struct trace_record *r = c->record;
 
 	count_excess(c);
+	if (is_lost(c, call->result))
+		return;
 	if (call->result != r->result && !(r->masked & TRACE_MASK_RESULT))
 		report_result(c, call->result);
 	if (call->ends != r->ends)

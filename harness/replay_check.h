@@ -26,6 +26,7 @@
 #include "trace_record.h"
 #include "vm.h"
 
+struct err;
 struct tree;
 
 enum { REPLAY_NEAR = 8 }; /* bytes shown on either side of a difference */
@@ -52,10 +53,18 @@ struct replay_check {
 	uint64_t calls, mismatches;
 	uint64_t excess; /* bytes that went through guest memory beyond what was recorded */
 	struct replay_passed in, answer;
+	/*
+	 * Set when a host ran out of something where the other one did not, ours or the recording's: no
+	 * answer from there on says anything. See replay_check_lost.
+	 */
+	bool lost;
+	int64_t lost_got;
 };
 
 /* The fields above the line "Counted here" are filled in by the caller afterwards. */
 void replay_check_init(struct replay_check *check);
+/* When it is lost, and record is still the call: -errno, with err saying which call, why, and what to do. */
+int replay_check_lost(const struct replay_check *check, struct err *err);
 /* The recorded end against how the machine stopped in its last call; VM_RUNNING: it did not. */
 void replay_check_stop(
 	struct replay_check *check, const struct trace_record *end, const struct vm_stop *stop);

@@ -355,6 +355,10 @@ static int next(void *ctx, struct backend *b, struct vcpu_exit *exit)
 		h->r = err_set(h->err, -EINTR, "%s: interrupted", h->name);
 		return h->r;
 	}
+	if (h->check.lost) {
+		h->r = replay_check_lost(&h->check, h->err);
+		return h->r;
+	}
 	do {
 		if (h->check.record) /* else the first one is there, from make_tree */
 			h->r = read_record(h);
@@ -581,6 +585,15 @@ static int replay(struct host_replay *h, struct replay_result *result)
 	return r;
 }
 
+/* The copies go where TMPDIR says. */
+static void name_tmpdir(struct err *err, int r)
+{
+	struct err why = *err;
+
+	if ((r == -ENOSPC || r == -EDQUOT) && !strstr(why.text, "TMPDIR"))
+		err_set(err, r, "%.300s; set TMPDIR to a directory with room", why.text);
+}
+
 int replay_host_reader(struct trace_reader *reader, const char *name,
 	const struct replay_host_options *o, struct replay_result *result, struct err *err)
 {
@@ -597,6 +610,7 @@ int replay_host_reader(struct trace_reader *reader, const char *name,
 	*result = (struct replay_result){ 0 };
 	start_check(&h);
 	r = replay(&h, result);
+	name_tmpdir(err, r);
 	vm_destroy(h.vm);
 	if (h.console >= 0)
 		close(h.console);

@@ -325,4 +325,31 @@ hostile odd_memory '/^guest/s/mem=[0-9]*/mem=12345/' '.'
 hostile no_memory_that_big '/^guest/s/mem=[0-9]*/mem=18446744073709551615/' '.'
 hostile calls_after_the_end 's/^exit 0/exit 0\nclose 3 -> 0/' '.'
 
+# ---- a host that runs out is no verdict ----
+
+# full NAME FILE PATTERN: a replay with $TMPDIR on a file system with 64 KiB, all but $4 of them taken
+full() {
+	local name=$1 file=$2 pattern=$3 room=$4 code
+	mkdir -p "$dir/small"
+	# shellcheck disable=SC2016
+	unshare -rm bash -c 'mount -t tmpfs -o size=64k tmpfs "$1/small" && head -c $((65536 - $4)) /dev/zero >"$1/small/fill"
+		[ -s "$1/small/fill" ] || exit 77
+		TMPDIR=$1/small timeout 60 "$2" replay "$3" >"$1/out.txt" 2>"$1/err"' - "$dir" "$BELLJAR" "$file" "$room" \
+		2>/dev/null
+	code=$?
+	[ $code = 125 ] && [ ! -s "$dir/out.txt" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qE "$pattern" "$dir/err"
+	result "$name" $? "exit $code: $(head -n 3 "$dir/out.txt" "$dir/err")"
+}
+if unshare -rm bash -c 'mkdir -p "$1" && mount -t tmpfs -o size=64k tmpfs "$1"' - "$dir/small" 2>/dev/null; then
+	for v in "" -v1; do
+		"$BELLJAR" record -q -o "$dir/work$v.pcapng" --backend tcg "$GUESTS/filework$v.elf" 100 / >"$dir/out.txt"
+	done
+	full a_full_disk_is_no_mismatch "$dir/work.pcapng" 'call 1, write: ENOSPC: .*small is full.*TMPDIR' 0
+	full a_disk_that_fills_is_no_mismatch "$dir/work.pcapng" 'call [0-9]+, write: ENOSPC: .*TMPDIR' 8192
+	full a_short_write_is_no_mismatch "$dir/work-v1.pcapng" 'call [0-9]+, write: ENOSPC: .*TMPDIR' 4096
+	full no_room_for_the_copy_is_told "$dir/report-tcg.pcapng" 'No space left.*TMPDIR' 0
+else
+	skip a_full_disk_is_no_mismatch "no mounts in a user namespace here"
+fi
+
 finish

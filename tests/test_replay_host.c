@@ -500,7 +500,7 @@ static void absurd_lengths_cost_little(void)
 	      "-> 3\n",
 		f);
 	for (int i = 0; i < 50; i++)
-		fputs("write 3 len=60000000000 -> -ENOSPC\nlseek 3 0 set -> 0\n"
+		fputs("write 3 len=60000000000 -> -EFBIG\nlseek 3 0 set -> 0\n"
 		      "read 3 cap=60000000000 -> 0\n",
 			f);
 	fputs("exit 0\nend\n", f);
@@ -529,6 +529,25 @@ static void refuses_what_cannot_be_replayed(void)
 		if (!err.text[0] || !strstr(err.text, table[i].why))
 			printf("     row %zu: %s\n", i, err.text);
 		CU_ASSERT(err.text[0] && strstr(err.text, table[i].why) != NULL);
+	}
+	finish();
+}
+
+/* A host that ran out of something is no mismatch, neither ours nor the recorded one. */
+static void a_recorded_host_that_ran_out_cannot_be_repeated(void)
+{
+	static const char *const errors[] = { "-ENOSPC", "-EDQUOT", "-EIO", "-ENFILE", "-ENOMEM" };
+
+	start();
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		char *trace = edited("-ENOENT", errors[i]);
+
+		CU_ASSERT_EQUAL(replay_bytes(trace, strlen(trace)), -EOPNOTSUPP);
+		CU_ASSERT_EQUAL(result.mismatches, 0);
+		CU_ASSERT(strstr(err.text, errors[i] + 1) && strstr(err.text, "call 10, open"));
+		if (!strstr(err.text, "call 10, open"))
+			printf("     %s\n", err.text);
+		free(trace);
 	}
 	finish();
 }
@@ -686,6 +705,8 @@ static const struct unit_case cases[] = {
 		goes_on_after_a_call_that_stopped_the_machine },
 	{ "absurd_lengths_cost_little", absurd_lengths_cost_little },
 	{ "refuses_what_cannot_be_replayed", refuses_what_cannot_be_replayed },
+	{ "a_recorded_host_that_ran_out_cannot_be_repeated",
+		a_recorded_host_that_ran_out_cannot_be_repeated },
 	{ "a_stop_is_heeded", a_stop_is_heeded },
 	{ "recordings_bring_their_files", recordings_bring_their_files },
 	{ "refuses_recordings_that_lack_or_forge_files",
