@@ -117,6 +117,7 @@ static void check_call(const struct trace_header *h, const struct trace_record *
 	struct trace_record back = *r;
 
 	assert(r->row && r->row->port == r->port);
+	assert(trace_record_is_sane(r, NULL));
 	trace_row_name(h, r->row, name, sizeof(name));
 	assert(trace_row_of_name(h, name, strlen(name)) == r->row);
 	touch(r->in, r->in_len);

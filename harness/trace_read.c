@@ -396,6 +396,7 @@ static int make_call(struct trace_reader *r, const struct trace_packet *p,
 	struct trace_record *record, struct err *err)
 {
 	const uint32_t needed = 1u << KEY_N | 1u << KEY_NR;
+	struct err why;
 
 	if ((p->has & needed) != needed)
 		return refuse(
@@ -419,7 +420,10 @@ static int make_call(struct trace_reader *r, const struct trace_packet *p,
 	record->out = p->out.p, record->out_len = p->out.len;
 	if (r->in_tail && record->kind == TRACE_CALL)
 		r->recovered++;
-	return check_args(r, p, record, err) || check_path(r, record, err) ? -EBADMSG : 0;
+	if (check_args(r, p, record, err) || check_path(r, record, err))
+		return -EBADMSG;
+	return trace_record_is_sane(record, &why) ? 0
+						  : refuse(r, record->where, err, "%s", why.text);
 }
 
 static int make_blob(struct trace_reader *r, const struct trace_packet *p,

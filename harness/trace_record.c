@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "abi.h"
+#include "abi_uhyve.h"
 #include "cpuid_table.h"
+#include "err.h"
 
 enum { PORT_GENERATION_2 = 0x1000 }; /* abi_uhyve.h: the ports of v2 begin here */
 
@@ -203,6 +205,51 @@ bool trace_tree_path_is_sane(const uint8_t *path, size_t len)
 bool trace_tree_target_is_sane(const uint8_t *target, size_t len)
 {
 	return len && len < HCALL_STRING_MAX && !memchr(target, 0, len);
+}
+
+static bool has_field(const struct trace_record *record, enum hcall_kind kind)
+{
+	return trace_row_find(record->row, kind) >= 0;
+}
+
+/* One direction of a call: no more bytes than there is room for, and as many as the result stands for. */
+static bool bytes_are_sane(const struct trace_record *record, const char *where, size_t len,
+	uint64_t room, uint64_t expected, struct err *why)
+{
+	const char *name = record->row->name;
+	long long result = record->result;
+
+	if (len > room || (result >= 0 && expected > room)) {
+		err_set(why, 0, "%s -> %lld with %zu bytes %s; expected up to %llu", name, result,
+			len, where, (unsigned long long)room);
+		return false;
+	}
+	if (len == expected || result < 0 || record->kind != TRACE_CALL || record->ends ||
+		record->masked)
+		return true;
+	err_set(why, 0, "%s -> %lld with %zu bytes %s; expected %llu", name, result, len, where,
+		(unsigned long long)expected);
+	return false;
+}
+
+bool trace_record_is_sane(const struct trace_record *record, struct err *why)
+{
+	uint64_t result = (uint64_t)record->result, room;
+	int len;
+
+	if ((record->kind != TRACE_CALL && record->kind != TRACE_PENDING) || record->row->local)
+		return true;
+	len = trace_row_find(record->row, HCALL_LEN);
+	room = len < 0 ? UINT64_MAX : record->args[len];
+	if (has_field(record, HCALL_STAT_OUT)) {
+		room = sizeof(struct uhyve_attr);
+		return bytes_are_sane(record, "to the guest", record->out_len, room, room, why);
+	}
+	if (has_field(record, HCALL_DATA_OUT) || has_field(record, HCALL_DENTS_OUT))
+		return bytes_are_sane(record, "to the guest", record->out_len, room, result, why);
+	if (has_field(record, HCALL_DATA_IN))
+		return bytes_are_sane(record, "to the host", record->in_len, room, result, why);
+	return true;
 }
 
 void trace_record_of_call(struct trace_record *record, const struct hcall *call)

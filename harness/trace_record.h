@@ -15,6 +15,7 @@
 #include "options.h" /* struct strings */
 
 struct cpuid_entry;
+struct err;
 struct guest_abi;
 
 enum {
@@ -152,6 +153,11 @@ bool trace_field_is_pointer(enum hcall_kind kind);
  */
 bool trace_tree_path_is_sane(const uint8_t *path, size_t len);
 bool trace_tree_target_is_sane(const uint8_t *target, size_t len);
+/*
+ * Does what a call says agree with itself? No more bytes than it has room for, as many as its result counts.
+ * Calls that are not finished, and values behind ~, are held to the room alone. Else false, with why.
+ */
+bool trace_record_is_sane(const struct trace_record *record, struct err *why);
 /*
  * A record as it passes by a running machine: fills kind, seq, rip, port, row, args, result, ends, fault
  * from the call. in and out stay as they are.

@@ -306,6 +306,7 @@ static int read_data(struct trace_text_reader *r, struct trace_record *rec)
 static int next_call(struct trace_text_reader *r, struct trace_record *rec)
 {
 	bool len_by_data = false;
+	struct err why;
 	int n, i;
 
 	if (r->state != IN_CALLS)
@@ -325,6 +326,9 @@ static int next_call(struct trace_text_reader *r, struct trace_record *rec)
 	i = trace_row_find(rec->row, HCALL_LEN);
 	if (len_by_data && i >= 0)
 		rec->args[i] = rec->in_len;
+	if (!trace_record_is_sane(rec, &why)) /* at the call's line, not the one behind its data */
+		return err_set(r->scan.err, -EINVAL, "%.90s:%llu: %s", r->scan.name,
+			(unsigned long long)rec->where, why.text);
 	r->seq = rec->seq + 1;
 	r->time_ns = rec->time_ns;
 	r->exit_code = text_exit_code(rec);

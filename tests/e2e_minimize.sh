@@ -29,16 +29,16 @@ mkdir run.d && cp -r in to run.d && rm -rf run.d/to/*
 minimize 125 run.bjt -o small.bjt && grep -q 'does not fail' err && [ ! -e small.bjt ]
 result "what_does_not_fail_is_refused" $? "$(cat err)"
 
-sed 's/^  < world\\n/  < word\\n/' run.bjt >bad.bjt
+sed 's/^  < world\\n/  < words\\n/' run.bjt >bad.bjt
 mv run.d bad.d
 minimize 0 bad.bjt -o small.bjt && grep -q '^small.bjt: 3 of [0-9]* calls' out && [ ! -s err ]
 result "a_wrong_line_becomes_three_calls" $? "$(cat out err)"
-[ "$(grep -c '^[a-z].* -> \|^exit' small.bjt)" = 3 ] && grep -q '^open "/in/b" .* -> 3$' small.bjt && grep -q '^  < word\\n' small.bjt
+[ "$(grep -c '^[a-z].* -> \|^exit' small.bjt)" = 3 ] && grep -q '^open "/in/b" .* -> 3$' small.bjt && grep -q '^  < words\\n' small.bjt
 result "the_result_is_golden_text" $? "$(cat small.bjt)"
 "$BELLJAR" replay --tree bad.d small.bjt >out 2>err
 [ $? = 3 ] && grep -q 'read 3' out
 result "the_result_fails_in_replay" $? "$(cat out err)"
-sed 's/^  < word\\n/  < world\\n/' small.bjt >good.bjt
+sed 's/^  < words\\n/  < world\\n/' small.bjt >good.bjt
 "$BELLJAR" replay --tree bad.d good.bjt >out 2>err
 result "and_only_for_that" $? "$(cat out err)"
 

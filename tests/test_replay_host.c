@@ -171,9 +171,9 @@ static void every_kind_of_mismatch_is_reported_once(void)
 	static const struct {
 		const char *old, *new, *says;
 	} table[] = {
-		{ "cap=65519 -> 0", "cap=65519 -> 1",
-			"MISMATCH call 2, line 12: read 3 cap=65519 -> 1\n"
-			"  result   expected 1, got 0\n" },
+		{ "end -> 12", "end -> 13",
+			"MISMATCH call 3, line 13: lseek 3 -5 end -> 13\n"
+			"  result   expected 13, got 12\n" },
 		{ "-ENOENT", "-EACCES", "  result   expected -EACCES, got -ENOENT\n" },
 		{ "keeps", "keept",
 			"MISMATCH call 1, line 9: read 3 cap=65536 -> 17\n"
@@ -182,9 +182,10 @@ static void every_kind_of_mismatch_is_reported_once(void)
 			"\"jar\\nkeept\\n\"\n"
 			"           got      ... 6a 61 72 0a 6b 65 65 70 [73] 0a  "
 			"\"jar\\nkeeps\\n\"\n" },
-		{ "keeps\\n", "keeps",
+		{ "-> 17\n  < A bell jar\\n\n  < keeps\\n", "-> ~17\n  < A bell jar\\n\n  < keeps",
 			"  out      differs at byte 16: expected 16 bytes, got 17\n" },
-		{ "keeps\\n", "keeps\\n!",
+		{ "-> 17\n  < A bell jar\\n\n  < keeps\\n",
+			"-> ~17\n  < A bell jar\\n\n  < keeps\\n!",
 			"  out      differs at byte 17: expected 18 bytes, got 17\n"
 			"           expected ... 72 0a 6b 65 65 70 73 0a [21]  \"r\\nkeeps\\n!\"\n"
 			"           got      ... 72 0a 6b 65 65 70 73 0a [end]  "
@@ -317,8 +318,8 @@ static const char *json_value(const char *p)
 static void each_mismatch_is_a_line_of_json(void)
 {
 	static const char *const says[] = {
-		"{\"mismatch\":\"result\",\"trace\":\"x.bjt\",\"line\":12,\"call\":2,"
-		"\"text\":\"read 3 cap=65519 -> 1\",\"expected\":1,\"got\":0}\n",
+		"{\"mismatch\":\"result\",\"trace\":\"x.bjt\",\"line\":13,\"call\":3,"
+		"\"text\":\"lseek 3 -5 end -> 13\",\"expected\":13,\"got\":12}\n",
 		"\"at\":15,\"expected\":{\"len\":17,\"from\":7,\"bytes\":{\"hex\":"
 		"\"6a61720a6b656570ff0a\"}},\"got\":{\"len\":17,\"from\":7,\"bytes\":"
 		"\"jar\\nkeeps\\n\"}}\n",
@@ -331,7 +332,7 @@ static void each_mismatch_is_a_line_of_json(void)
 
 	start();
 	json = true;
-	trace = edited("65519 -> 0", "65519 -> 1");
+	trace = edited("end -> 12", "end -> 13");
 	free(text);
 	text = trace;
 	trace = edited("keeps", "keep\\xff");
@@ -427,8 +428,6 @@ static void console_input_is_what_it_was(void)
 			      "serial_read_byte -> 0\n"
 			      "exit 3\nend\n"));
 	CU_ASSERT_EQUAL(result.calls, 8);
-	CU_ASSERT(!replay(HEAD "read 0 cap=2 -> 3\n  < abc\nexit 0\nend\n"));
-	CU_ASSERT_EQUAL(result.mismatches, 2);
 	finish();
 }
 

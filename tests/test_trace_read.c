@@ -307,6 +307,9 @@ static void refuses_a_bad_record(void)
 		{ "{ a [ 1 ] n 0 r 0 nr 0x11120 }", "unknown call 0x11120" },
 		{ "{ a [ 1 2 ] n 0 r 0 nr 0x1120 }", "close with 2 arguments in place of 1" },
 		{ "{ n 0 r 0 nr 0x1120 }", "close with 0 arguments" },
+		{ "{ a [ 3 0 9 ] n 0 r 3 nr 0x1130 out 'ab' }", "read -> 3 with 2 bytes" },
+		{ "{ a [ 3 0 1 ] n 0 r 2 nr 0x1130 out 'ab' }", "expected up to 1" },
+		{ "{ a [ 3 0 9 ] n 0 r 3 in 'ab' nr 0x1100 }", "write -> 3 with 2 bytes" },
 		{ "{ a [ 1 2 3 4 5 6 ] n 0 r 0 nr 0x1120 }", "6 arguments" },
 		{ "{ a [ 0x100000000 ] n 0 r 0 nr 0x1120 }", "argument fd is too large" },
 		{ "{ a [ 0xffffffff ] n 0 r 0 nr 0x1120 }", "argument fd is too large" },
@@ -504,7 +507,7 @@ static void tells_garbage_from_a_cut(void)
 static void joins_what_came_in_parts(void)
 {
 	const char *const lines[] = { HEADER, "{ blob z32 data 'one' more true }",
-		"{ blob z32 data 'two' }", "{ a [ 1 2 3 ] n 5 in 'ab' nr 0x1100 more true }",
+		"{ blob z32 data 'two' }", "{ a [ 1 2 4 ] n 5 in 'ab' nr 0x1100 more true }",
 		"{ n 5 in 'cd' out 'x' more true }", "{ d 9 n 5 r -14 bad true out 'yz' }", END,
 		NULL };
 	struct bytes *b = recording(lines);
@@ -520,12 +523,12 @@ static void joins_what_came_in_parts(void)
 	CU_ASSERT(record.kind == TRACE_CALL && record.in_len == 4 &&
 		  !memcmp(record.in, "abcd", 4) && record.out_len == 3 &&
 		  !memcmp(record.out, "xyz", 3) && record.result == -14 && record.fault &&
-		  record.duration_ns == 9 && record.args[2] == 3);
+		  record.duration_ns == 9 && record.args[2] == 4);
 	CU_ASSERT_EQUAL_FATAL(trace_reader_next(r, &record, &err), 1);
 	CU_ASSERT_EQUAL(record.kind, TRACE_END);
 	trace_reader_close(r);
 	CU_ASSERT(contains(error_of((const char *const[]){ HEADER,
-				   "{ a [ 1 2 3 ] n 5 in 'ab' nr 0x1100 more true }",
+				   "{ a [ 1 2 4 ] n 5 in 'ab' nr 0x1100 more true }",
 				   "{ n 6 in 'cd' r 1 }", NULL }),
 		"does not go on with"));
 	CU_ASSERT(contains(error_of((const char *const[]){
@@ -632,7 +635,7 @@ static struct bytes *sample(void)
 	const char *const lines[] = { HEADER, "{ blob z32 data 'abc' }",
 		"{ hash z32 mode 420 path 'a/b' size 3 tree 1 mount 0 }",
 		"{ a [ 0x1000 2 3 ] n 0 r 3 in 'some/file' nr 0x1110 }",
-		"{ a [ 1 2 3 ] n 1 in 'ab' nr 0x1100 more true }", "{ d 9 n 1 r 4 in 'cd' }", CLOSE,
+		"{ a [ 1 2 4 ] n 1 in 'ab' nr 0x1100 more true }", "{ d 9 n 1 r 4 in 'cd' }", CLOSE,
 		"{ path 'a/b' after 0 mount 0 }", END, NULL };
 
 	return recording(lines);

@@ -145,7 +145,7 @@ static void text_comes_back_as_it_was(void)
 		"stat \"/\" stat -> 0\n  < attr mode=040755 size=4096 ino=1 dev=0 nlink=7 uid=1 "
 		"gid=2 "
 		"rdev=3 blksize=-4 blocks=9 atime=0 mtime=-5.000000001 ctime=7.999999999\nend\n",
-		BEGIN "stat \"/\" 2 -> 0\n  <x 61\nend\n",
+		BEGIN "stat \"/\" 2 -> -EFAULT\n  <x 61\nend\n",
 		BEGIN "getdents 3 cap=512 -> 80\n  < dent ino=5 off=1 dir \".\"\n"
 		      "  < dent ino=0 off=-1 unknown \"\"\n  < dent ino=9 off=3 200 \"a "
 		      "\\\"b\\x80\"\nend\n",
@@ -494,6 +494,24 @@ struct buffers {
 	char text[64];
 };
 
+/* A result that counts the bytes, and room for them: the rest a reader refuses. */
+static void settle(struct trace_record *rec)
+{
+	int len = trace_row_find(rec->row, HCALL_LEN);
+	struct err why;
+
+	if (trace_record_is_sane(rec, &why))
+		return;
+	if (trace_row_find(rec->row, HCALL_STAT_OUT) >= 0) {
+		rec->result = -EFAULT;
+		rec->out_len = rec->out_len < 120 ? rec->out_len : 120;
+		return;
+	}
+	rec->result = (int64_t)(trace_row_find(rec->row, HCALL_DATA_IN) >= 0 ? rec->in_len
+									     : rec->out_len);
+	rec->args[len] = (uint64_t)rec->result;
+}
+
 static void random_call(struct random *r, struct trace_record *rec, struct buffers *b)
 {
 	*rec = (struct trace_record){ .kind = TRACE_CALL };
@@ -522,6 +540,7 @@ static void random_call(struct random *r, struct trace_record *rec, struct buffe
 	for (size_t i = 0; i < trace_row_fields(rec->row); i++)
 		if (rec->row->fields[i].kind == HCALL_LEN && below(r, 2))
 			rec->args[i] = rec->in_len;
+	settle(rec);
 }
 
 static void random_after(struct random *r, struct trace_record *rec, struct buffers *b)
@@ -711,6 +730,55 @@ static void round_trip(const struct kept *was, bool full)
 	free(again);
 	free(text);
 	drop(&is);
+}
+
+/* What a result stands for must be there: no more, no less, and no more than there is room for. */
+static void a_result_fits_its_data(void)
+{
+	static const struct {
+		const char *call, *why; /* NULL: it is taken */
+	} rows[] = {
+		{ "read 3 cap=4 -> 3\n  < abc", NULL },
+		{ "read 3 cap=4 -> 4\n  < abc",
+			"t.bjt:5: read -> 4 with 3 bytes to the guest; expected 4" },
+		{ "read 3 cap=4 -> 2\n  < abc", "t.bjt:5: read -> 2 with 3 bytes" },
+		{ "read 3 cap=4 bad -> 2\n  < abc", "t.bjt:5: read -> 2 with 3 bytes" },
+		{ "read 3 cap=2 -> 3\n  < abc", "3 bytes to the guest; expected up to 2" },
+		{ "read 3 cap=4 -> ~2\n  ~< abc", NULL },
+		{ "read 3 cap=4 -> ~5\n  ~< abc", "expected up to 4" },
+		{ "read 3 cap=2 -> ~2\n  ~< abc", "expected up to 2" },
+		{ "read 3 cap=4 -> -EIO", NULL },
+		{ "read 3 cap=4", NULL },
+		{ "serial_read cap=4 -> 1", "serial_read -> 1 with 0 bytes" },
+		{ "getdents 3 cap=4096 -> 25\n  < dent ino=4 off=2 dir \"..\"",
+			"getdents -> 25 with 24 bytes" },
+		{ "getdents 3 cap=4096 -> 24\n  < dent ino=4 off=2 dir \"..\"", NULL },
+		{ "fstat 3 -> 0", "fstat -> 0 with 0 bytes to the guest; expected 120" },
+		{ "stat \"/\" stat -> 0\n  <x 61", "stat -> 0 with 1 bytes" },
+		{ "stat \"/\" stat bad -> -EFAULT", NULL },
+		{ "write 3 len=4 -> 3\n  > abc", NULL },
+		{ "write 3 len=4 -> 4\n  > abc", "write -> 4 with 3 bytes to the host" },
+		{ "write 3 len=2 -> 3\n  > abc", "expected up to 2" },
+		{ "write 3 len=4 -> -EIO\n  > abc", NULL },
+		{ "serial_write -> 4\n  > abc", "expected up to 3" },
+		{ "cmdsize -> 4", NULL },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct err err = { "" };
+		struct kept k = { 0 };
+		char text[300];
+		int r;
+
+		snprintf(text, sizeof(text), BEGIN "%s\nend\n", rows[i].call);
+		r = parse(&k, text, NULL, &err);
+		if (!r)
+			drop(&k);
+		if (!r != !rows[i].why || (r && !strstr(err.text, rows[i].why)))
+			printf("     %s: %s\n", rows[i].call, err.text);
+		CU_ASSERT(!r == !rows[i].why);
+		CU_ASSERT(!r || strstr(err.text, rows[i].why));
+	}
 }
 
 static void random_records_of_every_row_round_trip(void)
@@ -1007,6 +1075,7 @@ static const struct unit_case cases[] = {
 	{ "addresses_of_a_crash_stay_out", addresses_of_a_crash_stay_out },
 	{ "liberties_of_whoever_edits", liberties_of_whoever_edits },
 	{ "says_where_and_why_it_is_refused", says_where_and_why_it_is_refused },
+	{ "a_result_fits_its_data", a_result_fits_its_data },
 	{ "random_records_of_every_row_round_trip", random_records_of_every_row_round_trip },
 	{ "a_call_inserted_changes_one_line", a_call_inserted_changes_one_line },
 	{ "data_lines_follow_the_data", data_lines_follow_the_data },

@@ -555,11 +555,13 @@ static void can_be_read_at_any_moment(void)
 	for (int round = 0; round < 3; round++)
 		for (size_t i = 0; i < ARRAY_LEN(lens); i++, seq++) {
 			enter(UHYVE_V2_READ, seq);
+			block.len = lens[i];
 			memcpy(call.block, &block, sizeof(block));
 			tell_kind(TRACE_ENTER);
 			check_as_killed(seq, true);
 			tell_data(TRACE_WRITE, 0x7000, bytes, lens[i]);
 			check_as_killed(seq, true);
+			call.result = (int64_t)lens[i];
 			tell_kind(TRACE_LEAVE);
 			check_as_killed(seq + 1, false);
 		}
