@@ -7,14 +7,16 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "abi_uhyve.h"
 #include "err.h"
 #include "escape.h"
 #include "hcall.h"
 #include "json.h"
 #include "trace_text.h"
+#include "trace_text_parts.h"
 #include "tree.h"
 
-enum { LINE_ROOM = 1024, NAME_ROOM = 20000 };
+enum { LINE_ROOM = 1024, NAME_ROOM = 20000, FIELD_ROOM = 1100, DENT_FIELDS = 4 };
 
 static size_t min_size(size_t a, size_t b)
 {
@@ -121,23 +123,197 @@ static void json_near(
 	fputc('}', out);
 }
 
+/* --- structures --- */
+
+/* Members of a structure that differ. A side that has no such structure: "". */
+struct field_list {
+	bool dents;
+	size_t entry;
+	struct {
+		const char *name;
+		char expected[FIELD_ROOM], got[FIELD_ROOM];
+	} list[TEXT_ATTR_FIELDS]; /* more than DENT_FIELDS */
+	size_t n;
+};
+
+/* Where in the expected answer the structure lies that holds this byte; SIZE_MAX: there is none. */
+static size_t object_at(const struct trace_record *r, size_t at, size_t *entry)
+{
+	struct text_dent dent;
+	size_t start = 0, n;
+
+	*entry = 0;
+	if (trace_row_find(r->row, HCALL_STAT_OUT) >= 0)
+		return 0;
+	if (trace_row_find(r->row, HCALL_DENTS_OUT) < 0)
+		return SIZE_MAX;
+	for (; start < r->out_len; start += n, ++*entry) {
+		n = text_dent_next(r->out + start, r->out_len - start, &dent);
+		if (!n || at - start < n)
+			return start;
+	}
+	return start;
+}
+
+/* Of the piece in which the first difference is. */
+static void keep_object(struct replay_check *c, const uint8_t *piece, size_t from, size_t len)
+{
+	size_t entry, start = object_at(c->record, c->answer.at, &entry);
+
+	if (start < from || start - from >= len)
+		return;
+	c->object_from = start;
+	c->object_len = min_size(len - (start - from), sizeof(c->object));
+	memcpy(c->object, piece + (start - from), c->object_len);
+}
+
+static bool list_attr(struct field_list *l, const struct replay_check *c)
+{
+	const struct trace_record *r = c->record;
+	struct uhyve_attr want, got;
+
+	if (r->out_len != sizeof(want) || c->object_len != sizeof(got))
+		return false;
+	memcpy(&want, r->out, sizeof(want));
+	memcpy(&got, c->object, sizeof(got));
+	if (!text_attr_is_plain(&want) || !text_attr_is_plain(&got))
+		return false;
+	for (size_t i = 0; i < TEXT_ATTR_FIELDS; i++) {
+		const struct text_attr_field *f = &text_attr_fields[i];
+
+		if (!memcmp((uint8_t *)&want + f->at, (uint8_t *)&got + f->at, f->size))
+			continue;
+		text_attr_value(f, &want, l->list[l->n].expected);
+		text_attr_value(f, &got, l->list[l->n].got);
+		l->list[l->n++].name = f->name;
+	}
+	return l->n;
+}
+
+static void quote(char text[FIELD_ROOM], const struct text_dent *dent)
+{
+	size_t used = 1;
+
+	strcpy(text, "\"");
+	escape_bytes(text, FIELD_ROOM - 1, &used, dent->name, dent->name_len);
+	strcpy(text + used, "\"");
+}
+
+/* A name and its value on both sides, one of which may lack the entry. */
+static void add_dent(struct field_list *l, const struct text_dent *want,
+	const struct text_dent *got, size_t what)
+{
+	static const char *const names[DENT_FIELDS] = { "name", "ino", "type", "off" };
+	const struct text_dent *sides[] = { want, got };
+	char *texts[] = { l->list[l->n].expected, l->list[l->n].got };
+
+	for (int i = 0; i < 2; i++) {
+		texts[i][0] = 0;
+		if (!sides[i])
+			continue;
+		if (what == 0)
+			quote(texts[i], sides[i]);
+		else if (what == 1)
+			snprintf(texts[i], FIELD_ROOM, "%llu", (unsigned long long)sides[i]->ino);
+		else if (what == 2)
+			text_dent_type(sides[i]->type, texts[i]);
+		else
+			snprintf(texts[i], FIELD_ROOM, "%lld", (long long)sides[i]->off);
+	}
+	if (strcmp(texts[0], texts[1]) != 0)
+		l->list[l->n++].name = names[what];
+}
+
+static bool list_dent(struct field_list *l, const struct replay_check *c, size_t at)
+{
+	const struct trace_record *r = c->record;
+	struct text_dent want, got, *has_want = NULL, *has_got = NULL;
+	size_t start = object_at(r, at, &l->entry);
+
+	if (start < r->out_len && text_dent_next(r->out + start, r->out_len - start, &want))
+		has_want = &want;
+	if (c->object_len && c->object_from == start &&
+		text_dent_next(c->object, c->object_len, &got))
+		has_got = &got;
+	if ((!has_want && start < r->out_len) || (!has_got && start < c->answer.len))
+		return false;
+	for (size_t i = 0; i < DENT_FIELDS; i++)
+		add_dent(l, has_want, has_got, i);
+	l->dents = true;
+	return l->n;
+}
+
+/* False: not to be had in fields. */
+static bool list_fields(struct field_list *l, const struct replay_check *c, size_t at)
+{
+	l->n = 0;
+	l->dents = false;
+	if (trace_row_find(c->record->row, HCALL_STAT_OUT) >= 0)
+		return list_attr(l, c);
+	return trace_row_find(c->record->row, HCALL_DENTS_OUT) >= 0 && list_dent(l, c, at);
+}
+
+static void print_fields(FILE *out, const struct field_list *l)
+{
+	static const char none[] = "no entry";
+
+	for (size_t i = 0; i < l->n; i++) {
+		fprintf(out, i ? "          " : "");
+		if (l->dents)
+			fprintf(out, " entry %zu:", l->entry);
+		fprintf(out, " %s expected %s, got %s\n", l->list[i].name,
+			l->list[i].expected[0] ? l->list[i].expected : none,
+			l->list[i].got[0] ? l->list[i].got : none);
+	}
+}
+
+static void json_value(FILE *out, const char *key, const char *text)
+{
+	fprintf(out, ",\"%s\":", key);
+	if (text[0])
+		json_put_text(out, text);
+	else
+		fputs("null", out);
+}
+
+static void json_fields(FILE *out, const struct field_list *l)
+{
+	if (l->dents)
+		fprintf(out, ",\"entry\":%zu", l->entry);
+	fputs(",\"fields\":[", out);
+	for (size_t i = 0; i < l->n; i++) {
+		fprintf(out, "%s{\"name\":\"%s\"", i ? "," : "", l->list[i].name);
+		json_value(out, "expected", l->list[i].expected);
+		json_value(out, "got", l->list[i].got);
+		fputc('}', out);
+	}
+	fputc(']', out);
+}
+
 static void report_bytes(struct replay_check *c, const char *field, const struct replay_passed *got,
 	const uint8_t *expected, size_t len)
 {
 	size_t at = got->differs ? got->at : got->len;
 	size_t from = at > REPLAY_NEAR ? at - REPLAY_NEAR : 0;
 	size_t near = from < len ? min_size(len, at + REPLAY_NEAR) - from : 0;
+	struct field_list fields;
+	bool structured;
 
 	begin(c, field);
 	if (!c->out)
 		return;
+	structured = got == &c->answer && list_fields(&fields, c, at);
 	if (c->json) {
 		fprintf(c->out, ",\"at\":%zu", at);
 		json_near(c->out, "expected", len, near ? expected + from : NULL, from, near);
 		json_near(c->out, "got", got->len, got->near, got->near_from, got->near_len);
+		if (structured)
+			json_fields(c->out, &fields);
 		fputs("}\n", c->out);
 		return;
 	}
+	if (structured)
+		return print_fields(c->out, &fields);
 	fprintf(c->out, " differs at byte %zu: expected %zu bytes, got %zu\n", at, len, got->len);
 	put_near(c->out, "expected", near ? expected + from : NULL, from, near, at);
 	put_near(c->out, "got", got->near, got->near_from, got->near_len, at);
@@ -184,6 +360,7 @@ static void on_enter(struct replay_check *c)
 	c->in.len = c->answer.len = 0;
 	c->in.differs = c->answer.differs = false;
 	c->in.near_from = c->answer.near_from = c->in.near_len = c->answer.near_len = 0;
+	c->object_from = c->object_len = 0;
 }
 
 /* A path is recorded without its NUL. */
@@ -204,7 +381,12 @@ static void on_read(struct replay_check *c, const struct trace_event *event)
 
 static void on_write(struct replay_check *c, const struct trace_event *event)
 {
+	bool differed = c->answer.differs;
+	size_t from = c->answer.len;
+
 	compare_piece(&c->answer, c->record->out, c->record->out_len, event->data, event->len);
+	if (!differed && c->answer.differs)
+		keep_object(c, event->data, from, event->len);
 }
 
 static void count_excess(struct replay_check *c)

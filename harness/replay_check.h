@@ -9,7 +9,10 @@
  *    "trace": FILE, "line": N or "offset": N, "call": N, "text": the call's line of golden text,
  *    "expected": ..., "got": ...}
  * result: numbers, an error negative. fault, ends: booleans. in, out: "at": offset of the first byte that
- * differs, and for both sides {"len": N, "from": offset of what is shown, "bytes": BYTES}. tree: no
+ * differs, and for both sides {"len": N, "from": offset of what is shown, "bytes": BYTES}. out of a call that
+ * answers with a structure: besides, "fields", an array of {"name": ..., "expected": TEXT, "got": TEXT}, those
+ * that differ; and in a directory, "entry": number of the first that does, from 0, TEXT null where one side
+ * has none. tree: no
  * line and call, but "mount": N, "guest": where it is mapped, "path": BYTES, "field": what differs first.
  * BYTES are a string when they are UTF-8, else {"hex": "..."}; so are all texts.
  */
@@ -29,7 +32,10 @@
 struct err;
 struct tree;
 
-enum { REPLAY_NEAR = 8 }; /* bytes shown on either side of a difference */
+enum {
+	REPLAY_NEAR = 8,     /* bytes shown on either side of a difference */
+	REPLAY_OBJECT = 320, /* a struct uhyve_attr, a directory entry */
+};
 
 /* What went one way through guest memory in the call at hand. */
 struct replay_passed {
@@ -53,6 +59,9 @@ struct replay_check {
 	uint64_t calls, mismatches;
 	uint64_t excess; /* bytes that went through guest memory beyond what was recorded */
 	struct replay_passed in, answer;
+	/* The structure in answer that holds the first byte that differs: as much of it as there is room for. */
+	uint8_t object[REPLAY_OBJECT];
+	size_t object_from, object_len;
 	/*
 	 * Set when a host ran out of something where the other one did not, ours or the recording's: no
 	 * answer from there on says anything. See replay_check_lost.

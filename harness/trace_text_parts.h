@@ -19,6 +19,7 @@ enum {
 	TEXT_LINE_BYTES = 64, /* data on one line */
 	TEXT_HEX_BYTES = 32,
 	TEXT_NSEC = 1000000000,
+	TEXT_VALUE_MAX = 48, /* of an attribute or a type, with its NUL */
 };
 #define TEXT_BLOB_MARK "blob " /* data that begins so has its first letter escaped */
 
@@ -49,6 +50,9 @@ extern const struct text_attr_field text_attr_fields[TEXT_ATTR_FIELDS];
 void text_attr_defaults(struct uhyve_attr *attr, const struct trace_header *header);
 /* Do the fields say all? Not when padding is used, or nanoseconds are none. */
 bool text_attr_is_plain(const struct uhyve_attr *attr);
+/* Its value alone. */
+void text_attr_value(const struct text_attr_field *field, const struct uhyve_attr *attr,
+	char buf[TEXT_VALUE_MAX]);
 
 /* A struct linux_dirent64. name is borrowed. */
 struct text_dent {
@@ -65,6 +69,8 @@ size_t text_dent_size(size_t name_len);
 size_t text_dent_next(const uint8_t *data, size_t len, struct text_dent *dent);
 /* to has room for text_dent_size. */
 void text_dent_pack(uint8_t *to, const struct text_dent *dent);
+/* "reg" */
+void text_dent_type(uint8_t type, char buf[TEXT_VALUE_MAX]);
 
 /* The header's lines, up to the first empty one. 0, or a scan's error. */
 int text_read_header(struct scan *in, struct trace_header *header);

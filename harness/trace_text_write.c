@@ -415,15 +415,12 @@ static void put_time(struct out *o, const struct uhyve_time *t)
 	put(o, digits);
 }
 
-static void put_attr_field(
+static void put_attr_value(
 	struct out *o, const struct text_attr_field *field, const struct uhyve_attr *attr)
 {
 	struct uhyve_time time;
 	uint64_t value = 0;
 
-	put(o, " ");
-	put(o, field->name);
-	put(o, "=");
 	if (field->form == TEXT_TIME) {
 		memcpy(&time, (const uint8_t *)attr + field->at, sizeof(time));
 		return put_time(o, &time);
@@ -435,6 +432,24 @@ static void put_attr_field(
 		put_signed(o, (int64_t)value);
 	else
 		put_number(o, value, 10);
+}
+
+static void put_attr_field(
+	struct out *o, const struct text_attr_field *field, const struct uhyve_attr *attr)
+{
+	put(o, " ");
+	put(o, field->name);
+	put(o, "=");
+	put_attr_value(o, field, attr);
+}
+
+void text_attr_value(const struct text_attr_field *field, const struct uhyve_attr *attr,
+	char buf[TEXT_VALUE_MAX])
+{
+	struct out o = { .buf = buf, .size = TEXT_VALUE_MAX - 1 };
+
+	put_attr_value(&o, field, attr);
+	buf[o.used] = 0;
 }
 
 static bool put_attr(struct out *o, const struct trace_header *header, const char *mark,
@@ -462,21 +477,34 @@ static bool put_attr(struct out *o, const struct trace_header *header, const cha
 	return true;
 }
 
-static void put_dent(struct out *o, const char *mark, const struct text_dent *dent)
+static void put_dent_type(struct out *o, uint8_t value)
 {
 	char type[NAME_SHORT_MAX];
 
+	if (name_short(&names_file_type, (uint64_t)DTTOIF(value), type))
+		put(o, type);
+	else if (value == DT_UNKNOWN)
+		put(o, "unknown");
+	else
+		put_number(o, value, 10);
+}
+
+void text_dent_type(uint8_t type, char buf[TEXT_VALUE_MAX])
+{
+	struct out o = { .buf = buf, .size = TEXT_VALUE_MAX - 1 };
+
+	put_dent_type(&o, type);
+	buf[o.used] = 0;
+}
+
+static void put_dent(struct out *o, const char *mark, const struct text_dent *dent)
+{
 	put(o, mark);
 	put_keyed(o, " dent ino=", dent->ino);
 	put(o, " off=");
 	put_signed(o, dent->off);
 	put(o, " ");
-	if (name_short(&names_file_type, (uint64_t)DTTOIF(dent->type), type))
-		put(o, type);
-	else if (dent->type == DT_UNKNOWN)
-		put(o, "unknown");
-	else
-		put_number(o, dent->type, 10);
+	put_dent_type(o, dent->type);
 	put(o, " ");
 	put_quoted(o, dent->name, dent->name_len);
 	put(o, "\n");

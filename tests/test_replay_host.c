@@ -190,8 +190,12 @@ static void every_kind_of_mismatch_is_reported_once(void)
 			"           expected ... 72 0a 6b 65 65 70 73 0a [21]  \"r\\nkeeps\\n!\"\n"
 			"           got      ... 72 0a 6b 65 65 70 73 0a [end]  "
 			"\"r\\nkeeps\\n\"\n" },
-		{ "size=17", "size=18", "  out      differs at byte 48" },
-		{ "mode=0100644", "mode=0100755", "  out      differs at byte 24" },
+		{ "attr mode=0100644 size=17", "attr mode=0100755 size=18",
+			"  out      mode expected 0100755, got 0100644\n"
+			"           size expected 18, got 17\n" },
+		{ "attr mode=0100644 size=17 ino=3",
+			"attr mode=0100644 size=17 ino=3 atime=1.000000002",
+			"  out      atime expected 1.000000002, got 1704067200\n" },
 		{ "dir mode=0755", "dir mode=0700",
 			"MISMATCH at the end, mount 1 at /out, \"dir\"\n"
 			"  mode     expected a directory, mode 0700\n"
@@ -313,6 +317,58 @@ static const char *json_value(const char *p)
 	if (!strncmp(p, "false", 5))
 		return p + 5;
 	return n ? p + n : NULL;
+}
+
+static void directories_differ_by_their_entries(void)
+{
+	static const struct {
+		const char *want, *says;
+	} table[] = {
+		{ "  < dent ino=3 off=3 reg \"b\"\n",
+			"  out      entry 2: name expected \"b\", got \"a\"\n" },
+		{ "  < dent ino=4 off=3 dir \"a\"\n",
+			"  out      entry 2: ino expected 4, got 3\n"
+			"           entry 2: type expected dir, got reg\n" },
+		{ "  < dent ino=3 off=3 reg \"a\"\n  < dent ino=9 off=4 reg \"z\"\n",
+			"  out      entry 3: name expected \"z\", got no entry\n"
+			"           entry 3: ino expected 9, got no entry\n" },
+		{ "", "  out      entry 2: name expected no entry, got \"a\"\n" },
+		{ "  <x 00\n", "  out      differs at byte 48: expected 49 bytes, got 72\n" },
+	};
+
+	start();
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		char *trace;
+
+		CU_ASSERT_FATAL(asprintf(&trace,
+					HEAD_IN "open \"/in\" rdonly+directory mode=0 -> 3\n"
+						"getdents 3 cap=65536 -> 72\n"
+						"  < dent ino=1 off=1 dir \".\"\n"
+						"  < dent ino=2 off=2 dir \"..\"\n"
+						"%sclose 3 -> 0\nexit 0\nend\n",
+					table[i].want) > 0);
+		CU_ASSERT(!replay(trace));
+		CU_ASSERT_EQUAL(result.mismatches, 1);
+		CU_ASSERT(report && strstr(report, table[i].says) != NULL);
+		if (!report || !strstr(report, table[i].says))
+			printf("     row %zu:\n%s", i, report);
+		free(trace);
+	}
+	finish();
+}
+
+static void fields_are_in_json(void)
+{
+	char *trace;
+
+	start();
+	json = true;
+	trace = edited("attr mode=0100644 size=17", "attr mode=0100755 size=17");
+	CU_ASSERT(!replay(trace));
+	CU_ASSERT(strstr(report, ",\"fields\":[{\"name\":\"mode\",\"expected\":\"0100755\","
+				 "\"got\":\"0100644\"}]}\n") != NULL);
+	free(trace);
+	finish();
 }
 
 static void each_mismatch_is_a_line_of_json(void)
@@ -694,6 +750,8 @@ static const struct unit_case cases[] = {
 	{ "all_that_follows_from_a_missing_file_is_reported",
 		all_that_follows_from_a_missing_file_is_reported },
 	{ "directories_are_listed_as_they_were", directories_are_listed_as_they_were },
+	{ "directories_differ_by_their_entries", directories_differ_by_their_entries },
+	{ "fields_are_in_json", fields_are_in_json },
 	{ "each_mismatch_is_a_line_of_json", each_mismatch_is_a_line_of_json },
 	{ "a_changed_byte_is_noticed", a_changed_byte_is_noticed },
 	{ "a_cut_trace_is_compared_as_far_as_it_goes", a_cut_trace_is_compared_as_far_as_it_goes },
