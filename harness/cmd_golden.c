@@ -246,11 +246,10 @@ static int golden_accept(struct golden_run *run)
 }
 
 /* Something that belongs to no golden, as a failed check. */
-static int fail_stray(struct golden_run *run, const char *text, struct err *err)
+static int fail_stray(struct golden_run *run, const char *file, const char *reason, struct err *err)
 {
-	printf("FAIL %s\n", text);
-	return golden_tally_add(
-		&run->tally, "golden", text, JUNIT_FAILED, "does not belong there", 0, err);
+	printf("FAIL %s: %s\n", file, reason);
+	return golden_tally_add(&run->tally, "golden", file, JUNIT_FAILED, reason, 0, err);
 }
 
 /* What nobody has decided on yet. */
@@ -260,35 +259,33 @@ static int check_waiting(struct golden_run *run, struct err *err)
 
 	for (size_t i = 0; !r && i < run->suite.n; i++) {
 		const struct golden *g = &run->suite.list[i];
-		char text[300];
+		char file[200];
 
 		if (!g->has_new || (g->has_text && !golden_in_ci()))
 			continue;
-		snprintf(text, sizeof(text),
-			"%s" GOLDEN_NEW ": waits for `belljar golden review`%s", g->name,
-			g->has_text ? "" : ": there is no golden yet");
-		r = fail_stray(run, text, err);
+		snprintf(file, sizeof(file), "%s" GOLDEN_NEW, g->name);
+		r = fail_stray(run, file,
+			g->has_text ? "waits for `belljar golden review`"
+				    : "waits for `belljar golden review`: there is no golden yet",
+			err);
 	}
 	return r;
 }
 
 static int check_strays(struct golden_run *run, struct err *err)
 {
-	struct strings blobs = { 0 };
+	const struct golden_strays *strays = &run->suite.strays;
+	struct golden_strays blobs = { 0 };
 	struct err why = { "" };
 	int r = check_waiting(run, err);
 
-	for (size_t i = 0; !r && i < run->suite.strays.n; i++)
-		r = fail_stray(run, run->suite.strays.list[i], err);
+	for (size_t i = 0; !r && i < strays->files.n; i++)
+		r = fail_stray(run, strays->files.list[i], strays->reasons.list[i], err);
 	if (!r && golden_stray_blobs(run->env.dir, &blobs, &why))
-		r = fail_stray(run, why.text, err);
-	for (size_t i = 0; !r && i < blobs.n; i++) {
-		char text[300];
-
-		snprintf(text, sizeof(text), "blobs/%s: no golden mentions it", blobs.list[i]);
-		r = fail_stray(run, text, err);
-	}
-	strings_finish(&blobs);
+		r = fail_stray(run, "blobs", why.text, err);
+	for (size_t i = 0; !r && i < blobs.files.n; i++)
+		r = fail_stray(run, blobs.files.list[i], blobs.reasons.list[i], err);
+	golden_strays_finish(&blobs);
 	return r;
 }
 
@@ -296,9 +293,11 @@ static int check_strays(struct golden_run *run, struct err *err)
 static int renew(struct golden_run *run, const struct golden_subject *subjects, size_t n)
 {
 	autofree struct golden_candidate *candidates = calloc(n + 1, sizeof(*candidates));
+	struct golden_env env = run->env;
 	size_t k = 0;
 	int code;
 
+	env.aside = true;
 	for (size_t i = 0; candidates && i < n; i++)
 		if (subjects[i].differs)
 			candidates[k++] = (struct golden_candidate){ .name = subjects[i].name,
@@ -306,8 +305,8 @@ static int renew(struct golden_run *run, const struct golden_subject *subjects, 
 	if (!k || run->policy == GOLDEN_POLICY_NO || !run->env.guests.n)
 		return 0;
 	if (run->policy == GOLDEN_POLICY_ALWAYS)
-		return golden_accept_all(&run->env, candidates, k);
-	code = golden_take_all(&run->env, candidates, k, false);
+		return golden_accept_all(&env, candidates, k);
+	code = golden_take_all(&env, candidates, k, false);
 	for (size_t i = 0; code >= 0 && i < k; i++)
 		if (candidates[i].taken)
 			printf("     %s" GOLDEN_NEW
@@ -389,7 +388,7 @@ static int golden_check(struct golden_run *run)
 			subjects[n++] =
 				(struct golden_subject){ .name = g->name, .suffix = GOLDEN_TEXT };
 	}
-	if (!run->suite.n && !run->suite.strays.n) { /* a check of nothing must not pass */
+	if (!run->suite.n && !run->suite.strays.files.n) { /* a check of nothing must not pass */
 		log_error("golden: %s: no goldens; `belljar golden new` makes the first",
 			run->env.dir);
 		return EXIT_OURS;
@@ -449,6 +448,9 @@ static int ask(const char *name)
 			return 0;
 		if (line[0] && strchr("ars", line[0]) && (line[1] == '\n' || !line[1]))
 			return line[0];
+		printf("  a  accept: run the guest again, and make this the golden\n"
+		       "  r  reject: remove it, and leave the golden as it is\n"
+		       "  s  skip: decide later\n");
 	}
 }
 

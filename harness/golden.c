@@ -42,15 +42,22 @@ char *golden_path(const char *dir, const char *name, const char *suffix)
 	return asprintf(&path, "%s/%s%s", dir, name, suffix) < 0 ? NULL : path;
 }
 
-/* "NAME: why", with the name escaped. */
-static int add_stray(struct golden_suite *suite, const char *name, const char *why, struct err *err)
+static int add_stray(
+	struct golden_strays *strays, const char *file, const char *reason, struct err *err)
 {
 	char text[1200] = "";
 	size_t used = 0;
+	int r;
 
-	escape_bytes(text, sizeof(text) - 160, &used, name, strlen(name));
-	snprintf(text + used, sizeof(text) - used, "%s", why);
-	return strings_add(&suite->strays, text, err);
+	escape_bytes(text, sizeof(text), &used, file, strlen(file));
+	r = strings_add(&strays->files, text, err);
+	return r ? r : strings_add(&strays->reasons, reason, err);
+}
+
+void golden_strays_finish(struct golden_strays *strays)
+{
+	strings_finish(&strays->files);
+	strings_finish(&strays->reasons);
 }
 
 static struct golden *find_or_add(struct golden_suite *suite, const char *name, struct err *err)
@@ -89,9 +96,9 @@ static const struct {
 	mode_t type;
 	const char *wrong_type;
 } endings[] = {
-	{ GOLDEN_NEW, offsetof(struct golden, has_new), S_IFREG, ": not a file" },
-	{ GOLDEN_TEXT, offsetof(struct golden, has_text), S_IFREG, ": not a file" },
-	{ GOLDEN_TREE, offsetof(struct golden, has_tree), S_IFDIR, ": not a directory" },
+	{ GOLDEN_NEW, offsetof(struct golden, has_new), S_IFREG, "not a file" },
+	{ GOLDEN_TEXT, offsetof(struct golden, has_text), S_IFREG, "not a file" },
+	{ GOLDEN_TREE, offsetof(struct golden, has_tree), S_IFDIR, "not a directory" },
 };
 
 static int add_entry(struct golden_suite *suite, int dir, const char *file, struct err *err)
@@ -108,11 +115,11 @@ static int add_entry(struct golden_suite *suite, int dir, const char *file, stru
 		if (!name)
 			return no_memory(err);
 		if (!golden_name_ok(name))
-			return add_stray(suite, file,
-				": a golden's name is letters, digits and ._+- only", err);
+			return add_stray(&suite->strays, file,
+				"a golden's name is letters, digits and ._+- only", err);
 		if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) ||
 			(st.st_mode & S_IFMT) != endings[i].type)
-			return add_stray(suite, file, endings[i].wrong_type, err);
+			return add_stray(&suite->strays, file, endings[i].wrong_type, err);
 		golden = find_or_add(suite, name, err);
 		if (!golden)
 			return -ENOMEM;
@@ -134,13 +141,13 @@ static int find_orphans(struct golden_suite *suite, struct err *err)
 
 	for (size_t i = 0; !r && i < suite->n; i++) {
 		const struct golden *g = &suite->list[i];
-		char why[200];
+		char file[120], why[140];
 
 		if (g->has_text || g->has_new)
 			continue;
-		snprintf(
-			why, sizeof(why), GOLDEN_TREE "/: there is no %.100s" GOLDEN_TEXT, g->name);
-		r = add_stray(suite, g->name, why, err);
+		snprintf(file, sizeof(file), "%.100s" GOLDEN_TREE "/", g->name);
+		snprintf(why, sizeof(why), "there is no %.100s" GOLDEN_TEXT, g->name);
+		r = add_stray(&suite->strays, file, why, err);
 	}
 	return r;
 }
@@ -168,7 +175,7 @@ void golden_suite_finish(struct golden_suite *suite)
 	for (size_t i = 0; i < suite->n; i++)
 		free(suite->list[i].name);
 	free(suite->list);
-	strings_finish(&suite->strays);
+	golden_strays_finish(&suite->strays);
 }
 
 static bool is_hash(const char *text, size_t len)
@@ -249,8 +256,9 @@ static DIR *open_blobs(const char *dir, int *r, struct err *err)
 	return stream;
 }
 
-static int unmentioned(
-	const char *dir, const struct strings *hashes, struct strings *names, struct err *err)
+/* Of what lies in blobs/: hashes that are not mentioned, and what is no hash. Either may be NULL. */
+static int look_at_blobs(const char *dir, const struct strings *mentioned, struct strings *hashes,
+	struct strings *others, struct err *err)
 {
 	struct dirent *entry;
 	int r;
@@ -258,50 +266,81 @@ static int unmentioned(
 
 	while (stream && !r && (entry = readdir(stream))) {
 		char *name = entry->d_name;
+		struct strings *to = is_hash(name, strlen(name)) ? hashes : others;
 
-		if (is_hash(name, strlen(name)) &&
-			!(hashes->n && bsearch(&name, hashes->list, hashes->n,
-					       sizeof(*hashes->list), by_text)))
-			r = strings_add(names, name, err);
+		if (!strcmp(name, ".") || !strcmp(name, "..") || !to)
+			continue;
+		if (to == others || !mentioned->n ||
+			!bsearch(&name, mentioned->list, mentioned->n, sizeof(*mentioned->list),
+				by_text))
+			r = strings_add(to, name, err);
 	}
 	if (stream)
 		closedir(stream);
 	return r;
 }
 
-int golden_stray_blobs(const char *dir, struct strings *names, struct err *err)
+static int stray_blobs(
+	const char *dir, struct strings *hashes, struct strings *others, struct err *err)
 {
 	struct golden_suite suite;
-	struct strings hashes = { 0 };
+	struct strings mentioned = { 0 };
 	int r = golden_scan(&suite, dir, err);
 
 	for (size_t i = 0; !r && i < suite.n; i++)
-		r = add_mentioned_of(&hashes, dir, &suite.list[i], err);
-	if (!r && hashes.n)
-		qsort(hashes.list, hashes.n, sizeof(*hashes.list), by_text);
+		r = add_mentioned_of(&mentioned, dir, &suite.list[i], err);
+	if (!r && mentioned.n)
+		qsort(mentioned.list, mentioned.n, sizeof(*mentioned.list), by_text);
 	if (!r)
-		r = unmentioned(dir, &hashes, names, err);
-	strings_finish(&hashes);
+		r = look_at_blobs(dir, &mentioned, hashes, others, err);
+	strings_finish(&mentioned);
 	golden_suite_finish(&suite);
+	return r;
+}
+
+static int add_stray_blobs(struct golden_strays *strays, const struct strings *names,
+	const char *reason, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < names->n; i++) {
+		autofree char *file = golden_path(BLOBS, names->list[i], "");
+
+		r = file ? add_stray(strays, file, reason, err) : no_memory(err);
+	}
+	return r;
+}
+
+int golden_stray_blobs(const char *dir, struct golden_strays *strays, struct err *err)
+{
+	struct strings hashes = { 0 }, others = { 0 };
+	int r = stray_blobs(dir, &hashes, &others, err);
+
+	if (!r)
+		r = add_stray_blobs(strays, &hashes, "no golden mentions it", err);
+	if (!r)
+		r = add_stray_blobs(strays, &others, "its name is no SHA-256", err);
+	strings_finish(&hashes);
+	strings_finish(&others);
 	return r;
 }
 
 void golden_drop_stray_blobs(const char *dir)
 {
 	autofree char *blobs = golden_path(dir, BLOBS, "");
-	struct strings names = { 0 };
+	struct strings hashes = { 0 };
 	DIR *stream = NULL;
 	int r;
 
-	if (blobs && !golden_stray_blobs(dir, &names, NULL))
+	if (blobs && !stray_blobs(dir, &hashes, NULL, NULL))
 		stream = open_blobs(dir, &r, NULL);
-	for (size_t i = 0; stream && i < names.n; i++)
-		unlinkat(dirfd(stream), names.list[i], 0);
+	for (size_t i = 0; stream && i < hashes.n; i++)
+		unlinkat(dirfd(stream), hashes.list[i], 0);
 	if (stream) {
 		closedir(stream);
 		rmdir(blobs);
 	}
-	strings_finish(&names);
+	strings_finish(&hashes);
 }
 
 int golden_write(const char *path, const char *text, size_t len, struct err *err)

@@ -19,11 +19,17 @@ struct golden {
 	bool has_text, has_new, has_tree;
 };
 
+/* What belongs to no golden: files[i], and reasons[i] for it. In any order. */
+struct golden_strays {
+	struct strings files, reasons;
+};
+void golden_strays_finish(struct golden_strays *strays);
+
 struct golden_suite {
 	const char *dir; /* borrowed */
 	struct golden *list;
-	size_t n;              /* sorted by name */
-	struct strings strays; /* what belongs to no golden: a line each, in any order */
+	size_t n; /* sorted by name */
+	struct golden_strays strays;
 };
 
 #define GOLDEN_TEXT ".bjt"
@@ -42,11 +48,14 @@ const struct golden *golden_find(const struct golden_suite *suite, const char *n
 char *golden_path(const char *dir, const char *name, const char *suffix);
 
 /*
- * Files in blobs/ that no text mentions, added to names. 0, or -errno with err: then nothing is known of
- * them, and none may be removed.
+ * What lies in blobs/ and no text mentions it, as "blobs/NAME". 0, or -errno with err: then nothing is known
+ * of them.
  */
-int golden_stray_blobs(const char *dir, struct strings *names, struct err *err);
-/* Removes them; blobs/ goes too when it is empty. What cannot be removed stays. */
+int golden_stray_blobs(const char *dir, struct golden_strays *strays, struct err *err);
+/*
+ * Removes those with a name of ours, a SHA-256; blobs/ goes too when it is empty. What cannot be removed
+ * stays.
+ */
 void golden_drop_stray_blobs(const char *dir);
 
 /*

@@ -77,7 +77,7 @@ static void take_done(void *ctx, size_t i, const struct job_result *result)
 	if (c->taken)
 		return;
 	t->code = golden_worse(t->code, differs ? EXIT_MISMATCH : EXIT_OURS);
-	printf("FAIL %s: %s\n", c->name,
+	printf("%s %s: %s\n", t->env->aside ? "    " : "FAIL", c->name,
 		result->end == JOB_EXITED   ? "not recorded"
 		: result->end == JOB_KILLED ? "belljar crashed while it was recorded"
 					    : "out of time");

@@ -92,6 +92,17 @@ static int complain(const struct err *err)
 	return EXIT_OURS;
 }
 
+/* What was cut off agreed as far as it went; but what a golden has lost, it no longer checks. */
+static int verdict_code(const char *text, const struct replay_result *result)
+{
+	if (result->cut)
+		printf("%s: ends in `cut`: what came behind it is not checked any more; a golden "
+		       "ends in "
+		       "`end`\n",
+			text);
+	return result->mismatches || result->cut ? EXIT_MISMATCH : 0;
+}
+
 static int check_host(const char *text, const char *tree)
 {
 	struct replay_host_options o = { .tree_dir = tree, .out = stdout };
@@ -100,7 +111,7 @@ static int check_host(const char *text, const char *tree)
 
 	if (golden_own_dir(tree, &err) || replay_host(text, &o, &result, &err))
 		return complain(&err);
-	return result.mismatches ? EXIT_MISMATCH : 0;
+	return verdict_code(text, &result);
 }
 
 static int check_guest(const struct golden_env *env, const struct golden_subject *subject,
@@ -127,7 +138,7 @@ static int check_guest(const struct golden_env *env, const struct golden_subject
 	session_finish(&s);
 	if (r)
 		return complain(&err);
-	if (result.mismatches)
+	if (verdict_code(text, &result))
 		return EXIT_MISMATCH;
 	return code < 0 ? EXIT_OURS : code;
 }
@@ -196,8 +207,11 @@ static void say(const struct check *check, const char *name, const char *side,
 	clear_progress(check);
 	if (check->colour)
 		fputs(passed ? "\033[32m" : "\033[31m", stdout);
-	printf("%s%s %s %s%s%s\n", passed ? "ok  " : "FAIL", check->colour ? "\033[0m" : "", name,
-		side, end[0] ? ": " : "", end);
+	printf("%s%s %s %s%s%s\n",
+		passed       ? "ok  "
+		: env->aside ? "    "
+			     : "FAIL",
+		check->colour ? "\033[0m" : "", name, side, end[0] ? ": " : "", end);
 	if (!passed || env->verbose)
 		golden_print_indented(result->output, result->output_len);
 	if (result->output_cut)

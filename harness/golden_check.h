@@ -26,6 +26,7 @@ struct golden_env {
 	unsigned parallel;
 	uint64_t timeout_ms;
 	bool quiet, verbose; /* failures only; what passed says something, too */
+	bool aside;          /* no closing line counts what fails: it is not said as FAIL */
 };
 
 struct golden_subject {

@@ -176,7 +176,7 @@ if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
 	[ -f golden/app.bjt.new ] && grep -q $'\033\\[3[12]m' out
 	result review_skips_and_colours $? "$(cat out)"
 	ask x
-	[ -f golden/app.bjt.new ] && [ "$(grep -o 'a/r/s' out | wc -l)" -ge 2 ]
+	[ -f golden/app.bjt.new ] && [ "$(grep -o 'a/r/s' out | wc -l)" -ge 2 ] && grep -q 'r  reject: remove' out
 	result review_asks_again $? "$(cat out)"
 	ask a
 	[ ! -e golden/app.bjt.new ] && grep -q 'app: accepted' out
@@ -271,9 +271,12 @@ mkdir golden/lost.d golden/blobs
 hash=$(printf x | sha256sum | cut -d ' ' -f 1)
 touch "golden/blobs/$hash" "golden/odd name.bjt" golden/README golden/files.bjt.new
 ln -s files.bjt golden/link.bjt
-CI=1 golden check
+touch golden/blobs/abc
+CI=1 golden check --junit junit.xml
 expect strays_fail 3 'FAIL lost.d/: there is no lost.bjt' "FAIL blobs/$hash" 'FAIL odd name.bjt: a golden' \
-	'FAIL files.bjt.new: waits' 'FAIL link.bjt: not a file' '^2 passed, 5 failed$'
+	'FAIL files.bjt.new: waits' 'FAIL link.bjt: not a file' 'FAIL blobs/abc: its name is no SHA-256' '^2 passed, 6 failed$'
+grep -q 'name="link.bjt" ' junit.xml && grep -q 'message="not a file">not a file<' junit.xml && grep -q 'name="lost.d/"' junit.xml
+result junit_has_the_file_and_the_reason $? "$(cat junit.xml)"
 golden check files
 expect strays_are_not_what_was_asked_for 0 '^1 passed, 0 failed$'
 rm -rf golden/lost.d golden/blobs golden/odd* golden/link.bjt golden/files.bjt.new golden/README
@@ -321,6 +324,10 @@ hostile noise 'bad.bjt' < <(head -c 3000 /dev/zero | tr '\0' '\377')
 hostile another_version 'bad.bjt.*(version|99)' <<<'bjt 99'
 hostile cut_short 'bad.bjt' < <(head -n -1 golden/files.bjt)
 hostile merged 'bad.bjt' < <(cat golden/files.bjt golden/files.bjt)
+sed '/^close/,$d' golden/files.bjt >golden/bad.bjt
+echo cut >>golden/bad.bjt
+CI=1 golden check bad --guests images
+expect a_golden_that_was_cut_fails 3 '^FAIL bad host' '^FAIL bad guest@tcg' 'bad.bjt: ends in `cut`.*`end`' '^0 passed, 2 failed$'
 hostile guest_elsewhere 'no name of a guest' < <(sed 's/^guest "files.elf"/guest "..\/images\/files.elf"/' golden/files.bjt)
 hostile mount_elsewhere 'leaves|relative' < <(sed 's/^mount "out"/mount "..\/..\/.."/' golden/files.bjt)
 hostile mount_absolute 'leaves|relative' < <(sed 's/^mount "out"/mount "\/etc"/' golden/files.bjt)
@@ -345,7 +352,7 @@ expect nor_when_it_is_recorded 125 'bad.d: not a directory'
 rm golden/bad*
 ln -s ../elsewhere golden/blobs
 CI=1 golden check
-expect nor_are_blobs 3 'FAIL golden/blobs: Not a directory'
+expect nor_are_blobs 3 'FAIL blobs: golden/blobs: Not a directory'
 golden accept files --guests images
 [ "$(cat "elsewhere/$hash")" = precious ] && [ "$(cat elsewhere/in/input.txt)" = secret ]
 result and_nothing_is_removed_through_it $? "$(cat out)"
@@ -359,7 +366,9 @@ sed -i 's/^argv "1000"/argv "100000000000000"/' golden/count.bjt
 CI=1 golden check count --guests images --timeout 0.5
 expect a_guest_that_does_not_end_has_changed 3 '^FAIL count guest@tcg' 'still running after 0.5'
 golden check count --guests images --timeout 0.5
-expect outside_ci_too 3 '^FAIL count: not recorded' '^1 passed, 1 failed$'
+expect outside_ci_too 3 '^     count: not recorded' '^1 passed, 1 failed$'
+[ "$(grep -c '^FAIL' out)" = 1 ]
+result what_is_said_to_fail_is_counted $? "$(cat out)"
 golden new endless --timeout 0.3 images/count.elf -- 100000000000000
 expect nor_is_it_recorded 125 'still running'
 [ ! -e golden/endless.bjt ] && [ ! -e golden/endless.bjt.new ]
