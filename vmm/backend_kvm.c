@@ -1250,6 +1250,12 @@ static int kvm_create(struct backend **out, const struct backend_config *config,
 	r = create_vm(k, kvm_fd);
 	if (!r)
 		r = create_vcpu(k, kvm_fd);
+	if (r == -EINVAL && config->n_cpuid) {
+		kvm_destroy(&k->base);
+		return err_set(err, r,
+			"kvm: does not take the CPUID that the guest is to be shown; --backend tcg "
+			"does");
+	}
 	if (r) {
 		kvm_destroy(&k->base);
 		return err_set(err, r, "kvm: making a machine: %s; --backend tcg works without",
