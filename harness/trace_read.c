@@ -126,8 +126,9 @@ static int read_header(struct trace_reader *r, struct err *err)
 		if (n < 0)
 			return n;
 		if (!n)
-			return refuse(
-				r, r->pcapng.offset, err, "cut off before its header is whole");
+			return refuse(r, r->pcapng.offset, err,
+				"cut off before its header is whole: its recorder was killed "
+				"before the guest ran");
 		n = trace_header_decode(&r->parts, packet.data, packet.len, &why);
 		if (n == -ENOMEM)
 			return no_memory(r, err);
@@ -170,6 +171,12 @@ static int open_text(struct trace_reader *r, const char *path, struct err *err)
 	return 0;
 }
 
+static bool is_compressed(const struct input *in)
+{
+	return in->len >= 4 &&
+	       (!memcmp(in->bytes, "\x28\xb5\x2f\xfd", 4) || !memcmp(in->bytes, "\x1f\x8b", 2));
+}
+
 /* path: where the tail and blobs are; NULL for what has none. */
 static int begin(struct trace_reader *r, const char *path, struct err *err)
 {
@@ -177,18 +184,18 @@ static int begin(struct trace_reader *r, const char *path, struct err *err)
 
 	if (n)
 		return err_set(err, n, "%s: %s", r->name, strerrordesc_np(-n));
-	if (!r->in.len)
-		return refuse(r, 0, err, "empty, not a trace");
 	if (r->in.len >= 4 && !memcmp(r->in.bytes, "bjt ", 4))
 		return open_text(r, path, err);
-	if (r->in.len >= 4 && (!memcmp(r->in.bytes, "\x28\xb5\x2f\xfd", 4) ||
-				      !memcmp(r->in.bytes, "\x1f\x8b", 2)))
-		return refuse(r, 0, err, "compressed; unpack it first");
 	n = path ? trace_tail_read(&r->tail, path, err) : 0;
 	if (n)
 		return n;
 	if (r->tail.found)
-		input_limit(&r->in, r->tail.keep);
+		input_limit(&r->in, r->tail.keep); /* the rest may be what was there before */
+	else if (!r->in.len)
+		return refuse(r, 0, err,
+			"empty, not a trace, or its recorder was killed before the guest ran");
+	else if (is_compressed(&r->in))
+		return refuse(r, 0, err, "compressed; unpack it first");
 	r->pcapng.in = &r->in;
 	return read_header(r, err);
 }

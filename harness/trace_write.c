@@ -53,8 +53,10 @@ struct staged {
 struct trace_writer {
 	struct trace_sink sink;
 	int broken; /* -errno of what could not be written; 0: all is well */
-	bool created;
-	int fd;
+	int fd, tail_fd;
+	bool has_tail;
+	bool unnamed;    /* FILE has no name yet, */
+	char *temp_path; /* or this one */
 	struct trace_tail *tail;
 	uint64_t good, committed; /* as in the tail */
 	uint64_t base;
@@ -840,9 +842,56 @@ static void destroy(struct trace_writer *w)
 		munmap(w->tail, TAIL_SIZE);
 	if (w->fd >= 0)
 		close(w->fd);
+	if (w->tail_fd >= 0)
+		close(w->tail_fd);
+	if (w->unnamed && w->temp_path && w->fd >= 0)
+		unlink(w->temp_path);
 	free(w->path);
+	free(w->temp_path);
 	free(w->tail_path);
 	free(w);
+}
+
+static int lock(int fd, const char *path, struct err *err)
+{
+	if (!flock(fd, LOCK_EX | LOCK_NB))
+		return 0;
+	return err_set(err, -errno,
+		errno == EWOULDBLOCK ? "%s: is being recorded to by another process"
+				     : "%s: cannot be locked: %m",
+		path);
+}
+
+/* A new FILE gets its name when it has its header, wherever the file system can do that. */
+static int open_new(struct trace_writer *w)
+{
+	const char *slash = strrchr(w->path, '/');
+	autofree char *dir = slash ? strndup(w->path, (size_t)(slash - w->path) + 1) : strdup(".");
+	struct stat st;
+	int fd = -1;
+
+	if (!lstat(w->path, &st)) /* a link to nowhere */
+		return open(w->path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
+	w->unnamed = true;
+	if (dir && !access("/proc/self/fd", X_OK))
+		fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+	if (fd >= 0 || asprintf(&w->temp_path, "%s.%d", w->path, (int)getpid()) < 0)
+		return fd;
+	return open(w->temp_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+}
+
+static int give_name(struct trace_writer *w)
+{
+	char self[32];
+	int r;
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", w->fd);
+	r = w->temp_path ? rename(w->temp_path, w->path)
+			 : linkat(AT_FDCWD, self, AT_FDCWD, w->path, AT_SYMLINK_FOLLOW);
+	if (r)
+		return -errno;
+	w->unnamed = false;
+	return 0;
 }
 
 /* Not truncated yet: what lies there may turn out to be something else. */
@@ -850,10 +899,9 @@ static int open_file(struct trace_writer *w, struct err *err)
 {
 	struct stat st;
 
-	w->fd = open(w->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	w->created = w->fd >= 0;
-	if (w->fd < 0 && errno == EEXIST) /* O_CREAT: there may be a link to nowhere */
-		w->fd = open(w->path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
+	w->fd = open(w->path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (w->fd < 0 && errno == ENOENT)
+		w->fd = open_new(w);
 	if (w->fd < 0 && errno != ENXIO)
 		return err_set(err, -errno, "%s: %m", w->path);
 	if (w->fd < 0 || fstat(w->fd, &st) || !S_ISREG(st.st_mode))
@@ -862,54 +910,69 @@ static int open_file(struct trace_writer *w, struct err *err)
 			"killed; "
 			"record to a file and copy that",
 			w->path);
-	if (flock(w->fd, LOCK_EX | LOCK_NB))
-		return err_set(err, -errno,
-			errno == EWOULDBLOCK ? "%s: is being recorded to by another process"
-					     : "%s: cannot be locked: %m",
-			w->path);
-	return 0;
+	return lock(w->fd, w->path, err);
 }
 
-/* Nothing is there, or the tail of a recorder that was killed: with its magic, or before it had one. */
-static bool is_tail(const char *path)
+/* What a recorder that was killed has left: with its magic, or before it had one. */
+static bool is_tail(int fd)
 {
-	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
 	char magic[sizeof(TRACE_TAIL_MAGIC) - 1] = "";
 
-	if (fd < 0)
-		return errno == ENOENT;
 	return read(fd, magic, sizeof(magic)) >= 0 &&
 	       (!magic[0] || !memcmp(magic, TRACE_TAIL_MAGIC, sizeof(magic)));
 }
 
-/* A tail from before would be taken for this recording's: it goes first. */
-static int open_tail(struct trace_writer *w, struct err *err)
+/* A tail from before would be taken for this recording's: it goes first, unless its recorder lives. */
+static int remove_tail(struct trace_writer *w, struct err *err)
 {
-	autoclose int fd = -1;
-	void *p;
+	autoclose int fd =
+		open(w->tail_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
 	int r;
 
-	if (!is_tail(w->tail_path))
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0 || !is_tail(fd))
 		return err_set(err, -EEXIST,
 			"%s: the recording needs that name, and something else is there",
 			w->tail_path);
-	if (unlink(w->tail_path) && errno != ENOENT)
+	r = lock(fd, w->path, err);
+	if (!r && unlink(w->tail_path) && errno != ENOENT)
 		return err_set(err, -errno, "%s: %m", w->tail_path);
-	fd = open(w->tail_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	if (fd < 0)
+	return r;
+}
+
+/* Its lock is what keeps two recorders apart as long as FILE has no name. */
+static int create_tail(struct trace_writer *w, struct err *err)
+{
+	struct stat st;
+	int r;
+
+	w->tail_fd = open(w->tail_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (w->tail_fd < 0)
 		return err_set(err, -errno, "%s: %m", w->tail_path);
-	r = posix_fallocate(fd, 0, TAIL_SIZE);
-	if (r) {
-		unlink(w->tail_path);
+	r = lock(w->tail_fd, w->path, err);
+	if (!r && (fstat(w->tail_fd, &st) || !st.st_nlink))
+		r = err_set(err, -EBUSY, "%s: is being recorded to by another process", w->path);
+	w->has_tail = !r;
+	return r;
+}
+
+static int open_tail(struct trace_writer *w, struct err *err)
+{
+	void *p;
+	int r = remove_tail(w, err);
+
+	if (!r)
+		r = create_tail(w, err);
+	if (r)
+		return r;
+	r = posix_fallocate(w->tail_fd, 0, TAIL_SIZE);
+	if (r)
 		return err_set(err, -r, "%s: no room for %d KiB: %s", w->tail_path, TAIL_SIZE >> 10,
 			strerror(r));
-	}
-	p = mmap(NULL, TAIL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-	if (p == MAP_FAILED) {
-		r = -errno;
-		unlink(w->tail_path);
-		return err_set(err, r, "%s: %s", w->tail_path, strerror(-r));
-	}
+	p = mmap(NULL, TAIL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, w->tail_fd, 0);
+	if (p == MAP_FAILED)
+		return err_set(err, -errno, "%s: %m", w->tail_path);
 	w->tail = p;
 	w->tail->request.at = UINT64_MAX;
 	return 0;
@@ -922,25 +985,30 @@ static bool is_tmpfs(int fd)
 	return !fstatfs(fd, &st) && st.f_type == TMPFS_MAGIC;
 }
 
-/* The header goes to FILE at once, so that other tools can open it at any time; then the tail counts. */
+/*
+ * The header is made in the tail, which then counts: from that store on the recording is there, whatever FILE
+ * still holds. It goes to FILE all the same, so that other tools can open it at any time.
+ */
 static int put_beginning(struct trace_writer *w, const struct trace_header *header, struct err *err)
 {
-	int r = ftruncate(w->fd, 0) ? -errno : put_section(w);
+	int r;
 
+	/* Nothing ahead for a recording that fits into the tail; nor on tmpfs, where it costs. */
+	w->allocated = is_tmpfs(w->fd) ? UINT64_MAX : ROOM;
+	r = put_section(w);
 	if (!r)
 		r = put_header(w, header);
 	if (!r) {
 		commit(w);
-		/* Nothing ahead for a recording that fits into the tail; nor on tmpfs, where it costs. */
-		w->allocated = is_tmpfs(w->fd) ? UINT64_MAX : ROOM;
+		atomic_signal_fence(memory_order_seq_cst);
+		memcpy(w->tail->magic, TRACE_TAIL_MAGIC, sizeof(w->tail->magic));
 		r = flush(w);
 	}
-	if (r) {
-		unlink(w->tail_path);
-		return err_set(err, r, "%s: %s", w->path, strerror(-r));
-	}
-	memcpy(w->tail->magic, TRACE_TAIL_MAGIC, sizeof(w->tail->magic));
-	return 0;
+	if (!r && ftruncate(w->fd, (off_t)w->good))
+		r = -errno;
+	if (!r && w->unnamed)
+		r = give_name(w);
+	return r ? err_set(err, r, "%s: %s", w->path, strerror(-r)) : 0;
 }
 
 int trace_writer_open(struct trace_writer **out, const char *path,
@@ -954,7 +1022,7 @@ int trace_writer_open(struct trace_writer **out, const char *path,
 		return err_set(err, -ENOMEM, "out of memory");
 	w->sink.emit = emit;
 	ticker_init(&w->ticker);
-	w->fd = -1;
+	w->fd = w->tail_fd = -1;
 	w->path = strdup(path);
 	if (!w->path || asprintf(&w->tail_path, "%s.tail", path) < 0) {
 		w->tail_path = NULL;
@@ -974,8 +1042,8 @@ int trace_writer_open(struct trace_writer **out, const char *path,
 	*out = w;
 	return 0;
 fail:
-	if (w->created)
-		unlink(w->path);
+	if (w->has_tail)
+		unlink(w->tail_path);
 	destroy(w);
 	return r;
 }

@@ -28,8 +28,8 @@ struct trace_writer;
  *
  * Recovery cuts FILE there, appends the data and, as a packet without `r`, the call in flight, and only
  * then removes the tail: it can be done over again.
- * The recorder holds flock(LOCK_EX) on FILE as long as it lives. A tail without magic is one in the making:
- * FILE has all there is.
+ * The recorder holds flock(LOCK_EX) on both as long as it lives. A tail without magic is one in the making:
+ * FILE has all there is. With it, `good` may be 0 while FILE still is what it was before, or empty.
  */
 #define TRACE_TAIL_MAGIC "bjttail1"
 
@@ -65,8 +65,9 @@ struct trace_writer_config {
 };
 
 /*
- * Creates FILE and FILE.tail with its room reserved, and writes the header. A regular file that is
- * there is replaced. 0, or -errno with err.
+ * Creates FILE, header and all, and FILE.tail with its room reserved. A regular file that is there is
+ * replaced. Killed at any moment, there is a recording without calls, or what was there before. 0, or -errno
+ * with err.
  */
 int trace_writer_open(struct trace_writer **out, const char *path,
 	const struct trace_header *header, const struct trace_writer_config *config,
