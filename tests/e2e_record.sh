@@ -130,11 +130,11 @@ done
 
 # --- killed ---------------------------------------------------------------------------------------
 
-# killed ARGS...: records until SIGKILL comes, within 30 ms of when it may have begun. False when it had not; then
+# killed ARGS...: records until SIGKILL comes, within 24 ms of when it may have begun. False when it had not; then
 # the next one gets more time.
 soonest=8
 killed() {
-	local ms=$((RANDOM % 30 + soonest))
+	local ms=$((RANDOM % 24 + soonest))
 	rm -f "$trace" "$trace.tail"
 	( # another shell, for the one that waits says "Killed"
 		timeout -s KILL "$(printf '0.%03d' $ms)" "$BELLJAR" record --backend tcg -o "$trace" "$@"
@@ -148,7 +148,7 @@ killed() {
 # What `trace show` says, into shown; the number of its finished calls of a kind (all: the empty string) in
 # n, and in pending whether the call in flight is of that kind: 0 or 1.
 look() {
-	belljar trace show "$trace" >"$dir/shown" 2>"$dir/err" || return 1
+	"$BELLJAR" trace show "$trace" >"$dir/shown" 2>"$dir/err" || return 1
 	n=$(grep -cE "^$1.* = " "$dir/shown")
 	pending=$(grep -cE "^$1.*<unfinished" "$dir/shown")
 	return 0
@@ -156,16 +156,17 @@ look() {
 
 # recovered: the tail goes, and what is shown stays the same.
 recovered() {
-	cp "$dir/shown" "$dir/before"
-	belljar trace recover "$trace" >/dev/null 2>"$dir/err" && [ ! -e "$trace.tail" ] && look '' &&
-		cmp -s "$dir/before" "$dir/shown"
+	"$BELLJAR" trace recover "$trace" >/dev/null 2>"$dir/err" && [ ! -e "$trace.tail" ] &&
+		"$BELLJAR" trace show "$trace" 2>"$dir/err" | cmp -s "$dir/shown" -
 }
 
-# opens_in_tshark torn|whole: the header at least is there; of a packet that was being written it may say that it is cut
-# short.
-opens_in_tshark() {
-	tshark -r "$trace" -T fields -e frame.number >"$dir/frames" 2>"$dir/err" ||
-		{ [ "$1" = torn ] && grep -q 'cut short' "$dir/err"; } || { why="tshark: $(cat "$dir/err")"; return 1; }
+# opens_in tshark|capinfos torn|whole: the header at least is there; of a packet that was being written it may say that
+# it is cut short. Both read files with the same library, and capinfos starts much faster.
+opens_in() {
+	local options=(-T fields -e frame.number -r)
+	[ "$1" = tshark ] || options=(-TmrBc)
+	"$1" "${options[@]}" "$trace" >"$dir/frames" 2>"$dir/err" ||
+		{ [ "$2" = torn ] && grep -q 'cut short' "$dir/err"; } || { why="$1: $(cat "$dir/err")"; return 1; }
 	[ -s "$dir/frames" ]
 }
 
@@ -186,8 +187,9 @@ kill_filework() {
 	rm -f "$dir"/out/*
 	killed --mount "$dir/out:/out:rw" "$GUESTS/filework.elf" 1000000 || return 0
 	look write || { why="trace show: $(cat "$dir/err")"; return 1; }
-	turns=$(for f in "$dir"/out/w*; do [ -s "$f" ] && od -An -t u8 -N 8 "$f"; done | sort -n | tail -n 1)
-	made=$((${turns:-0} + $(find "$dir/out" -name 'r*' -size +0 | wc -l)))
+	turns=$(head -qc 8 "$dir"/out/w* 2>/dev/null | od -An -v -w8 -t u8 | sort -n | tail -n 1)
+	made=${turns:-0}
+	for f in "$dir"/out/r*; do [ ! -s "$f" ] || made=$((made + 1)); done
 	[ "$n" = $made ] || [ "$((n + pending))" = $made ] ||
 		{ why="$made writes made, $n recorded, $pending in flight"; return 1; }
 	done_kills=$((done_kills + 1))
@@ -210,16 +212,90 @@ while [ $done_kills -lt "$KILLS" ] && [ -z "$why" ] && [ $tries -lt $((3 * KILLS
 	tries=$((tries + 1))
 	if [ $((tries % 2)) = 0 ]; then kill_filework; else kill_hypercalls; fi || break
 	[ -s "$trace" ] || continue
-	look=$((have_tshark && tries % 50 < 2))
-	[ $look = 0 ] || opens_in_tshark torn || break
+	with=''
+	[ $((tries % 10)) != 0 ] || with=capinfos
+	[ $tries -gt 4 ] || with=tshark
+	[ $have_tshark = 1 ] || with=''
+	[ -z "$with" ] || opens_in $with torn || break
 	recovered || why="recover: $(cat "$dir/err")"
-	[ $look = 0 ] || opens_in_tshark whole || break
+	[ "$with" != tshark ] || opens_in tshark whole || break
 	mv "$trace" "$dir/whole/$tries"
 	[ $((tries % 20)) != 0 ] || opens_in_wireshark
 done
 opens_in_wireshark
 [ -z "$why" ] && [ $done_kills -ge "$KILLS" ]
 result no_finished_call_is_lost_to_sigkill $? "kill $done_kills of $KILLS in $tries tries: $why"
+
+# --- killed at every system call ------------------------------------------------------------------
+
+# Each of these has its files in $dir/KIND: FILE is new, was empty, or was a recording longer than this one will be.
+start_over() {
+	rm -f "$dir/$1".{pcapng,pcapng.tail,console}
+	case $1 in
+	empty) : >"$dir/$1.pcapng" ;;
+	old) cp "$dir/longer.pcapng" "$dir/$1.pcapng" ;;
+	esac
+}
+
+record_hello() { # KIND STRACE_OPTIONS...
+	local at=$dir/$1
+	shift
+	timeout -k 5 20 strace -qq -o "$at.calls" "$@" "$BELLJAR" record --backend tcg -o "$at.pcapng" \
+		"$hello" >"$at.console" 2>"$at.err" </dev/null
+}
+
+# whole KIND: it opens, and has the call that the guest has made. Before the guest runs FILE may not be there, and one
+# that was empty may still be.
+whole() {
+	local at=$dir/$1
+	if [ -s "$at.console" ]; then
+		belljar trace show "$at.pcapng" 2>"$at.err" | grep -q '^serial_write("Hello'
+	elif [ -e "$at.pcapng" ]; then
+		belljar trace show "$at.pcapng" >/dev/null 2>"$at.err" ||
+			{ [ "$1" = empty ] && ! grep -qs bjttail1 "$at.pcapng.tail" && [ "$(wc -l <"$at.err")" = 1 ] &&
+				grep -q 'killed before the guest ran' "$at.err"; }
+	else
+		[ "$1" = new ]
+	fi
+}
+
+# kill_everywhere KIND LAST: at each system call from the first open of FILE to the first that matches LAST. strace counts
+# every system call's own invocations. When the tail is gone, those that only concern the recorder's own memory and
+# descriptors are left out.
+kill_everywhere() {
+	local kind=$1 last=$2 name nth killed=0 at=$dir/$1
+	start_over "$kind"
+	record_hello "$kind"
+	awk -v file="\"$at.pcapng\"" -v last="$last" -v own='^(munmap|brk|close|fcntl|lseek|getdents64)$' '
+		match($0, /^[a-z_0-9]+/) { name = substr($0, 1, RLENGTH); n[name]++ }
+		name == "openat" && index($0, file) { on = 1 }
+		on && !(gone && name ~ own) { print name, n[name] }
+		name == "unlink" && index($0, ".tail") { gone = 1 }
+		on && $0 ~ last { exit }' "$at.calls" >"$at.points"
+	while read -r name nth; do
+		start_over "$kind"
+		record_hello "$kind" -e "inject=$name:signal=KILL:when=$nth"
+		[ $? = 137 ] && killed=$((killed + 1))
+		whole "$kind" || echo "$name, number $nth: $(tail -n 1 "$at.err")"
+	done <"$at.points" >"$at.why" 2>/dev/null
+	[ "$killed" -gt 9 ] || echo "killed $killed times" >>"$at.why"
+}
+
+name=there_is_a_recording_or_none_wherever_killed
+if ! strace -o "$dir/calls" -e inject=getpid:signal=KILL:when=1 true 2>/dev/null; then
+	skip $name "strace may not trace here"
+else
+	belljar record --backend tcg -o "$dir/longer.pcapng" "$GUESTS/hypercalls.elf" 100 >/dev/null
+	( # in parallel, for each starts a program many times
+		kill_everywhere new '^exit_group' &
+		kill_everywhere empty '^munmap' &
+		kill_everywhere old '^munmap' &
+		wait
+	)
+	cat "$dir"/{new,empty,old}.why >"$dir/why"
+	[ ! -s "$dir/why" ]
+	result $name $? "$(head -n 3 "$dir/why")"
+fi
 
 # --- a full disk ----------------------------------------------------------------------------------
 
