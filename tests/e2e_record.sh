@@ -190,7 +190,7 @@ kill_filework() {
 	turns=$(head -qc 8 "$dir"/out/w* 2>/dev/null | od -An -v -w8 -t u8 | sort -n | tail -n 1)
 	made=${turns:-0}
 	for f in "$dir"/out/r*; do [ ! -s "$f" ] || made=$((made + 1)); done
-	[ "$n" = $made ] || [ "$((n + pending))" = $made ] ||
+	[ "$n" = "$made" ] || [ "$((n + pending))" = "$made" ] ||
 		{ why="$made writes made, $n recorded, $pending in flight"; return 1; }
 	done_kills=$((done_kills + 1))
 }
