@@ -34,6 +34,7 @@ struct golden_run {
 	struct golden_suite suite;
 	struct golden_tally tally;
 	struct strings notes; /* what was left out, and why */
+	bool made_dir;
 };
 
 static int set_dir(void *ctx, const char *value, struct err *err)
@@ -521,15 +522,30 @@ static int count_calls(const char *path, unsigned long long *calls)
 	return r;
 }
 
+/* From the name under which it was made to its own. 0, or -errno with err. */
+static int put_new_in_place(const struct golden_run *run, const char *made, const char *tree,
+	const char *path, struct err *err)
+{
+	autofree char *made_tree = golden_path(run->env.dir, made, GOLDEN_TREE);
+	autofree char *made_text = golden_path(run->env.dir, made, GOLDEN_NEW);
+
+	if (!made_tree || !made_text)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (rename(made_tree, tree) && errno != ENOENT)
+		return err_set(err, -errno, "%s: %m", tree);
+	return rename(made_text, path) ? err_set(err, -errno, "%s: %m", path) : 0;
+}
+
 /* The texts agree, with each other and with a check: NAME.bjt, or where a review is wanted, NAME.bjt.new. */
-static int finish_new(const struct golden_run *run, const char *name)
+static int finish_new(const struct golden_run *run, const char *made, const char *tree)
 {
 	bool beside = run->policy == GOLDEN_POLICY_NEW;
-	autofree char *path = golden_path(run->env.dir, name, beside ? GOLDEN_NEW : GOLDEN_TEXT);
+	autofree char *path =
+		golden_path(run->env.dir, run->names[0], beside ? GOLDEN_NEW : GOLDEN_TEXT);
 	unsigned long long calls;
 	struct err err = { "" };
 
-	if (!path || (!beside && golden_put_in_place(&run->env, name, &err)))
+	if (!path || put_new_in_place(run, made, tree, path, &err))
 		return complain(&err);
 	if (count_calls(path, &calls))
 		calls = 0;
@@ -538,27 +554,31 @@ static int finish_new(const struct golden_run *run, const char *name)
 	return 0;
 }
 
-static int record_new(struct golden_run *run, const char *name, const char *guest,
-	const struct trace_header *header, const char *tree)
+/* Under a name that the next one sweeps away, should this one be killed. */
+static int record_new(struct golden_run *run, const char *guest, const struct trace_header *header,
+	const char *tree)
 {
+	autofree char *made = golden_new_name(run->names[0]);
+	autofree char *made_tree = made ? golden_path(run->env.dir, made, GOLDEN_TREE) : NULL;
+	autofree char *made_text = made ? golden_path(run->env.dir, made, GOLDEN_NEW) : NULL;
 	struct golden_candidate candidate = {
-		.name = name, .header = header, .guest = guest, .input = run->input
+		.name = made, .header = header, .guest = guest, .input = run->input
 	};
-	autofree char *new = golden_path(run->env.dir, name, GOLDEN_NEW);
 	struct err err = { "" };
 	bool good = false;
 	int code;
 
-	if (golden_new_tree(tree, header, &run->vm, &err)) {
-		golden_remove_tree(tree);
+	if (!made_tree || !made_text)
+		return EXIT_OURS;
+	if (golden_new_tree(made_tree, header, &run->vm, &err)) {
+		golden_remove_tree(made_tree);
 		return complain(&err);
 	}
 	code = golden_take_and_check(&run->env, &candidate, 1, &good);
 	if (!code && good)
-		return finish_new(run, name);
-	if (new)
-		unlink(new);
-	golden_remove_tree(tree);
+		return finish_new(run, made, tree);
+	unlink(made_text);
+	golden_remove_tree(made_tree);
 	golden_drop_stray_blobs(run->env.dir);
 	return code ? code : EXIT_OURS;
 }
@@ -604,7 +624,7 @@ static int golden_new(struct golden_run *run)
 	}
 	if (golden_new_header(&header, &run->vm, run->names + 1, run->n_names - 1, &err))
 		return complain(&err);
-	code = record_new(run, run->names[0], run->names[1], &header, tree);
+	code = record_new(run, run->names[1], &header, tree);
 	trace_header_finish(&header);
 	return code;
 }
@@ -722,11 +742,14 @@ static int begin(struct golden_run *run, const struct subverb *verb)
 		log_error("golden: %s", err.text);
 		return EXIT_USAGE;
 	}
-	if (verb->makes_dir && run->policy != GOLDEN_POLICY_NO && mkdir(run->env.dir, 0777) &&
-		errno != EEXIST)
+	run->made_dir =
+		verb->makes_dir && run->policy != GOLDEN_POLICY_NO && !mkdir(run->env.dir, 0777);
+	if (verb->makes_dir && run->policy != GOLDEN_POLICY_NO && !run->made_dir && errno != EEXIST)
 		r = err_set(&err, -errno, "%s: %m", run->env.dir);
 	else
 		r = golden_scan(&run->suite, run->env.dir, &err);
+	if (!r && run->policy != GOLDEN_POLICY_NO)
+		golden_new_sweep(run->env.dir);
 	if (!r)
 		r = choose_backends(&run->env, &run->notes, &err);
 	return r ? complain(&err) : 0;
@@ -747,6 +770,8 @@ static int run_subverb(const struct subverb *verb, int argc, char **argv)
 		if (!code)
 			code = verb->run(&run);
 	}
+	if (run.made_dir)
+		rmdir(run.env.dir); /* unless something lies in it now */
 	run_finish(&run);
 	return session_die(code);
 }

@@ -12,6 +12,7 @@
 #include "err.h"
 #include "golden.h"
 #include "golden_check.h"
+#include "golden_new.h"
 #include "golden_take.h"
 #include "jobs.h"
 #include "log.h"
@@ -77,7 +78,7 @@ static void take_done(void *ctx, size_t i, const struct job_result *result)
 	if (c->taken)
 		return;
 	t->code = golden_worse(t->code, differs ? EXIT_MISMATCH : EXIT_OURS);
-	printf("%s %s: %s\n", t->env->aside ? "    " : "FAIL", c->name,
+	printf("%s %s: %s\n", t->env->aside ? "    " : "FAIL", golden_new_shown(c->name),
 		result->end == JOB_EXITED   ? "not recorded"
 		: result->end == JOB_KILLED ? "belljar crashed while it was recorded"
 					    : "out of time");

@@ -13,6 +13,7 @@
 #include "cmd.h"
 #include "err.h"
 #include "golden.h"
+#include "golden_new.h"
 #include "jobs.h"
 #include "replay.h"
 #include "session.h"
@@ -31,6 +32,11 @@ struct check {
 	int r; /* the first error in telling */
 	bool progress, colour;
 	size_t n_shown;
+	/* The last report of a guest that failed, for the next backend to say no more than that. */
+	struct {
+		char *text;
+		size_t subject, side;
+	} told;
 };
 
 void golden_print_indented(const char *text, size_t len)
@@ -190,6 +196,57 @@ static enum junit_verdict verdict_of(const struct job_result *result)
 	}
 }
 
+/* Behind a line about the CPU, of which each backend has its own. */
+static const char *skip_cpu_line(const char *at, const char *start)
+{
+	static const char cpu[] = "  cpu  ";
+
+	if ((at == start || at[-1] == '\n') && !strncmp(at, cpu, strlen(cpu)))
+		at += strcspn(at, "\n") + (strchr(at, '\n') != NULL);
+	return at;
+}
+
+/* Are the reports the same, but for the backends' names and what is said of their CPUs? */
+static bool same_report(const char *a, const char *a_name, const char *b, const char *b_name)
+{
+	const char *a_start = a, *b_start = b;
+
+	for (;;) {
+		a = skip_cpu_line(a, a_start);
+		b = skip_cpu_line(b, b_start);
+		if (!strncmp(a, a_name, strlen(a_name)) && !strncmp(b, b_name, strlen(b_name))) {
+			a += strlen(a_name);
+			b += strlen(b_name);
+		} else if (*a != *b) {
+			return false;
+		} else if (!*a) {
+			return true;
+		} else {
+			a++;
+			b++;
+		}
+	}
+}
+
+/* Has another backend's guest failed in the same way, and been told of? Keeps the report for the next. */
+static bool is_told(struct check *check, size_t i, const struct job_result *result)
+{
+	const char *const *backends = check->env->backends;
+	size_t subject = i / check->sides, side = i % check->sides;
+
+	if (!side || !result->output_len || result->output_cut)
+		return false;
+	if (check->told.text && check->told.subject == subject &&
+		same_report(check->told.text, backends[check->told.side - 1], result->output,
+			backends[side - 1]))
+		return true;
+	free(check->told.text);
+	check->told.text = strdup(result->output);
+	check->told.subject = subject;
+	check->told.side = side;
+	return false;
+}
+
 static void clear_progress(const struct check *check)
 {
 	if (check->progress)
@@ -197,7 +254,7 @@ static void clear_progress(const struct check *check)
 }
 
 static void say(const struct check *check, const char *name, const char *side,
-	enum junit_verdict verdict, const char *end, const struct job_result *result)
+	enum junit_verdict verdict, const char *end, const struct job_result *result, bool told)
 {
 	const struct golden_env *env = check->env;
 	bool passed = verdict == JUNIT_PASSED;
@@ -212,7 +269,7 @@ static void say(const struct check *check, const char *name, const char *side,
 		: env->aside ? "    "
 			     : "FAIL",
 		check->colour ? "\033[0m" : "", name, side, end[0] ? ": " : "", end);
-	if (!passed || env->verbose)
+	if (!told && (!passed || env->verbose))
 		golden_print_indented(result->output, result->output_len);
 	if (result->output_cut)
 		printf("     (cut: there was more)\n");
@@ -227,12 +284,17 @@ static void job_done(void *ctx, size_t i, const struct job_result *result)
 	size_t side = i % check->sides;
 	char what[SIDE_MAX] = "host", end[100];
 	autofree char *text = NULL;
+	bool told;
 	int r;
 
 	if (side)
 		snprintf(what, sizeof(what), "guest@%s", check->env->backends[side - 1]);
 	describe_end(check->env, result, end, sizeof(end));
-	say(check, subject->name, what, verdict, end, result);
+	told = verdict != JUNIT_PASSED && !end[0] && is_told(check, i, result);
+	if (told)
+		snprintf(end, sizeof(end), "the same as guest@%s",
+			check->env->backends[check->told.side - 1]);
+	say(check, golden_new_shown(subject->name), what, verdict, end, result, told);
 	subject->failed |= verdict != JUNIT_PASSED;
 	subject->differs |= verdict == JUNIT_FAILED;
 	if (asprintf(&text, "%s%s%s", end, end[0] ? "\n" : "", result->output) < 0)
@@ -282,5 +344,6 @@ int golden_check_all(const struct golden_env *env, struct golden_subject *subjec
 	check.n_jobs = jobs.n;
 	r = jobs_run(&jobs, err);
 	clear_progress(&check);
+	free(check.told.text);
 	return r ? r : check.r;
 }

@@ -2,9 +2,12 @@
 /* A golden's beginnings: names for mounts, and copies of what lies there. */
 #include "golden_new.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +16,7 @@
 
 #include "cleanup.h"
 #include "err.h"
+#include "golden.h"
 #include "log.h"
 #include "options.h"
 #include "session.h"
@@ -248,4 +252,52 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 void golden_remove_tree(const char *dir)
 {
 	nftw(dir, remove_one, DEPTH, FTW_DEPTH | FTW_PHYS);
+}
+
+/* A golden's name begins with a letter or digit. */
+#define MAKING ".new-"
+
+char *golden_new_name(const char *name)
+{
+	char *made;
+
+	return asprintf(&made, MAKING "%d-%s", (int)getpid(), name) < 0 ? NULL : made;
+}
+
+const char *golden_new_shown(const char *name)
+{
+	if (strncmp(name, MAKING, strlen(MAKING)) != 0)
+		return name;
+	name += strlen(MAKING);
+	name += strspn(name, "0123456789");
+	return name + (*name == '-');
+}
+
+/* Was it made by a process that is no more? */
+static bool is_left_behind(const char *file)
+{
+	char *end;
+	long pid;
+
+	if (strncmp(file, MAKING, strlen(MAKING)) != 0)
+		return false;
+	pid = strtol(file + strlen(MAKING), &end, 10);
+	return pid > 0 && pid <= INT_MAX && *end == '-' && kill((pid_t)pid, 0) && errno == ESRCH;
+}
+
+void golden_new_sweep(const char *dir)
+{
+	DIR *stream = opendir(dir);
+	struct dirent *entry;
+
+	while (stream && (entry = readdir(stream))) {
+		autofree char *path = NULL;
+
+		if (is_left_behind(entry->d_name))
+			path = golden_path(dir, entry->d_name, "");
+		if (path)
+			golden_remove_tree(path);
+	}
+	if (stream)
+		closedir(stream);
 }

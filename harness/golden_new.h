@@ -22,6 +22,15 @@ int golden_new_header(struct trace_header *header, const struct vm_options *vm, 
  */
 int golden_new_tree(const char *dir, const struct trace_header *header, const struct vm_options *vm,
 	struct err *err);
+/*
+ * What NAME is called while it is made: no golden's name, and it says whose it is. The caller's to free. NULL:
+ * out of memory.
+ */
+char *golden_new_name(const char *name);
+/* And the NAME in it again, for messages. */
+const char *golden_new_shown(const char *name);
+/* Removes from the suite's directory what one that was killed has left there under such a name. */
+void golden_new_sweep(const char *dir);
 /* Removes dir and all in it, following no link. */
 void golden_remove_tree(const char *dir);
 

@@ -87,6 +87,15 @@ CI=1 golden check --guests images
 expect ci_fails 3 '^ok   app host$' '^FAIL app guest@tcg' '^     .*DIVERGENCE' '^1 passed, 1 failed$'
 [ "$before" = "$(listing golden)" ]
 result ci_writes_nothing $? "$(listing golden)"
+CI=1 timeout 60 "$BELLJAR" golden check --guests images --junit junit.xml >out 2>&1 </dev/null
+code=$?
+if grep -q 'app guest@kvm' out; then
+	expect equal_reports_are_printed_once 3 '^FAIL app guest@tcg: the same as guest@kvm$' '^1 passed, 2 failed$'
+	[ "$(grep -c DIVERGENCE out)" = 1 ] && [ "$(grep -c DIVERGENCE junit.xml)" = 2 ]
+	result junit_has_both $? "$(cat out)"
+else
+	skip equal_reports_are_printed_once 'no KVM here'
+fi
 for verb in accept new; do
 	CI=1 golden $verb --guests images other images/app.elf
 	[ $code != 0 ] && [ "$before" = "$(listing golden)" ]
@@ -190,6 +199,34 @@ else
 	skip review_asks 'script(1) gets no terminal here'
 fi
 rm -rf golden
+
+# ---- new leaves nothing behind ----
+
+golden new app2 images/none.elf
+[ $code = 125 ] && [ ! -e golden ]
+result a_new_that_fails_makes_no_directory $? "$(ls -d golden)"
+mkdir -p kept/within && echo x >kept/within/f
+cp "$GUESTS/count.elf" images
+"$BELLJAR" golden new endless --backend tcg --mount kept:/in images/count.elf 100000000000000 >out 2>&1 &
+pid=$!
+for _ in $(seq 100); do
+	sleep 0.05
+	[ -e golden/.new-$pid-endless.d ] && child=$(ps -o pid= --ppid $pid | head -n 1) && [ -n "$child" ] && break
+done
+use hello
+golden new app images/app.elf
+[ -e golden/.new-$pid-endless.d ]
+result one_that_is_being_made_is_left_alone $? "$(ls -A golden)"
+kill -KILL $pid
+wait $pid 2>/dev/null
+for c in $child; do kill -KILL -- "-$c" 2>/dev/null; done
+[ ! -e golden/endless.d ] && [ -e golden/.new-$pid-endless.d ]
+result a_killed_new_is_under_no_goldens_name $? "$(ls -A golden)"
+golden check
+expect and_fails_no_check 0 '^1 passed, 0 failed$'
+[ "$(ls -A golden)" = app.bjt ] && [ -e kept/within/f ]
+result and_is_swept_away $? "$(ls -A golden)"
+rm -rf golden kept tmp/*
 
 # ---- files ----
 
@@ -397,7 +434,7 @@ rm -f golden/count.bjt
 
 # A console that says something else each time it is read.
 golden new flaky --stdin /proc/sys/kernel/random/uuid images/console.elf
-expect a_flaky_guest_is_refused 3 'a second run differs' '^     -.*[0-9a-f]' '^     \+'
+expect a_flaky_guest_is_refused 3 'FAIL flaky: not recorded' 'a second run differs' '^     -.*[0-9a-f]' '^     \+'
 [ -z "$(find golden -name 'flaky*')" ]
 result and_not_kept $? "$(ls golden)"
 printf 'typed\n' >typed
