@@ -3,6 +3,7 @@
  * Speed as ratios measured side by side: ours and the bare thing take turns in one process, and the
  * median of the pairs' ratios is what counts. Usage: bench BELLJAR GUESTS_DIR
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -636,19 +637,31 @@ static struct trace_writer *new_recording(const char *path)
 	return w;
 }
 
-/* ns of CPU for each of n calls with a block of 64 bytes and 256 bytes of data, seen by the sink; or by none. */
+/*
+ * 64 bytes of arguments and 256 of data are what is promised for. No call has eight arguments, so here are as
+ * many as a row can have, none of which CBOR can shorten, and the 24 bytes that are missing come with the data.
+ */
+enum { EVENT_ARGS = HCALL_FIELDS_MAX, EVENT_DATA = 256 + 64 - 8 * EVENT_ARGS };
+
+static const struct hcall_row event_row = { .port = UHYVE_V2_READ,
+	.name = "read",
+	.block_len = HCALL_BLOCK_MAX,
+	.fields = { { "a", 0, 8, HCALL_INT }, { "b", 8, 8, HCALL_DATA_OUT },
+		{ "c", 16, 8, HCALL_LEN }, { "d", 24, 8, HCALL_INT }, { "e", 32, 8, HCALL_INT } } };
+static_assert(EVENT_ARGS == 5, "event_row has them all");
+
+/* ns of CPU for each of n such calls, seen by the sink; or by none. */
 static double record_events(const char *path, uint64_t n)
 {
-	static uint8_t data[256];
+	static uint8_t data[EVENT_DATA];
 	struct trace_writer *w = path ? new_recording(path) : NULL;
 	struct trace_sink *sink = path ? trace_writer_sink(w) : NULL;
-	struct uhyve_v2_read block = { .fd = 3, .buf = 0x7f1234567890, .len = sizeof(data) };
-	struct hcall call = { .row = trace_row_of_port(&abi_uhyve, UHYVE_V2_READ),
-		.rip = 0xffff800000123456,
-		.result = sizeof(data) };
+	struct hcall call = {
+		.row = &event_row, .rip = 0xffff800000123456, .result = sizeof(data)
+	};
 	double start = cpu_now(), ns;
 
-	memcpy(call.block, &block, sizeof(block));
+	memset(call.block, 0x7f, sizeof(call.block));
 	for (call.seq = 0; call.seq < n; call.seq++) {
 		data[call.seq % sizeof(data)]++;
 		if (!sink)
@@ -656,7 +669,6 @@ static double record_events(const char *path, uint64_t n)
 		sink->emit(sink, &(struct trace_event){ .kind = TRACE_ENTER, .call = &call });
 		sink->emit(sink, &(struct trace_event){ .kind = TRACE_WRITE,
 					 .call = &call,
-					 .addr = block.buf,
 					 .data = data,
 					 .len = sizeof(data) });
 		sink->emit(sink, &(struct trace_event){ .kind = TRACE_LEAVE, .call = &call });
@@ -702,9 +714,9 @@ static void bench_record_event(void)
 		double empty = record_events(NULL, EVENTS);
 
 		ours = least(ours, record_events(path, EVENTS) - empty);
-		bare = least(bare, write_bytes(path, EVENTS * 350ull) / EVENTS * 1e9);
+		bare = least(bare, write_bytes(path, EVENTS * 400ull) / EVENTS * 1e9);
 	}
-	line("a call of 256 B recorded, CPU / only written", ours, bare, ours / bare, "ns");
+	line("a call of 64 B + 256 B recorded, CPU / written", ours, bare, ours / bare, "ns");
 	remove_bench_dir(dir);
 }
 
