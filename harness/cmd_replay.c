@@ -14,13 +14,14 @@
 #include "log.h"
 #include "replay.h"
 #include "session.h"
+#include "trace_read.h"
 
-enum { PROGRESS_AFTER_MS = 2000, PROGRESS_EVERY_MS = 200 };
+enum { PROGRESS_AFTER_MS = 2000, PROGRESS_EVERY_MS = 200, MISMATCHES_SHOWN = 100 };
 
 struct replay_options {
 	struct session session;
 	const char *guest, *tree_dir;
-	bool json;
+	bool json, all;
 };
 
 static int set_guest(void *ctx, const char *value, struct err *err)
@@ -44,6 +45,13 @@ static int set_json(void *ctx, const char *value, struct err *err)
 	return 0;
 }
 
+static int set_all(void *ctx, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	((struct replay_options *)ctx)->all = true;
+	return 0;
+}
+
 static const struct option_row replay_rows[] = {
 	{ "guest", 0, OPTION_ARG, "GUEST",
 		"run this guest and answer it from the trace; no\nhost file is touched",
@@ -55,6 +63,8 @@ static const struct option_row replay_rows[] = {
 	{ "json", 0, OPTION_NO_ARG, NULL,
 		"a JSON line per mismatch and one at the end; the\nguest's console is dropped",
 		set_json },
+	{ "all", 0, OPTION_NO_ARG, NULL,
+		"show every mismatch, not the first 100 only; JSON is\nalways whole", set_all },
 	{ 0 },
 };
 
@@ -75,9 +85,13 @@ static void *show_progress(void *ctx)
 	struct pollfd end = { .fd = p->stopped, .events = POLLIN };
 	int wait_ms = PROGRESS_AFTER_MS;
 
-	for (; !poll(&end, 1, wait_ms); wait_ms = PROGRESS_EVERY_MS)
-		fprintf(stderr, "%s: %llu calls\033[K\r", p->path,
-			(unsigned long long)__atomic_load_n(&p->result->calls, __ATOMIC_RELAXED));
+	for (; !poll(&end, 1, wait_ms); wait_ms = PROGRESS_EVERY_MS) {
+		const char *last = __atomic_load_n(&p->result->last_call, __ATOMIC_RELAXED);
+
+		fprintf(stderr, "%s: %llu calls%s%s\033[K\r", p->path,
+			(unsigned long long)__atomic_load_n(&p->result->calls, __ATOMIC_RELAXED),
+			last ? ", the last one " : "", last ? last : "");
+	}
 	if (wait_ms == PROGRESS_EVERY_MS)
 		fprintf(stderr, "\033[K");
 	return NULL;
@@ -139,6 +153,9 @@ static void say(FILE *out, const struct replay_options *o, const char *path,
 		fprintf(out, "no mismatch");
 	fprintf(out, " (%s side)%s\n", side,
 		result->cut ? "; the recording was cut off there" : "");
+	if (!o->guest && !o->all && result->mismatches > MISMATCHES_SHOWN)
+		fprintf(out, "%s: %llu more are not shown; --all shows them\n", path,
+			(unsigned long long)result->mismatches - MISMATCHES_SHOWN);
 }
 
 /* The guest's console is standard output: what is said of it goes to the other one. */
@@ -160,23 +177,36 @@ static int replay_without_guest(const char *path, struct replay_host_options *ho
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction action = { .sa_handler = on_signal }, old;
+	struct trace_reader *reader;
 	int r;
 
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
 			sigaction(signals[i], &action, NULL);
 	host->stop = &stop_signal;
-	r = replay_host(path, host, result, err);
-	if (r != -EINTR || !stop_signal)
+	r = trace_reader_open(&reader, path, err);
+	if (r)
+		return r;
+	if (host->tree_dir && trace_reader_format(reader) != TRACE_BJT) {
+		err_set(err, -EINVAL, "--tree: %.300s is a recording, its files are in it", path);
+		*code = EXIT_USAGE;
+	} else {
+		r = replay_host_reader(reader, path, host, result, err);
+	}
+	trace_reader_close(reader);
+	if (*code || r != -EINTR || !stop_signal)
 		return r;
 	*code = -stop_signal;
 	return 0;
 }
 
-static int replay(struct replay_options *o, const char *path)
+static int replay(const struct cmd *cmd, struct replay_options *o, const char *path)
 {
 	struct replay_host_options host = {
-		.tree_dir = o->tree_dir, .out = results_to(o), .json = o->json
+		.tree_dir = o->tree_dir,
+		.out = results_to(o),
+		.json = o->json,
+		.most = o->all ? 0 : MISMATCHES_SHOWN,
 	};
 	struct replay_guest_options guest = { .out = results_to(o), .json = o->json };
 	struct replay_result result = { 0 };
@@ -194,6 +224,8 @@ static int replay(struct replay_options *o, const char *path)
 		log_error("%s", err.text);
 		return EXIT_OURS;
 	}
+	if (code == EXIT_USAGE && err.text[0])
+		return cmd_usage(cmd, &err);
 	if (code)
 		return code;
 	if (result.mismatches || o->json || log_get_level() >= LOG_WARN)
@@ -209,6 +241,9 @@ static int check(const struct replay_options *o, const char *path, struct err *e
 		return err_set(err, -EINVAL, "no trace given");
 	if (o->guest && o->tree_dir)
 		return err_set(err, -EINVAL, "--tree: with --guest no host file is touched");
+	if (o->guest && o->all)
+		return err_set(
+			err, -EINVAL, "--all: with --guest the first mismatch is the only one");
 	if (!o->guest && (vm->strace || vm->timeout_ms))
 		return err_set(err, -EINVAL, "--%s: no guest runs without --guest",
 			vm->strace ? "strace" : "timeout");
@@ -250,7 +285,7 @@ static int cmd_replay_main(const struct cmd *cmd, int argc, char **argv)
 	if (r)
 		code = r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
 	else
-		code = replay(&o, path);
+		code = replay(cmd, &o, path);
 	session_finish(&o.session);
 	return session_die(code);
 }

@@ -370,8 +370,9 @@ const struct option_row vm_option_rows[] = {
 	{ "mem", 'm', OPTION_ARG, "SIZE",
 		"guest RAM, a multiple of 2M, with K, M or G\n(default 64M)", set_mem },
 	{ "mount", 0, OPTION_ARG, "HOST:GUEST[:OPTS]",
-		"show the guest a host file or directory; OPTS:\nro (the default) or rw; "
-		"repeatable",
+		"show the guest a host file or directory; OPTS:\nro (the default), rw, or "
+		"rw,unlink: a mapped file may\nbe "
+		"unlinked itself; repeatable",
 		set_mount },
 	{ "file-mapping", 0, OPTION_ARG, "HOST:GUEST",
 		"Uhyve's spelling: --mount HOST:GUEST:rw,unlink", set_file_mapping },

@@ -16,16 +16,18 @@ struct err;
 struct trace_reader;
 
 struct replay_result {
-	uint64_t calls;      /* compared */
-	uint64_t mismatches; /* host side: all; guest side: 0 or 1 */
-	bool cut;            /* the trace has no end: what there is agreed, or not */
+	uint64_t calls;        /* compared */
+	const char *last_call; /* its name; guest side, else NULL */
+	uint64_t mismatches;   /* host side: all; guest side: 0 or 1 */
+	bool cut;              /* the trace has no end: what there is agreed, or not */
 };
 
 struct replay_host_options {
 	const char *
 		tree_dir; /* golden text: where NAME.d/ is; NULL: beside the trace, FILE less .bjt plus .d */
-	FILE *out; /* a line or more per mismatch; NULL: silence */
-	bool json; /* one JSON line per mismatch: see replay_check.h */
+	FILE *out;     /* a line or more per mismatch; NULL: silence */
+	bool json;     /* one JSON line per mismatch: see replay_check.h */
+	uint64_t most; /* as text, no more mismatches than this are told; 0: all */
 	const volatile sig_atomic_t
 		*stop; /* may be NULL; when it is set, -EINTR soon, all tidied up */
 };

@@ -30,21 +30,26 @@ static const char *where_unit(const struct replay_check *c)
 	return c->format == TRACE_BJT ? "line" : "offset";
 }
 
-/* The head of a report about the record at hand; what follows is the field's. */
-static void begin(struct replay_check *c, const char *field)
+static bool told(const struct replay_check *c)
+{
+	return c->out && (c->json || !c->most || c->mismatches <= c->most);
+}
+
+/* The head of a report about the record at hand; what follows is the field's. False: nothing is to follow. */
+static bool begin(struct replay_check *c, const char *field)
 {
 	const struct trace_record *r = c->record;
 	char line[LINE_ROOM];
 
 	c->mismatches++;
-	if (!c->out)
-		return;
+	if (!told(c))
+		return false;
 	trace_text_line(c->header, r, line, sizeof(line));
 	if (!c->json) {
 		fprintf(c->out, "MISMATCH call %llu, %s %llu: %s\n  %-8s",
 			(unsigned long long)r->seq, where_unit(c), (unsigned long long)r->where,
 			line, field);
-		return;
+		return true;
 	}
 	fprintf(c->out, "{\"mismatch\":\"%s\",\"trace\":", field);
 	json_put_text(c->out, c->trace);
@@ -54,6 +59,7 @@ static void begin(struct replay_check *c, const char *field)
 	json_put_uint(c->out, r->seq);
 	fputs(",\"text\":", c->out);
 	json_put_text(c->out, line);
+	return true;
 }
 
 static void put_result(FILE *out, const char *what, int64_t r)
@@ -70,8 +76,7 @@ static void report_result(struct replay_check *c, int64_t got)
 {
 	int64_t expected = c->record->result;
 
-	begin(c, "result");
-	if (!c->out)
+	if (!begin(c, "result"))
 		return;
 	if (c->json) {
 		fputs(",\"expected\":", c->out);
@@ -89,8 +94,7 @@ static void report_result(struct replay_check *c, int64_t got)
 static void report_flag(
 	struct replay_check *c, const char *field, bool expected, const char *yes, const char *no)
 {
-	begin(c, field);
-	if (!c->out)
+	if (!begin(c, field))
 		return;
 	if (c->json)
 		fprintf(c->out, ",\"expected\":%s,\"got\":%s}\n", expected ? "true" : "false",
@@ -299,8 +303,7 @@ static void report_bytes(struct replay_check *c, const char *field, const struct
 	struct field_list fields;
 	bool structured;
 
-	begin(c, field);
-	if (!c->out)
+	if (!begin(c, field))
 		return;
 	structured = got == &c->answer && list_fields(&fields, c, at);
 	if (c->json) {
@@ -530,7 +533,7 @@ void replay_check_stop(
 	describe_stop(got, sizeof(got), (int)stop->kind, stop->code);
 	c->record = end;
 	c->mismatches++;
-	if (!c->out)
+	if (!told(c))
 		return;
 	if (!c->json) {
 		fprintf(c->out, "MISMATCH at the end, %s %llu:\n  stop     expected %s, got %s\n",
@@ -587,7 +590,7 @@ static void report_entry(
 	char want_text[NAME_ROOM], got_text[NAME_ROOM], name[NAME_ROOM];
 
 	c->mismatches++;
-	if (!c->out)
+	if (!told(c))
 		return;
 	describe_entry(want_text, sizeof(want_text), expected);
 	describe_entry(got_text, sizeof(got_text), got);

@@ -54,6 +54,7 @@ struct replay_check {
 	enum trace_format format;
 	FILE *out; /* NULL: silence */
 	bool json;
+	uint64_t most;                     /* as text, only so many mismatches are told; 0: all */
 	const struct trace_record *record; /* of the call at hand */
 	/* Counted here: */
 	uint64_t calls, mismatches;

@@ -65,6 +65,7 @@ struct replay {
 	int error; /* of the trace, in the middle of the run; err says why */
 	struct err *err;
 	bool done; /* the trace has been seen to its end */
+	bool seen; /* the watchers were told what the call at hand gives the host */
 
 	/* For the I/O functions, which see the guest's bytes in place. */
 	const struct trace_record *answer;
@@ -180,7 +181,7 @@ static bool same_path(
 	char path[HCALL_STRING_MAX];
 	ssize_t n = hcall_read_string(vm, call, gpa, path);
 
-	(void)r;
+	r->seen = true;
 	if (n == -EFAULT)
 		return want->fault && !want->in_len;
 	if (path_unseen(want))
@@ -201,7 +202,7 @@ static bool same_data(struct replay *r, struct vm *vm, struct hcall *call, int f
 {
 	r->answer = &r->next;
 	r->at = 0;
-	r->same = true;
+	r->same = r->seen = true;
 	hcall_transfer(vm, call, hcall_field_value(call, &call->row->fields[field]),
 		length_of(call), true, 0, compare_piece);
 	return r->same && r->at == r->next.in_len && call->fault == r->next.fault;
@@ -319,7 +320,8 @@ static void remember(struct replay *r)
 	past->record.out = NULL;
 	past->record.out_len = 0;
 	*print = (struct fingerprint){ r->next.seq, fingerprint_of(&r->next) };
-	r->result->calls++;
+	__atomic_store_n(&r->result->last_call, r->next.row->name, __ATOMIC_RELAXED);
+	__atomic_store_n(&r->result->calls, r->result->calls + 1, __ATOMIC_RELAXED);
 }
 
 /* The machine stopped in this call, and the trace says how. */
@@ -373,6 +375,7 @@ static int64_t respond(void *ctx, struct vm *vm, struct hcall *call)
 {
 	struct replay *r = ctx;
 
+	r->seen = false;
 	if (r->diverged)
 		return answer_diverged(r, vm, call);
 	if (!same_call(r, vm, call))
@@ -435,7 +438,7 @@ static ssize_t gather_piece(struct vm *vm, int fd, void *buf, size_t len)
 	return (ssize_t)len;
 }
 
-/* The call with all that it gives the host, as a record that owns its bytes. Watchers have seen it already. */
+/* The call with all that it gives the host, as a record that owns its bytes. */
 static void take_call(
 	struct replay *r, struct vm *vm, struct hcall *call, struct trace_record *record)
 {
@@ -448,7 +451,8 @@ static void take_call(
 	*record = (struct trace_record){ 0 };
 	r->gathered = calloc(1, HCALL_STRING_MAX + 1);
 	r->at = 0;
-	vm->trace = NULL;
+	if (r->seen)
+		vm->trace = NULL;
 	if (path >= 0 && r->gathered) {
 		n = hcall_read_string(vm, call, hcall_field_value(call, &call->row->fields[path]),
 			(char *)r->gathered);
@@ -665,11 +669,20 @@ static bool ended_as_recorded(const struct replay *r, const struct vm_stop *stop
 	       (r->next.kind == TRACE_END && r->next.stop_kind == VM_CRASHED);
 }
 
+static bool is_another_image(const struct session *s, const struct trace_header *header)
+{
+	uint8_t hash[TRACE_HASH_LEN];
+
+	if (!header->has_guest_hash)
+		return false;
+	tree_hash(s->image, s->image_size, hash);
+	return memcmp(hash, header->guest_hash, sizeof(hash)) != 0;
+}
+
 static void print_report(struct replay *r, const char *path, const struct replay_guest_options *o)
 {
 	struct divergence_state *d = r->diverged;
 	const struct trace_header *header = trace_reader_header(r->reader);
-	uint8_t hash[TRACE_HASH_LEN];
 	char cpu[CPU_NOTE_TEXT];
 
 	session_cpu_note(r->session, header, cpu, sizeof(cpu));
@@ -677,9 +690,7 @@ static void print_report(struct replay *r, const char *path, const struct replay
 	d->report.file = path;
 	d->report.text = trace_reader_format(r->reader) == TRACE_BJT;
 	d->report.header = header;
-	tree_hash(r->session->image, r->session->image_size, hash);
-	d->report.wrong_guest =
-		header->has_guest_hash && memcmp(hash, header->guest_hash, sizeof(hash)) != 0;
+	d->report.wrong_guest = is_another_image(r->session, header);
 	find_kind(d);
 	find_nearest(r, d);
 	if (!o->out)
@@ -724,6 +735,8 @@ static int check_guest(const struct session *s, const struct trace_header *heade
 			"was recorded from a guest of %s v%d, and %s is one of %s v%d",
 			header->abi->name, header->abi_version, guest, vm->abi->name,
 			vm->abi_version);
+	if (is_another_image(s, header))
+		log_info("%s is not the image that was recorded: its SHA-256 is another", guest);
 	if (header->cpu)
 		log_info("recorded on %s", header->cpu);
 	session_cpu_note(s, header, note, sizeof(note));

@@ -373,7 +373,7 @@ static int next(void *ctx, struct backend *b, struct vcpu_exit *exit)
 static const char *no_tree_hint(const struct host_replay *h)
 {
 	return trace_reader_format(h->reader) == TRACE_BJT
-		       ? "say where its directory is"
+		       ? "say where its directory is, --tree DIR"
 		       : "record it with its files, or replay it with --guest";
 }
 
@@ -533,6 +533,7 @@ static void start_check(struct host_replay *h)
 	h->check.format = trace_reader_format(h->reader);
 	h->check.out = h->o->out;
 	h->check.json = h->o->json;
+	h->check.most = h->o->most;
 }
 
 /* A machine that stopped in a call is started again as long as there are calls. */

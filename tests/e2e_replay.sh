@@ -269,6 +269,25 @@ replay 2 "$dir/x.bjt" --tree "$dir" --guest "$GUESTS/exit.elf"
 says a_tree_and_a_guest_are_usage 'no host file is touched'
 replay 2 "$dir/x.bjt" --strace
 says strace_without_a_guest_is_usage 'no guest runs without --guest'
+replay 2 "$dir/paths.pcapng" --tree "$dir"
+says a_tree_beside_a_recording_is_usage 'is a recording, its files are in it'
+replay 2 "$dir/x.bjt" --all --guest "$GUESTS/exit.elf"
+says all_of_one_is_usage 'the first mismatch is the only one'
+timeout 60 "$BELLJAR" replay - <"$dir/report.bjt" >"$dir/out.txt" 2>"$dir/err"
+says standard_input_names_the_option 'has mounts; .*--tree'
+for _ in $(seq 60); do printf 'close 9 -> 0\nclose 8 -> 1\n'; done |
+	sed -e '1i bjt 1\nguest "g" abi=uhyve/2 mem=67108864\nargv "x"\nomit t ip ptr n\n' -e '$a exit 0\nend' >"$dir/many.bjt"
+replay 3 "$dir/many.bjt" && replay 3 "$dir/many.bjt" --all && [ "$(grep -c ^MISMATCH "$dir/out.txt")" = 120 ] &&
+	replay 3 "$dir/many.bjt" && [ "$(grep -c ^MISMATCH "$dir/out.txt")" = 100 ] && grep -q ': 20 more ' "$dir/out.txt" &&
+	replay 3 "$dir/many.bjt" --json && [ "$(grep -c ^.\"mismatch\" "$dir/out.txt")" = 120 ]
+result the_first_hundred_mismatches_are_told $? "$(tail -n 3 "$dir/out.txt" "$dir/err")"
+replay 3 "$dir/report.bjt" --guest "$GUESTS/hello.elf" --strace
+says strace_shows_the_call_that_differs '^serial_write\("'
+sed '/^open/d' "$dir/report.bjt" >"$dir/no-open.bjt"
+replay 3 "$dir/no-open.bjt" --guest "$GUESTS/report.elf" --strace
+says strace_shows_the_path_that_differs '^open\("/in/north.txt"'
+replay 0 "$dir/report-tcg.pcapng" --guest "$dir/moved.elf" -v
+says another_image_that_agrees_is_remarked_on 'is not the image that was recorded'
 replay 125 "$dir/nosuch" --guest "$GUESTS/exit.elf"
 says a_missing_trace nosuch
 replay 125 "$dir/x.bjt" --guest "$dir/nosuch"

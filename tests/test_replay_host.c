@@ -322,18 +322,19 @@ static const char *json_value(const char *p)
 static void directories_differ_by_their_entries(void)
 {
 	static const struct {
+		int size;
 		const char *want, *says;
 	} table[] = {
-		{ "  < dent ino=3 off=3 reg \"b\"\n",
+		{ 72, "  < dent ino=3 off=3 reg \"b\"\n",
 			"  out      entry 2: name expected \"b\", got \"a\"\n" },
-		{ "  < dent ino=4 off=3 dir \"a\"\n",
+		{ 72, "  < dent ino=4 off=3 dir \"a\"\n",
 			"  out      entry 2: ino expected 4, got 3\n"
 			"           entry 2: type expected dir, got reg\n" },
-		{ "  < dent ino=3 off=3 reg \"a\"\n  < dent ino=9 off=4 reg \"z\"\n",
+		{ 96, "  < dent ino=3 off=3 reg \"a\"\n  < dent ino=9 off=4 reg \"z\"\n",
 			"  out      entry 3: name expected \"z\", got no entry\n"
 			"           entry 3: ino expected 9, got no entry\n" },
-		{ "", "  out      entry 2: name expected no entry, got \"a\"\n" },
-		{ "  <x 00\n", "  out      differs at byte 48: expected 49 bytes, got 72\n" },
+		{ 48, "", "  out      entry 2: name expected no entry, got \"a\"\n" },
+		{ 49, "  <x 00\n", "  out      differs at byte 48: expected 49 bytes, got 72\n" },
 	};
 
 	start();
@@ -342,18 +343,48 @@ static void directories_differ_by_their_entries(void)
 
 		CU_ASSERT_FATAL(asprintf(&trace,
 					HEAD_IN "open \"/in\" rdonly+directory mode=0 -> 3\n"
-						"getdents 3 cap=65536 -> 72\n"
+						"getdents 3 cap=65536 -> %d\n"
 						"  < dent ino=1 off=1 dir \".\"\n"
 						"  < dent ino=2 off=2 dir \"..\"\n"
 						"%sclose 3 -> 0\nexit 0\nend\n",
-					table[i].want) > 0);
+					table[i].size, table[i].want) > 0);
 		CU_ASSERT(!replay(trace));
-		CU_ASSERT_EQUAL(result.mismatches, 1);
+		CU_ASSERT_EQUAL(
+			result.mismatches, 1u + (table[i].size != 72)); /* the result, too */
 		CU_ASSERT(report && strstr(report, table[i].says) != NULL);
 		if (!report || !strstr(report, table[i].says))
 			printf("     row %zu:\n%s", i, report);
 		free(trace);
 	}
+	finish();
+}
+
+static void no_more_mismatches_than_asked_for_are_told(void)
+{
+	struct replay_host_options o = { .tree_dir = host.path, .most = 2 };
+	struct trace_reader *reader;
+	char *trace;
+	size_t size, n = 0;
+
+	start();
+	o.tree_dir = host.path;
+	trace = edited("-> 3\nread 3 cap=65536", "-> 4\nread 5 cap=65536");
+	for (int pass = 0; pass < 2; pass++, n = 0) {
+		o.json = pass;
+		free(report);
+		report = NULL;
+		CU_ASSERT_FATAL(
+			!trace_reader_open_memory(&reader, trace, strlen(trace), "x.bjt", &err));
+		o.out = open_memstream(&report, &size);
+		CU_ASSERT(!replay_host_reader(reader, "x.bjt", &o, &result, &err));
+		trace_reader_close(reader);
+		fclose(o.out);
+		CU_ASSERT(result.mismatches > 2);
+		for (const char *at = report; (at = strcasestr(at, "mismatch")); at++)
+			n++;
+		CU_ASSERT_EQUAL(n, o.json ? result.mismatches : 2);
+	}
+	free(trace);
 	finish();
 }
 
@@ -751,6 +782,8 @@ static const struct unit_case cases[] = {
 		all_that_follows_from_a_missing_file_is_reported },
 	{ "directories_are_listed_as_they_were", directories_are_listed_as_they_were },
 	{ "directories_differ_by_their_entries", directories_differ_by_their_entries },
+	{ "no_more_mismatches_than_asked_for_are_told",
+		no_more_mismatches_than_asked_for_are_told },
 	{ "fields_are_in_json", fields_are_in_json },
 	{ "each_mismatch_is_a_line_of_json", each_mismatch_is_a_line_of_json },
 	{ "a_changed_byte_is_noticed", a_changed_byte_is_noticed },
