@@ -96,6 +96,7 @@ static int cmd_record_main(const struct cmd *cmd, int argc, char **argv)
 	int first, code, r;
 
 	session_init(&session);
+	session.options.deterministic = true;
 	r = options_parse_with_vm(
 		cmd->options, &o, cmd->vm_options, &session.options, argc, argv, &first, &err);
 	if (!r)

@@ -20,6 +20,7 @@ enum {
 	BYTES_AFTER = 16,
 	TEXT_MAX = 256,
 	EXIT_CODE = 3,
+	EXIT_CODE_TIMEOUT = 124,
 };
 
 const char *const divergence_kind_names[] = {
@@ -28,6 +29,7 @@ const char *const divergence_kind_names[] = {
 	[DIVERGENCE_MISSING] = "MISSING",
 	[DIVERGENCE_EARLY_EXIT] = "EARLY-EXIT",
 	[DIVERGENCE_END] = "END",
+	[DIVERGENCE_TIMEOUT] = "TIMEOUT",
 };
 static_assert(
 	sizeof(divergence_kind_names) / sizeof(divergence_kind_names[0]) == DIVERGENCE_KIND_COUNT,
@@ -389,6 +391,11 @@ static void put_where(char *buf, size_t size, const struct divergence *d)
 		(unsigned long long)d->expected->where);
 }
 
+static int exit_code(const struct divergence *d)
+{
+	return d->kind == DIVERGENCE_TIMEOUT ? EXIT_CODE_TIMEOUT : EXIT_CODE;
+}
+
 static const char *plural(uint64_t n)
 {
 	return n == 1 ? "" : "s";
@@ -429,21 +436,24 @@ void divergence_print(FILE *out, const struct divergence *d, bool color)
 	char where[TEXT_MAX];
 
 	compare(&c, d);
-	fprintf(out, "%sDIVERGENCE%s at call %llu (guest-side)  exit %d\n", colors.bad, colors.end,
-		(unsigned long long)d->seq, EXIT_CODE);
+	fprintf(out, "%s%s%s at call %llu (guest-side)  exit %d\n", colors.bad,
+		d->kind == DIVERGENCE_TIMEOUT ? "TIMEOUT" : "DIVERGENCE", colors.end,
+		(unsigned long long)d->seq, exit_code(d));
 	if (d->wrong_guest)
 		fprintf(out, "  WRONG-GUEST? this image is not the one that was recorded\n");
 	if (d->cpu)
 		fprintf(out, "  %-8s %s\n", "cpu", d->cpu);
 	print_frames(out, d->frames);
 	if (d->ended)
-		fprintf(out, "  %-8s %s\n", "ended", d->ended);
+		fprintf(out, "  %-8s %s\n", d->kind == DIVERGENCE_TIMEOUT ? "stopped" : "ended",
+			d->ended);
 	for (size_t i = 0; i < c.n; i++)
 		print_line(out, d, &c.lines[i], &colors);
 	print_asked(out, d);
 	print_calls(out, "before", d, d->before, d->n_before);
 	print_expected(out, d);
-	print_kind(out, d);
+	if (d->kind != DIVERGENCE_TIMEOUT)
+		print_kind(out, d);
 	if (d->has_nearest)
 		fprintf(out, "  nearest other match: call %llu, equal\n",
 			(unsigned long long)d->nearest);
@@ -549,5 +559,5 @@ void divergence_print_json(FILE *out, const struct divergence *d)
 	else
 		fprintf(out, "null,");
 	json_key(out, "where", where);
-	fprintf(out, ",\"exit\":%d}\n", EXIT_CODE);
+	fprintf(out, ",\"exit\":%d}\n", exit_code(d));
 }

@@ -19,6 +19,7 @@ enum divergence_kind {
 	DIVERGENCE_MISSING,    /* the guest skipped what the trace has */
 	DIVERGENCE_EARLY_EXIT, /* it ended, and the trace goes on */
 	DIVERGENCE_END,        /* it ended in another way than the trace says */
+	DIVERGENCE_TIMEOUT,    /* none: it made no call and was stopped */
 	DIVERGENCE_KIND_COUNT,
 };
 extern const char *const divergence_kind_names[DIVERGENCE_KIND_COUNT];
@@ -59,12 +60,13 @@ bool divergence_same_call(const struct trace_record *a, const struct trace_recor
 void divergence_print(FILE *out, const struct divergence *d, bool color);
 /*
  * One line, ASCII, of an object with these keys, always all of them:
- *   file, side ("guest"), call (number), kind ("CHANGED", "EXTRA", "MISSING", "EARLY-EXIT", "END"),
+ *   file, side ("guest"), call (number), kind ("CHANGED", "EXTRA", "MISSING", "EARLY-EXIT", "END",
+ *   "TIMEOUT": no divergence, the guest ran into the time limit),
  *   wrong_guest, cpu (what CPUID says otherwise than in the recording, or null), rip ("0x..." or ""), at (function and line, or ""), got and expected (the call's name, or
  *   null at the end), ended (how the guest ended, or null), fields (array of {name, got, expected, same} and,
  *   for bytes, {name, got_len, expected_len, at, got_hex, expected_hex, same}: at is the first byte that
  *   differs or null, the hex up to 16 bytes from there), before and next (arrays of {call, text}), skipped,
- *   followed, nearest (number or null), where ("FILE:LINE" or "FILE offset 0x..."), exit (3).
+ *   followed, nearest (number or null), where ("FILE:LINE" or "FILE offset 0x..."), exit (3; 124 with TIMEOUT).
  */
 void divergence_print_json(FILE *out, const struct divergence *d);
 

@@ -247,6 +247,15 @@ static int set_mem(void *ctx, const char *value, struct err *err)
 	return r;
 }
 
+/* What the file map would refuse later on is a mistake of the command line. */
+static int check_guest_path(const char *path, struct err *err)
+{
+	for (const char *at = path; (at = strstr(at, "/..")); at += 3)
+		if (!at[3] || at[3] == '/')
+			return err_set(err, -EINVAL, "the guest path has a `..`; write it without");
+	return 0;
+}
+
 static int add_mount(struct vm_options *o, const char *text, struct err *err)
 {
 	struct fileio_mount mount, *mounts;
@@ -255,11 +264,14 @@ static int add_mount(struct vm_options *o, const char *text, struct err *err)
 	if (r)
 		return r;
 	mounts = reallocarray(o->mounts, o->n_mounts + 1, sizeof(*mounts));
-	if (!mounts)
+	if (!mounts) {
+		free((char *)(uintptr_t)mount.host);
+		free((char *)(uintptr_t)mount.guest);
 		return err_set(err, -ENOMEM, "out of memory");
+	}
 	o->mounts = mounts;
-	o->mounts[o->n_mounts++] = mount;
-	return 0;
+	o->mounts[o->n_mounts++] = mount; /* vm_options_finish frees it, whatever it is */
+	return check_guest_path(mount.guest, err);
 }
 
 static int set_mount(void *ctx, const char *value, struct err *err)
@@ -281,7 +293,7 @@ static int set_cwd(void *ctx, const char *value, struct err *err)
 	if (value[0] != '/')
 		return err_set(err, -EINVAL, "must begin with /");
 	((struct vm_options *)ctx)->cwd = value;
-	return 0;
+	return check_guest_path(value, err);
 }
 
 static int set_env(void *ctx, const char *value, struct err *err)

@@ -691,7 +691,8 @@ static void print_report(struct replay *r, const char *path, const struct replay
 	d->report.text = trace_reader_format(r->reader) == TRACE_BJT;
 	d->report.header = header;
 	d->report.wrong_guest = is_another_image(r->session, header);
-	find_kind(d);
+	if (d->report.kind != DIVERGENCE_TIMEOUT)
+		find_kind(d);
 	find_nearest(r, d);
 	if (!o->out)
 		return;
@@ -700,6 +701,19 @@ static void print_report(struct replay *r, const char *path, const struct replay
 	else
 		divergence_print(o->out, &d->report, isatty(fileno(o->out)));
 	fflush(o->out);
+}
+
+/* The guest was stopped without a call: where it is, and what it should have asked. */
+static void report_timeout(struct replay *r, const char *path, const struct replay_guest_options *o)
+{
+	struct divergence_state *d = begin_divergence(r, r->result->calls, 0);
+
+	r->result->mismatches = 0;
+	if (!d)
+		return;
+	d->report.kind = DIVERGENCE_TIMEOUT;
+	d->report.ended = "at the time limit, without another call";
+	print_report(r, path, o);
 }
 
 static int run(
@@ -721,7 +735,9 @@ static int run(
 		r->result->cut = true;
 	else if (!r->done && stop->kind != VM_CRASHED)
 		*exit_code = session_exit_code(r->session, stop);
-	return 0;
+	if (*exit_code == EXIT_TIME_LIMIT && !r->diverged)
+		report_timeout(r, path, o);
+	return r->error;
 }
 
 static int check_guest(const struct session *s, const struct trace_header *header,

@@ -269,6 +269,13 @@ replay 2 "$dir/x.bjt" --tree "$dir" --guest "$GUESTS/exit.elf"
 says a_tree_and_a_guest_are_usage 'no host file is touched'
 replay 2 "$dir/x.bjt" --strace
 says strace_without_a_guest_is_usage 'no guest runs without --guest'
+for words in "--env host" "--mount $dir:/../y" "--mount $dir:/x/.." "--file-mapping $dir:/../y" "--cwd /a/../b"; do
+	# shellcheck disable=SC2086
+	timeout 60 "$BELLJAR" record -o "$dir/never.pcapng" $words "$GUESTS/hello.elf" >"$dir/out.txt" 2>"$dir/err"
+	code=$?
+	[ $code = 2 ] && [ ! -e "$dir/never.pcapng" ]
+	result "usage: ${words%% *} ${words##*:}" $? "exit $code: $(cat "$dir/err")"
+done
 replay 2 "$dir/paths.pcapng" --tree "$dir"
 says a_tree_beside_a_recording_is_usage 'is a recording, its files are in it'
 replay 2 "$dir/x.bjt" --all --guest "$GUESTS/exit.elf"
@@ -313,7 +320,11 @@ record count.pcapng tcg count 1000
 "$BELLJAR" trace show --bjt "$dir/count.pcapng" >"$dir/good.bjt" 2>"$dir/err"
 edit '/^argv/s/1000/1000000000000/'
 replay 124 "$dir/x.bjt" --guest "$GUESTS/count.elf" --timeout 0.3
-says time_limit 'still running after 0.300 s'
+says time_limit 'still running after 0.300 s' '^TIMEOUT at call 0 \(guest-side\)  exit 124' 'count.c:' \
+	'call +none +expected serial_write' 'next +0 serial_write'
+replay 124 "$dir/x.bjt" --guest "$GUESTS/count.elf" --timeout 0.3 --json
+grep -q '"kind":"TIMEOUT".*"expected":"serial_write".*"exit":124}$' "$dir/out.txt"
+result time_limit_in_json $? "$(cat "$dir/out.txt" "$dir/err")"
 
 # Killed while the guest waits for its console: the call in flight is known, its answer is not.
 mkfifo "$dir/console"
