@@ -22,6 +22,7 @@ struct replay_result {
 	bool cut;              /* the trace has no end: what there is agreed, or not */
 };
 
+struct tree;
 struct replay_host_options {
 	const char *
 		tree_dir; /* golden text: where NAME.d/ is; NULL: beside the trace, FILE less .bjt plus .d */
@@ -30,6 +31,8 @@ struct replay_host_options {
 	uint64_t most; /* as text, no more mismatches than this are told; 0: all */
 	const volatile sig_atomic_t
 		*stop; /* may be NULL; when it is set, -EINTR soon, all tidied up */
+	/* Zeroed, or NULL: gets what the calls made of the files, as far as that is compared. The caller's. */
+	struct tree *changes;
 };
 /*
  * 0 with *result (mismatches are no error), or -errno with err when it cannot be replayed. What is compared are

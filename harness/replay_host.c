@@ -562,7 +562,10 @@ static int compare_trees(struct host_replay *h)
 		return r;
 	tree_sort(&h->after);
 	replay_check_trees(&h->check, &h->after, &changes);
-	tree_finish(&changes);
+	if (h->o->changes)
+		*h->o->changes = changes;
+	else
+		tree_finish(&changes);
 	return 0;
 }
 

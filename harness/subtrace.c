@@ -20,6 +20,7 @@
 #include "guestfd.h"
 #include "trace_text.h"
 #include "trace_write.h"
+#include "tree.h"
 
 /* --- what is there --------------------------------------------------------------------------------- */
 
@@ -584,6 +585,19 @@ static int output_put(struct output *out, const struct trace_record *record, str
 	return r ? err_set(err, r, "%s", strerrordesc_np(-r)) : 0;
 }
 
+/* Behind the last call, the differences that there really are. */
+static int put_changes(const struct tree *changes, struct output *out, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < changes->n; i++) {
+		struct trace_record record = { .kind = TRACE_AFTER, .tree = changes->entries[i] };
+
+		r = output_put(out, &record, err);
+	}
+	return r;
+}
+
 static int put_records(
 	const struct subtrace *t, const bool *keep, struct output *out, struct err *err)
 {
@@ -594,17 +608,19 @@ static int put_records(
 
 	renumber_init(&numbers);
 	for (size_t i = 0; !r && i < t->n; i++) {
-		if (!keep[i])
-			continue;
 		record = t->records[i];
+		if (!keep[i] || (t->changes && record.kind == TRACE_AFTER))
+			continue;
 		if (record.kind == TRACE_CALL) {
 			record.seq = calls++;
 			renumber_use(&numbers, &record);
 			renumber_open(&numbers, &record, t->as_lowest[i]);
 		}
-		if (record.kind == TRACE_END)
+		if (record.kind == TRACE_END) {
 			record.seq = calls;
-		r = output_put(out, &record, err);
+			r = t->changes ? put_changes(t->changes, out, err) : 0;
+		}
+		r = r ? r : output_put(out, &record, err);
 	}
 	return r;
 }

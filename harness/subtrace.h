@@ -13,6 +13,7 @@
 #include "trace_record.h"
 
 struct err;
+struct tree;
 
 /* What a record needs before it, as indices of records; -1: nothing. */
 struct subtrace_needs {
@@ -28,6 +29,7 @@ struct subtrace {
 	struct subtrace_needs *needs;
 	bool *as_lowest; /* an open that got the lowest free descriptor */
 	size_t n, room;
+	const struct tree *changes; /* not NULL: what is written in place of the differences; borrowed */
 };
 
 /* All of it but a call in flight. 0, or -errno with err. */

@@ -42,6 +42,21 @@ sed 's/^  < words\\n/  < world\\n/' small.bjt >good.bjt
 "$BELLJAR" replay --tree bad.d good.bjt >out 2>err
 result "and_only_for_that" $? "$(cat out err)"
 
+# What the result needs for its failure makes a file; the rest of what was made is not made any more.
+mkdir out2
+"$BELLJAR" record --backend tcg -o out.pcapng --mount out2:/out:rw "$GUESTS/paths.elf" create:/out/x create:/out/y mkdir:/out/d \
+	unlink:/out/x create:/out/z stat:/out/y >console 2>err
+"$BELLJAR" trace show --bjt out.pcapng | sed 's|^mount "[^"]*/|mount "|' >out.bjt
+sed '/^stat "\/out\/y"/,/^ /s/size=[0-9]*/size=77/' out.bjt >wrong.bjt
+mkdir -p wrong.d/out2
+cmp -s out.bjt wrong.bjt
+[ $? = 1 ] && "$BELLJAR" replay wrong.bjt >out 2>err
+[ "$(grep -c ^MISMATCH out)" = 1 ]
+result "one_thing_is_wrong" $? "$(cat out err wrong.bjt)"
+minimize 0 wrong.bjt -o less.bjt && "$BELLJAR" replay --tree wrong.d less.bjt >out 2>err
+[ "$(grep -c ^MISMATCH out)" = 1 ] && grep -q '^MISMATCH.*stat "/out/y"' out && grep -q '^after 0 "y" file' less.bjt && ! grep -q '"x"\|"z"\|"d"' less.bjt
+result "and_nothing_else_in_the_result" $? "$(cat out err less.bjt)"
+
 # shellcheck disable=SC2016 # {} and $1 are for minimize and sh
 minimize 0 run.pcapng -o dirs.bjt -- sh -c '! grep -q "^mkdir" "$1"' sh {} && grep -q ': 2 of .*exit code 1' out &&
 	grep -q 'without the mapped files' err
