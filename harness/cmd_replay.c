@@ -175,7 +175,8 @@ static void on_signal(int signum)
 static int replay_without_guest(const char *path, struct replay_host_options *host,
 	struct replay_result *result, int *code, struct err *err)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1,
+		SIGUSR2 };
 	struct sigaction action = { .sa_handler = on_signal }, old;
 	struct trace_reader *reader;
 	int r;

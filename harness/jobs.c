@@ -22,14 +22,15 @@
 #include "log.h"
 #include "scratch.h"
 
-enum { READ_AT_ONCE = 16384, PARALLEL_MAX = 1024 };
+/* One that is told to end has the grace to tidy up; no job needs a tenth of it. */
+enum { READ_AT_ONCE = 16384, PARALLEL_MAX = 1024, GRACE_MS = 2000 };
 
 struct child {
 	size_t job;
 	pid_t pid;
-	int pidfd, output; /* output: -1 once it has been read to its end */
-	uint64_t start;
-	bool timed_out;
+	int pidfd, output;        /* output: -1 once it has been read to its end */
+	uint64_t start, deadline; /* deadline 0: none */
+	bool told, timed_out;
 	struct scratch tmp;
 };
 
@@ -40,8 +41,11 @@ struct pool {
 	size_t n_begun, n_ended, n_told;
 	struct child *children;
 	size_t n_children;
+	struct pollfd *fds; /* two for each child */
 	unsigned parallel;
 };
+
+#define NS_PER_MS 1000000ull
 
 static volatile sig_atomic_t stop_signal;
 
@@ -68,7 +72,8 @@ unsigned jobs_cores(void)
 }
 
 /* What ends us: blocked but for the wait in ppoll, so that none comes between a look and the wait. */
-static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
+static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1,
+	SIGUSR2 };
 enum { N_ENDING = sizeof(ending) / sizeof(ending[0]) };
 
 struct signals {
@@ -160,6 +165,8 @@ static int child_begin(struct pool *pool, const struct signals *signals, struct 
 	setpgid(child->pid, child->pid);
 	fcntl(child->output, F_SETFL, O_NONBLOCK);
 	child->pidfd = pidfd_open(child->pid, 0);
+	if (pool->jobs->timeout_ms)
+		child->deadline = child->start + pool->jobs->timeout_ms * NS_PER_MS;
 	pool->n_begun++;
 	pool->n_children++;
 	return child->pidfd < 0 ? err_set(err, -errno, "pidfd_open: %m") : 0;
@@ -254,30 +261,36 @@ static void tell(struct pool *pool)
 		jobs->progress(jobs->ctx, pool->n_ended);
 }
 
-/* Kills who is late. Nanoseconds until the next one is; 0: nobody will be. */
+/* To end, then, if it was told already, at once. */
+static void child_stop(struct child *child)
+{
+	kill(-child->pid, child->told ? SIGKILL : SIGTERM);
+	child->deadline = child->told ? 0 : now_ns() + GRACE_MS * NS_PER_MS;
+	child->told = true;
+}
+
+/* Stops who is late. Nanoseconds until the next one is; 0: nobody will be. */
 static uint64_t watch_clocks(struct pool *pool)
 {
-	uint64_t limit = pool->jobs->timeout_ms * 1000000, now = now_ns(), next = 0;
+	uint64_t now = now_ns(), next = 0;
 
-	for (size_t i = 0; limit && i < pool->n_children; i++) {
+	for (size_t i = 0; i < pool->n_children; i++) {
 		struct child *child = &pool->children[i];
-		uint64_t left = child->start + limit > now ? child->start + limit - now : 0;
 
-		if (child->timed_out)
-			continue;
-		if (!left) {
-			child->timed_out = true;
-			kill(-child->pid, SIGKILL);
-		} else if (!next || left < next) {
-			next = left;
+		if (child->deadline && child->deadline <= now) {
+			child->timed_out |= !child->told;
+			child_stop(child);
 		}
+		if (child->deadline && (!next || child->deadline - now < next))
+			next = child->deadline - now;
 	}
 	return next;
 }
 
 /* Waits for something to happen, and sees to it. */
-static int step(struct pool *pool, struct pollfd *fds, const sigset_t *mask)
+static int step(struct pool *pool, const sigset_t *mask)
 {
+	struct pollfd *fds = pool->fds;
 	uint64_t wait = watch_clocks(pool);
 	struct timespec t = { (time_t)(wait / 1000000000), (long)(wait % 1000000000) };
 	size_t n = pool->n_children;
@@ -302,14 +315,13 @@ static int step(struct pool *pool, struct pollfd *fds, const sigset_t *mask)
 
 static int run_pool(struct pool *pool, const struct signals *signals, struct err *err)
 {
-	autofree struct pollfd *fds = calloc(2 * pool->parallel, sizeof(*fds));
-	int r = fds ? 0 : -ENOMEM;
+	int r = 0;
 
 	while (!r && !stop_signal && pool->n_ended < pool->jobs->n) {
 		while (!r && pool->n_begun < pool->jobs->n && pool->n_children < pool->parallel)
 			r = child_begin(pool, signals, err);
 		if (!r)
-			r = step(pool, fds, &signals->mask);
+			r = step(pool, &signals->mask);
 		if (r < 0 && err && !err->text[0])
 			err_set(err, r, "jobs: %s", strerror(-r));
 		if (!r && !stop_signal)
@@ -318,12 +330,26 @@ static int run_pool(struct pool *pool, const struct signals *signals, struct err
 	return r ? r : stop_signal;
 }
 
-static void pool_finish(struct pool *pool)
+/* Those that still run get the grace, unless we cannot watch them, or are told to end once more. */
+static void stop_children(struct pool *pool, const struct signals *signals, bool watched)
 {
+	int r = watched ? 0 : -ECHILD;
+
+	stop_signal = 0;
+	for (size_t i = 0; i < pool->n_children; i++)
+		if (!pool->children[i].told)
+			child_stop(&pool->children[i]);
+	while (!r && !stop_signal && pool->n_children)
+		r = step(pool, &signals->mask);
 	while (pool->n_children) {
 		kill(-pool->children[0].pid, SIGKILL);
 		child_reap(pool, &pool->children[0]);
 	}
+}
+
+static void pool_finish(struct pool *pool)
+{
+	free(pool->fds);
 	for (size_t i = 0; pool->results && i < pool->jobs->n; i++)
 		free(pool->results[i].output);
 	free(pool->results);
@@ -346,11 +372,13 @@ int jobs_run(const struct jobs *jobs, struct err *err)
 	pool.results = calloc(jobs->n, sizeof(*pool.results));
 	pool.ended = calloc(jobs->n, sizeof(*pool.ended));
 	pool.children = calloc(pool.parallel, sizeof(*pool.children));
+	pool.fds = calloc(pool.parallel, 2 * sizeof(*pool.fds));
 	signals_catch(&signals);
-	if (pool.results && pool.ended && pool.children)
+	if (pool.results && pool.ended && pool.children && pool.fds)
 		r = run_pool(&pool, &signals, err);
 	else
 		r = err_set(err, -ENOMEM, "out of memory");
+	stop_children(&pool, &signals, r >= 0);
 	pool_finish(&pool);
 	signals_restore(&signals);
 	return r;

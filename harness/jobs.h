@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Work done side by side in child processes: each in a process group and with a temporary directory of its
- * own, under a time limit, its output collected. Whatever a job does to itself, the caller lives on.
+ * own, under a time limit, its output collected. One that is to end is asked first, by SIGTERM, and killed
+ * two seconds later. Whatever a job does to itself, the caller lives on.
  */
 #ifndef JOBS_H
 #define JOBS_H
@@ -39,8 +40,8 @@ struct jobs {
 };
 
 /*
- * Runs them all. 0; the number of a signal that told us to end, when every child is gone; or -errno
- * with err. One at a time per process.
+ * Runs them all. 0; the number of a signal that told us to end, when every child is gone (a second signal
+ * kills them); or -errno with err. One at a time per process.
  */
 int jobs_run(const struct jobs *jobs, struct err *err);
 

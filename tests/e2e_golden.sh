@@ -406,6 +406,8 @@ golden check count --guests images --timeout 0.5
 expect outside_ci_too 3 '^     count: not recorded' '^1 passed, 1 failed$'
 [ "$(grep -c '^FAIL' out)" = 1 ]
 result what_is_said_to_fail_is_counted $? "$(cat out)"
+[ -z "$(ls tmp)" ]
+result a_time_limit_leaves_nothing $? "$(ls tmp)"
 golden new endless --timeout 0.3 images/count.elf -- 100000000000000
 expect nor_is_it_recorded 125 'still running'
 [ ! -e golden/endless.bjt ] && [ ! -e golden/endless.bjt.new ]
@@ -422,14 +424,13 @@ kill -KILL "${child:-$pid}"
 wait $pid
 code=$?
 expect a_killed_child_is_ours_not_the_guests 125 '^FAIL count guest@tcg: ended by signal 9' '^1 passed, 1 failed$'
-(CI=1 exec "$BELLJAR" golden check --backend tcg --guests images count) >out 2>&1 &
-pid=$!
-sleep 0.4
-kill -TERM $pid
-wait $pid
-code=$?
-[ $code -gt 128 ] && [ "$(kill -l $code)" = TERM ] && [ -z "$(ls tmp)" ]
-result a_signal_ends_it_and_leaves_nothing $? "code $code; $(ls tmp)"
+for signal in INT TERM HUP QUIT ALRM USR1; do
+	CI=1 timeout --foreground --preserve-status -k 20 -s $signal 0.4 \
+		"$BELLJAR" golden check --backend tcg --guests images count >out 2>&1
+	code=$?
+	[ $code -gt 128 ] && [ "$(kill -l $code)" = $signal ] && [ -z "$(ls tmp)" ]
+	result "SIG${signal}_ends_it_and_leaves_nothing" $? "code $code; $(ls tmp)"
+done
 rm -f golden/count.bjt
 
 # A console that says something else each time it is read.

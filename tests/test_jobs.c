@@ -161,26 +161,43 @@ static int entries(const char *path)
 	return n;
 }
 
-static void leaves_nothing_behind(void)
+/* A TMPDIR of its own for a case, in which nothing may be left. */
+struct private_tmp {
+	struct tmptree tree;
+	char *old;
+};
+
+static void use_private_tmp(struct private_tmp *tmp)
 {
 	static const char *const none[] = { NULL };
-	char *old = getenv("TMPDIR") ? strdup(getenv("TMPDIR")) : NULL;
-	int fds = tmptree_open_fds();
-	struct tmptree tree;
-	struct seen seen;
 
-	CU_ASSERT_FATAL(!tmptree_make(&tree, none));
-	setenv("TMPDIR", tree.path, 1);
-	CU_ASSERT_EQUAL(run(2, 2, 0, litter, &seen), 0);
-	CU_ASSERT_EQUAL(seen.results[0].code, 0);
-	CU_ASSERT_EQUAL(entries(tree.path), 0);
-	CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
-	if (old)
-		setenv("TMPDIR", old, 1);
+	tmp->old = getenv("TMPDIR") ? strdup(getenv("TMPDIR")) : NULL;
+	CU_ASSERT_FATAL(!tmptree_make(&tmp->tree, none));
+	setenv("TMPDIR", tmp->tree.path, 1);
+}
+
+static void leave_private_tmp(struct private_tmp *tmp)
+{
+	CU_ASSERT_EQUAL(entries(tmp->tree.path), 0);
+	if (tmp->old)
+		setenv("TMPDIR", tmp->old, 1);
 	else
 		unsetenv("TMPDIR");
-	free(old);
-	tmptree_remove(&tree);
+	free(tmp->old);
+	tmptree_remove(&tmp->tree);
+}
+
+static void leaves_nothing_behind(void)
+{
+	int fds = tmptree_open_fds();
+	struct private_tmp tmp;
+	struct seen seen;
+
+	use_private_tmp(&tmp);
+	CU_ASSERT_EQUAL(run(2, 2, 0, litter, &seen), 0);
+	CU_ASSERT_EQUAL(seen.results[0].code, 0);
+	CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
+	leave_private_tmp(&tmp);
 }
 
 static int ask_to_end(void *ctx, size_t i)
@@ -196,14 +213,116 @@ static int ask_to_end(void *ctx, size_t i)
 static void ends_when_told_to(void)
 {
 	struct sigaction now, before;
+	struct private_tmp tmp;
 	struct seen seen;
 
+	use_private_tmp(&tmp);
 	sigaction(SIGTERM, NULL, &before);
 	CU_ASSERT_EQUAL(run(4, 2, 0, ask_to_end, &seen), SIGTERM);
 	CU_ASSERT_EQUAL(seen.n, 0);
 	CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
 	sigaction(SIGTERM, NULL, &now);
 	CU_ASSERT(now.sa_handler == before.sa_handler);
+	leave_private_tmp(&tmp);
+}
+
+static volatile sig_atomic_t told;
+
+static void note_told(int signum)
+{
+	told = signum;
+}
+
+/* Says how it was told to end, and does; the last one does not. */
+static int tidy_up(void *ctx, size_t i)
+{
+	char path[4200];
+
+	(void)ctx;
+	snprintf(path, sizeof(path), "%s/made", getenv("TMPDIR"));
+	if (mkdir(path, 0700))
+		return 1;
+	printf("ready ");
+	fflush(stdout);
+	while (!told || i == 2)
+		usleep(1000);
+	printf("told %d", (int)told);
+	return rmdir(path) ? 1 : 7;
+}
+
+static void who_is_late_may_tidy_up(void)
+{
+	void (*before)(int) = signal(SIGTERM, note_told); /* the jobs' from their first moment on */
+	struct private_tmp tmp;
+	struct seen seen;
+
+	use_private_tmp(&tmp);
+	CU_ASSERT_EQUAL(run(3, 3, 300, tidy_up, &seen), 0);
+	for (size_t i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(seen.results[i].end, JOB_TIMED_OUT);
+	CU_ASSERT_STRING_EQUAL(seen.output[0], "ready told 15");
+	CU_ASSERT_STRING_EQUAL(seen.output[1], "ready told 15");
+	CU_ASSERT_EQUAL(seen.results[0].code, 7);
+	CU_ASSERT_STRING_EQUAL(seen.output[2], "ready ");
+	CU_ASSERT_EQUAL(seen.results[2].code, SIGKILL);
+	leave_private_tmp(&tmp);
+	signal(SIGTERM, before);
+}
+
+/* The first asks us to end, and takes its time when it is told to. */
+static int tidy_up_slowly(void *ctx, size_t i)
+{
+	const char *file = ctx;
+
+	signal(SIGTERM, note_told);
+	if (!i)
+		kill(getppid(), SIGINT);
+	while (!told)
+		usleep(1000);
+	usleep(20000);
+	return i || mkdir(file, 0700) ? 1 : 0;
+}
+
+static void the_interrupted_may_tidy_up(void)
+{
+	static const char *const none[] = { NULL };
+	struct private_tmp tmp;
+	struct tmptree tree;
+	char path[100];
+	struct jobs jobs = {
+		.n = 4, .parallel = 2, .run = tidy_up_slowly, .done = see, .ctx = path
+	};
+	struct err err = { "" };
+
+	CU_ASSERT_FATAL(!tmptree_make(&tree, none));
+	snprintf(path, sizeof(path), "%s/told", tree.path);
+	use_private_tmp(&tmp);
+	CU_ASSERT_EQUAL(jobs_run(&jobs, &err), SIGINT);
+	CU_ASSERT(!access(path, F_OK));
+	CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG), -1);
+	leave_private_tmp(&tmp);
+	tmptree_remove(&tree);
+}
+
+static int ask_twice(void *ctx, size_t i)
+{
+	(void)ctx, (void)i;
+	signal(SIGTERM, note_told);
+	kill(getppid(), SIGINT);
+	while (!told)
+		usleep(1000);
+	kill(getppid(), SIGHUP);
+	for (;;)
+		pause();
+	return 0;
+}
+
+static void the_second_signal_is_the_last(void)
+{
+	struct seen seen;
+
+	CU_ASSERT_EQUAL(run(1, 1, 0, ask_twice, &seen), SIGINT);
+	CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG), -1);
 }
 
 static void says_why_it_cannot(void)
@@ -259,6 +378,9 @@ static const struct unit_case cases[] = {
 	{ "keeps_no_more_than_it_may", keeps_no_more_than_it_may },
 	{ "leaves_nothing_behind", leaves_nothing_behind },
 	{ "ends_when_told_to", ends_when_told_to },
+	{ "who_is_late_may_tidy_up", who_is_late_may_tidy_up },
+	{ "the_interrupted_may_tidy_up", the_interrupted_may_tidy_up },
+	{ "the_second_signal_is_the_last", the_second_signal_is_the_last },
 	{ "says_why_it_cannot", says_why_it_cannot },
 	{ "writes_xml_of_any_bytes", writes_xml_of_any_bytes },
 };
