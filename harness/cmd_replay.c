@@ -151,8 +151,11 @@ static void say(FILE *out, const struct replay_options *o, const char *path,
 			result->mismatches == 1 ? "" : "es");
 	else
 		fprintf(out, "no mismatch");
-	fprintf(out, " (%s side)%s\n", side,
-		result->cut ? "; the recording was cut off there" : "");
+	fprintf(out, " (%s side)%s%s\n", side,
+		result->cut ? "; the recording was cut off there" : "",
+		result->mismatches && result->no_tree
+			? "; the files of its mounts were not there: --tree DIR"
+			: "");
 	if (!o->guest && !o->all && result->mismatches > MISMATCHES_SHOWN)
 		fprintf(out, "%s: %llu more are not shown; --all shows them\n", path,
 			(unsigned long long)result->mismatches - MISMATCHES_SHOWN);
@@ -208,6 +211,7 @@ static int replay(const struct cmd *cmd, struct replay_options *o, const char *p
 		.out = results_to(o),
 		.json = o->json,
 		.most = o->all ? 0 : MISMATCHES_SHOWN,
+		.warn = true,
 	};
 	struct replay_guest_options guest = { .out = results_to(o), .json = o->json };
 	struct replay_result result = { 0 };

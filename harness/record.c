@@ -111,7 +111,8 @@ static int look_before(struct recording *rec, struct err *err)
 
 	if (rec->options->no_tree)
 		return 0;
-	r = tree_look(&rec->before, h->mounts, h->n_mounts, rec->options->tree_limit, err);
+	r = tree_look_until(&rec->before, h->mounts, h->n_mounts, rec->options->tree_limit,
+		session_signal(), err);
 	if (r == -EFBIG) {
 		log_warn("%s; recorded without them: it replays with --guest only", err->text);
 		tree_finish(&rec->before);
@@ -155,7 +156,7 @@ static int put_after(struct recording *rec, struct err *err)
 	const struct trace_header *h = &rec->header;
 	int r;
 
-	r = tree_look(&after, h->mounts, h->n_mounts, 0, err);
+	r = tree_look_until(&after, h->mounts, h->n_mounts, 0, session_signal(), err);
 	if (!r)
 		r = tree_diff(&rec->before, &after, &diff, err);
 	for (size_t i = 0; !r && i < diff.n; i++) {
@@ -164,6 +165,8 @@ static int put_after(struct recording *rec, struct err *err)
 		if (r)
 			err_set(err, r, "%s: %s", rec->options->file, strerror(-r));
 	}
+	if (r) /* with an end, it would say that nothing has become of the trees */
+		trace_writer_cut(rec->writer);
 	tree_finish(&diff);
 	tree_finish(&after);
 	return r;

@@ -20,6 +20,7 @@ struct replay_result {
 	const char *last_call; /* its name; guest side, else NULL */
 	uint64_t mismatches;   /* host side: all; guest side: 0 or 1 */
 	bool cut;              /* the trace has no end: what there is agreed, or not */
+	bool no_tree; /* host side: there is no directory of its files, so all mounts are empty */
 };
 
 struct tree;
@@ -29,6 +30,7 @@ struct replay_host_options {
 	FILE *out;     /* a line or more per mismatch; NULL: silence */
 	bool json;     /* one JSON line per mismatch: see replay_check.h */
 	uint64_t most; /* as text, no more mismatches than this are told; 0: all */
+	bool warn;     /* log it when there are no files for the mounts */
 	const volatile sig_atomic_t
 		*stop; /* may be NULL; when it is set, -EINTR soon, all tidied up */
 	/* Zeroed, or NULL: gets what the calls made of the files, as far as that is compared. The caller's. */

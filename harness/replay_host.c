@@ -23,6 +23,7 @@
 #include "backend.h"
 #include "cleanup.h"
 #include "err.h"
+#include "log.h"
 #include "fileio.h"
 #include "replay_check.h"
 #include "session.h"
@@ -345,16 +346,20 @@ static int read_record(struct host_replay *h)
 	return n ? n : err_set(h->err, -EBADMSG, "%s: has no end", h->name);
 }
 
+static int interrupted(const struct host_replay *h)
+{
+	return h->o->stop && *h->o->stop ? err_set(h->err, -EINTR, "%s: interrupted", h->name) : 0;
+}
+
 static int next(void *ctx, struct backend *b, struct vcpu_exit *exit)
 {
 	struct host_replay *h = ((struct vm *)ctx)->respond_ctx;
 	int r;
 
 	(void)b;
-	if (h->o->stop && *h->o->stop) {
-		h->r = err_set(h->err, -EINTR, "%s: interrupted", h->name);
+	h->r = interrupted(h);
+	if (h->r)
 		return h->r;
-	}
 	if (h->check.lost) {
 		h->r = replay_check_lost(&h->check, h->err);
 		return h->r;
@@ -393,6 +398,14 @@ static int copy_golden(struct host_replay *h)
 			return err_set(h->err, -ENOMEM, "out of memory");
 		dir = beside;
 	}
+	if (access(dir, F_OK) && errno == ENOENT) {
+		h->result->no_tree = true;
+		if (h->o->warn)
+			log_warn("%s: its mounts are empty, for there is no %s; --tree DIR says "
+				 "where their files "
+				 "are",
+				h->name, dir);
+	}
 	return tree_copy_from_dir(&h->copy, dir, h->header, h->err);
 }
 
@@ -424,9 +437,17 @@ static int copy_recorded(struct host_replay *h)
 	while (!r && is_tree(&h->record)) {
 		r = put_tree_record(h);
 		if (!r)
+			r = interrupted(h);
+		if (!r)
 			r = read_record(h);
 	}
 	return r ? r : tree_copy_seal(&h->copy, h->err);
+}
+
+static int look(const struct host_replay *h, struct tree *tree)
+{
+	return tree_look_until(
+		tree, h->copy.mounts, h->copy.n_mounts, tree_limit, h->o->stop, h->err);
 }
 
 /* Leaves the first record that is not the tree's in h->record. */
@@ -438,7 +459,7 @@ static int make_tree(struct host_replay *h)
 		r = trace_reader_format(h->reader) == TRACE_BJT ? copy_golden(h) : copy_recorded(h);
 	while (!r && is_tree(&h->record)) /* of no mount: of no use */
 		r = read_record(h);
-	return r ? r : tree_look(&h->before, h->copy.mounts, h->copy.n_mounts, tree_limit, h->err);
+	return r ? r : look(h, &h->before);
 }
 
 static int open_files(struct host_replay *h)
@@ -552,7 +573,7 @@ static int run(struct host_replay *h)
 static int compare_trees(struct host_replay *h)
 {
 	struct tree now, changes;
-	int r = tree_look(&now, h->copy.mounts, h->copy.n_mounts, tree_limit, h->err);
+	int r = look(h, &now);
 
 	if (r)
 		return r;

@@ -24,16 +24,23 @@ enum { HEARTBEAT_NS = 100000000, GUEST_UMASK = 022 };
 
 /* What signal handlers may know: whom to stop, why, and by when. */
 static struct vm *volatile running_vm;
-static volatile sig_atomic_t stop_signal;
+static volatile sig_atomic_t stop_signal, second_signal;
 static volatile sig_atomic_t timed_out;
 static struct timespec deadline; /* written before the heart beats; 0: none */
 
-static void on_signal(int signum)
+static void stop_running(int signum)
 {
 	if (!stop_signal)
 		stop_signal = signum;
 	if (running_vm)
 		vm_kick(running_vm);
+}
+
+static void on_signal(int signum)
+{
+	if (stop_signal)
+		second_signal = signum;
+	stop_running(signum);
 }
 
 /*
@@ -49,7 +56,7 @@ static void on_heartbeat(int signum)
 		(now.tv_sec > deadline.tv_sec ||
 			(now.tv_sec == deadline.tv_sec && now.tv_nsec >= deadline.tv_nsec))) {
 		timed_out = 1;
-		on_signal(signum);
+		stop_running(signum);
 	} else if (stop_signal && running_vm) {
 		vm_kick(running_vm);
 	} else if (running_vm) {
@@ -364,6 +371,11 @@ int session_die(int code)
 		raise(-code);
 	}
 	return code;
+}
+
+const volatile sig_atomic_t *session_signal(void)
+{
+	return stop_signal ? &second_signal : &stop_signal;
 }
 
 void session_stop(struct session *s)

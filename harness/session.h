@@ -74,6 +74,8 @@ const struct vm_stop *session_run(struct session *s);
 int session_exit_code(struct session *s, const struct vm_stop *stop);
 /* code as it is; or, when negative, dies of that signal so that the parent sees why. */
 int session_die(int code);
+/* What the next signal that is to end us will set: for work before or behind a run that may be given up. */
+const volatile sig_atomic_t *session_signal(void);
 /* From a sink or a responder: stop the machine soon. */
 void session_stop(struct session *s);
 /* The same: no matter what was asked for, only this much longer. */

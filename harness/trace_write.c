@@ -1080,6 +1080,11 @@ static int fold(struct trace_writer *w)
 	return unlink(w->tail_path) ? -errno : 0;
 }
 
+void trace_writer_cut(struct trace_writer *w)
+{
+	w->stopped = false;
+}
+
 int trace_writer_close(struct trace_writer *w, struct err *err)
 {
 	int r, folded;

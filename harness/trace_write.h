@@ -79,6 +79,8 @@ struct trace_sink *trace_writer_sink(struct trace_writer *w);
 /* The stop is kept and written as TRACE_END by close, so that TRACE_AFTER records may come before it. */
 uint64_t trace_writer_count(const struct trace_writer *w); /* calls recorded */
 bool trace_writer_broken(const struct trace_writer *w);    /* writing failed */
+/* What comes before the end is not whole: close will write none. */
+void trace_writer_cut(struct trace_writer *w);
 /*
  * Writes the end, folds the tail in and removes it. 0, or -errno with err when the file is not whole. Frees
  * w either way.
