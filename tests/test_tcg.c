@@ -706,6 +706,27 @@ static void refuses_registers_that_do_not_exist(void)
 	finish(&g);
 }
 
+/* far call and far jump to a register: no such instruction, and Unicorn aborts at it */
+GUEST(no_way, "nop\n .byte 0xff, 0xd8\n hlt\n no_way_b: nop\n .byte 0xff, 0xe8\n hlt");
+LABEL(no_way, b);
+
+static void survives_what_unicorn_aborts_at(void)
+{
+	const uint64_t from[] = { CODE, AT(no_way, b) };
+	struct guest g;
+
+	for (size_t i = 0; i < sizeof(from) / sizeof(from[0]); i++) {
+		start(&g, BYTES(no_way));
+		g.state.regs.rip = from[i];
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		for (int again = 0; again < 2; again++) {
+			CU_ASSERT_EQUAL(backend_run(g.b, &g.exit), 0);
+			CU_ASSERT_EQUAL(g.exit.kind, VCPU_REFUSED);
+		}
+		finish(&g);
+	}
+}
+
 GUEST(written,
 	"mov %cr0, %rax\n or $0x40000, %rax\n mov %rax, %cr0\n mov %cr0, %r8\n"
 	"mov %cr4, %rax\n or $0x484, %rax\n mov %rax, %cr4\n mov %cr4, %r9\n"
@@ -1667,6 +1688,7 @@ static const struct unit_case cases[] = {
 	{ "knows_how_long_instructions_are", knows_how_long_instructions_are },
 	{ "survives_a_locked_compare", survives_a_locked_compare },
 	{ "refuses_registers_that_do_not_exist", refuses_registers_that_do_not_exist },
+	{ "survives_what_unicorn_aborts_at", survives_what_unicorn_aborts_at },
 	{ "gives_back_what_the_guest_wrote", gives_back_what_the_guest_wrote },
 	{ "shows_only_features_it_has", shows_only_features_it_has },
 	{ "has_xsave_when_it_announces_it", has_xsave_when_it_announces_it },

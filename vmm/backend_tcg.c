@@ -34,6 +34,7 @@
  * What Unicorn cannot be told through its registers is changed in a saved context, at offsets found
  * by experiment when the engine is made (find_layout). One that answers otherwise is refused.
  */
+#include "abort_guard.h"
 #include "backend.h"
 
 #include <assert.h>
@@ -206,6 +207,8 @@ struct tcg {
 	uint32_t in_data;
 	bool halted, shut_down;
 	const char *refused;
+	uc_err started; /* what uc_emu_start returned */
+	bool gave_up;   /* Unicorn aborted: nothing of it can be run any more */
 
 	/* What the guest wrote and Unicorn cannot hold. */
 	uint64_t cr0, cr2, cr3, cr4, cr8, efer, pat, apic_base, misc_enable, xcr0;
@@ -2670,11 +2673,17 @@ static void trap_flag_restore(struct tcg *t)
 		unpush_trap_flag(t);
 }
 
+static void start_emulator(void *ctx)
+{
+	struct tcg *t = ctx;
+
+	t->started = uc_emu_start(t->uc, t->rip, 0, 0, 0);
+}
+
 /* From rip on, until something stops it: t->stop says what, t->rip where. */
 static void emulate(struct tcg *t, bool step)
 {
 	uint64_t rflags;
-	uc_err e;
 
 	t->stop = STOP_NONE;
 	t->cur = &t->settled;
@@ -2685,8 +2694,9 @@ static void emulate(struct tcg *t, bool step)
 		t->guest_tf = rflags & CPU_RFLAGS_TF;
 		reg_set(t, UC_X86_REG_RFLAGS, rflags | CPU_RFLAGS_TF);
 	}
-	e = uc_emu_start(t->uc, t->rip, 0, 0, 0);
-	if (e != UC_ERR_OK && t->stop != STOP_POISON)
+	if (!t->gave_up)
+		t->gave_up = !abort_guard(start_emulator, t);
+	if (t->gave_up || (t->started != UC_ERR_OK && t->stop != STOP_POISON))
 		t->stop = STOP_FAILED;
 	if (t->stop == STOP_NONE || t->stop == STOP_FAILED || t->stop == STOP_POISON)
 		t->rip = reg_get(t, UC_X86_REG_RIP);
@@ -2827,7 +2837,9 @@ static void at_odds(struct tcg *t)
 	if (t->stop == STOP_NONE) { /* mwait */
 		t->halted = t->progress = true;
 	} else if (t->stop == STOP_FAILED) {
-		t->refused = "the emulator gave up";
+		t->refused =
+			t->gave_up ? "the software CPU has no way to run what is here or soon after"
+				   : "the emulator gave up";
 	} else if (t->poisoned) {
 		t->poisoned = false;
 		deliver_fault(t, CPU_VEC_UD, 0);
@@ -3507,6 +3519,11 @@ static void *pages(size_t size)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+static void close_emulator(void *ctx)
+{
+	uc_close(ctx);
+}
+
 static void tcg_destroy(struct backend *backend)
 {
 	struct tcg *t = tcg_of(backend);
@@ -3516,7 +3533,7 @@ static void tcg_destroy(struct backend *backend)
 	if (t->context)
 		uc_context_free(t->context);
 	if (t->uc)
-		uc_close(t->uc);
+		abort_guard(close_emulator, t->uc);
 	for (size_t i = 0; i < t->n_regions; i++)
 		gmem_view_drop(t->regions[i].view, t->regions[i].last - t->regions[i].gva + 1);
 	if (t->window)
@@ -3570,6 +3587,7 @@ static int tcg_create(struct backend **out, const struct backend_config *config,
 
 	if (!t)
 		return err_set(err, -ENOMEM, "tcg: out of memory");
+	abort_guard_init();
 	t->base.ops = &backend_tcg;
 	t->base.config = *config;
 	t->extras = extras_of(config);
