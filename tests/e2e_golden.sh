@@ -364,7 +364,7 @@ hostile merged 'bad.bjt' < <(cat golden/files.bjt golden/files.bjt)
 sed '/^close/,$d' golden/files.bjt >golden/bad.bjt
 echo cut >>golden/bad.bjt
 CI=1 golden check bad --guests images
-expect a_golden_that_was_cut_fails 3 '^FAIL bad host' '^FAIL bad guest@tcg' 'bad.bjt: ends in `cut`.*`end`' '^0 passed, 2 failed$'
+expect a_golden_that_was_cut_fails 3 '^FAIL bad host' '^FAIL bad guest@tcg' 'bad.bjt: ends in .cut.:.*.end.' '^0 passed, 2 failed$'
 hostile guest_elsewhere 'no name of a guest' < <(sed 's/^guest "files.elf"/guest "..\/images\/files.elf"/' golden/files.bjt)
 hostile mount_elsewhere 'leaves|relative' < <(sed 's/^mount "out"/mount "..\/..\/.."/' golden/files.bjt)
 hostile mount_absolute 'leaves|relative' < <(sed 's/^mount "out"/mount "\/etc"/' golden/files.bjt)
