@@ -405,8 +405,13 @@ static void count_excess(struct replay_check *c)
 /* Errors that tell of a host's state, not of what was asked of it. */
 static bool host_ran_out(int64_t result)
 {
-	return result == -ENOSPC || result == -EDQUOT || result == -EIO || result == -ENFILE ||
-	       result == -ENOMEM;
+	return result == -ENOSPC || result == -EDQUOT || result == -ENFILE || result == -ENOMEM;
+}
+
+/* A recorded -EIO may be the handlers' own word; where something else was recorded, it is the host's. */
+static bool host_failed(int64_t result)
+{
+	return host_ran_out(result) || result == -EIO;
 }
 
 /* Where the copies of the host's files are. */
@@ -438,7 +443,7 @@ static bool is_lost(struct replay_check *c, int64_t got)
 	if (got == r->result || r->masked & TRACE_MASK_RESULT)
 		return false;
 	c->lost_got = got;
-	c->lost = host_ran_out(got) || host_ran_out(r->result) || cut_short(r, got);
+	c->lost = host_failed(got) || host_ran_out(r->result) || cut_short(r, got);
 	return c->lost;
 }
 
@@ -449,7 +454,7 @@ int replay_check_lost(const struct replay_check *c, struct err *err)
 	const char *name = r->row->name;
 	int e = (int)-c->lost_got;
 
-	if (!host_ran_out(c->lost_got) && host_ran_out(r->result))
+	if (!host_failed(c->lost_got) && host_ran_out(r->result))
 		return err_set(err, -EOPNOTSUPP,
 			"%s: call %llu, %s: %s was recorded, for the recording's host had run out; "
 			"that cannot be had again; replay it with --guest",
