@@ -4,9 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "err.h"
@@ -73,11 +76,33 @@ static bool lies_in(int fd, const struct stat *dir)
 	return false;
 }
 
-/*
- * The recording must not replace what it is made from, and the guest must not see it: it would not be there
- * when the guest is replayed, and a guest that may write could change it.
- */
-static int check_place(const struct session *s, const char *file, struct err *err)
+enum { LINKS_MAX = 40 }; /* as the kernel follows */
+
+/* Where file leads when its last component is a link, whether anything is there or not; NULL with errno. */
+static char *follow(const char *file)
+{
+	char *at = strdup(file);
+
+	for (int i = 0; at && i < LINKS_MAX; i++) {
+		char target[PATH_MAX], *next;
+		ssize_t n = readlink(at, target, sizeof(target));
+		const char *slash = strrchr(at, '/');
+		int dir_len = n > 0 && *target != '/' && slash ? (int)(slash - at) + 1 : 0;
+
+		if (n <= 0)
+			return at;
+		if (asprintf(&next, "%.*s%.*s", dir_len, at, (int)n, target) < 0)
+			next = NULL;
+		free(at);
+		at = next;
+	}
+	errno = at ? ELOOP : ENOMEM;
+	free(at); /* keeps errno */
+	return NULL;
+}
+
+/* The mount through which the guest sees what is made or changed under this name; NULL: none. -errno with err. */
+static int find_mount(const struct session *s, const char *file, const char **host, struct err *err)
 {
 	autoclose int dir = open_parent(file, err);
 	struct stat at, other;
@@ -85,23 +110,60 @@ static int check_place(const struct session *s, const char *file, struct err *er
 
 	if (dir < 0)
 		return dir;
+	for (size_t i = 0; i < s->options.n_mounts && !*host; i++) {
+		const char *mount = s->options.mounts[i].host;
+
+		if (stat(mount, &other))
+			continue;
+		if (S_ISDIR(other.st_mode) ? lies_in(dir, &other)
+					   : exists && same_inode(&at, &other))
+			*host = mount;
+	}
+	return 0;
+}
+
+/* Neither under its own name nor where that leads may the guest see file. label: for messages. */
+static int check_unseen(
+	const struct session *s, const char *file, const char *label, struct err *err)
+{
+	autofree char *target = follow(file);
+	const char *host = NULL;
+	struct stat st;
+	int r;
+
+	if (!target)
+		return err_set(err, -errno, "%s%s: %m", label, file);
+	r = find_mount(s, file, &host, err);
+	if (!r && !host && strcmp(target, file) != 0)
+		r = find_mount(s, target, &host, err);
+	if (r)
+		return r;
+	if (host)
+		return err_set(err, -EINVAL,
+			"%s%s: the guest would see it, through --mount %s; name another directory",
+			label, file, host);
+	if (s->options.n_mounts && !stat(file, &st) && S_ISREG(st.st_mode) && st.st_nlink > 1)
+		return err_set(err, -EINVAL,
+			"%s%s: has another name (a hard link), by which the guest may see it; "
+			"remove it or name another file",
+			label, file);
+	return 0;
+}
+
+/*
+ * The recording must not replace what it is made from, and the guest must not see it: it would not be there
+ * when the guest is replayed, and a guest that may write could change it.
+ */
+static int check_place(const struct session *s, const char *file, struct err *err)
+{
+	struct stat at, other;
+	bool exists = !stat(file, &at);
+
 	if (exists && !stat(s->guest, &other) && same_inode(&at, &other))
 		return err_set(err, -EINVAL, "%s: is the guest itself; name another file", file);
 	if (exists && s->strace_fd >= 0 && !fstat(s->strace_fd, &other) && same_inode(&at, &other))
 		return err_set(err, -EINVAL, "%s: strace goes there; name another file", file);
-	for (size_t i = 0; i < s->options.n_mounts; i++) {
-		const char *host = s->options.mounts[i].host;
-
-		if (stat(host, &other))
-			continue;
-		if (S_ISDIR(other.st_mode) ? lies_in(dir, &other)
-					   : exists && same_inode(&at, &other))
-			return err_set(err, -EINVAL,
-				"%s: the guest would see it, through --mount %s; record to another "
-				"directory",
-				file, host);
-	}
-	return 0;
+	return check_unseen(s, file, "", err);
 }
 
 static int look_before(struct recording *rec, struct err *err)
@@ -129,10 +191,13 @@ static int begin(struct recording *rec, char **words, size_t n_words, struct err
 	const struct record_options *o = rec->options;
 	const struct trace_writer_config config = { o->on_error, on_failed, rec };
 	struct session *s = rec->session;
-	int r;
+	int r = 0;
 
 	s->options.deterministic = true;
-	r = session_prepare(s, words, n_words, err);
+	if (s->options.strace && s->options.strace_file) /* before it is truncated */
+		r = check_unseen(s, s->options.strace_file, "--strace=", err);
+	if (!r)
+		r = session_prepare(s, words, n_words, err);
 	if (!r)
 		r = check_place(s, o->file, err);
 	if (!r)

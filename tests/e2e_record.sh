@@ -87,6 +87,22 @@ expect refuses_a_directory_that_is_not_there 125 "No such file" -o "$dir/no/x" "
 expect refuses_to_replace_the_guest 125 "is the guest itself" -o "$dir/guest.elf" "${tcg[@]}" "$dir/guest.elf"
 expect refuses_what_the_guest_would_see 125 "the guest would see it" -o "$dir/out/x" "${tcg[@]}" \
 	--mount "$dir:/d" "$hello"
+ln -s in/evil.pcapng "$dir/dangling.pcapng"
+expect refuses_a_link_to_where_the_guest_would_see_it 125 "the guest would see it" -o "$dir/dangling.pcapng" "${tcg[@]}" \
+	--mount "$dir/in:/in:rw" "$hello"
+ln -s "$dir/dangling.pcapng" "$dir/chain.pcapng"
+expect refuses_a_chain_of_links 125 "the guest would see it" -o "$dir/chain.pcapng" "${tcg[@]}" --mount "$dir/in:/in" "$hello"
+ln -s ../away.pcapng "$dir/in/link.pcapng"
+expect refuses_a_link_that_the_guest_sees 125 "the guest would see it" -o "$dir/in/link.pcapng" "${tcg[@]}" \
+	--mount "$dir/in:/in" "$hello"
+rm "$dir/in/link.pcapng"
+echo kept >"$dir/in/hard" && ln "$dir/in/hard" "$dir/hard.pcapng"
+expect refuses_another_name_of_a_file 125 "hard link" -o "$dir/hard.pcapng" "${tcg[@]}" --mount "$dir/in:/in:rw" "$hello"
+expect refuses_strace_where_the_guest_would_see_it 125 "strace=.*the guest would see it" -o "$trace" "${tcg[@]}" \
+	--strace="$dir/in/hard" --mount "$dir/in:/in:rw" "$hello"
+[ "$(cat "$dir/in/hard")" = kept ] && [ ! -e "$dir/in/evil.pcapng" ]
+result and_these_are_untouched_too $? "they are not"
+rm "$dir/in/hard" "$dir/hard.pcapng"
 expect refuses_an_unknown_policy 2 "stop, continue" --on-record-error never -o "$trace" "$hello"
 cmp -s "$hello" "$dir/guest.elf" && [ ! -e "$dir/out/x" ]
 result what_was_refused_is_untouched $? "it is not"
