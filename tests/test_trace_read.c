@@ -1085,9 +1085,15 @@ static void a_tail_in_the_making_says_nothing(void)
 	char kinds[20];
 
 	make_killed(&file, &tail);
-	memset(tail.p, 0, 8);
 	for (size_t len = 0; len <= tail.len; len += 50) {
-		save("a.tail", tail.p, len);
+		static const struct bytes zeros;
+		struct trace_tail head = { .committed = 9, .request.at = UINT64_MAX };
+
+		save("a.tail", zeros.p, len);
+		if (len >= sizeof(head)) {
+			memcpy(tail.p, &head, sizeof(head)); /* all but its magic */
+			save("a.tail", len % 100 ? tail.p : zeros.p, len);
+		}
 		CU_ASSERT_EQUAL(read_file("a", kinds, sizeof(kinds), &err), 0);
 		CU_ASSERT_STRING_EQUAL(kinds, "X");
 		CU_ASSERT_EQUAL(trace_recover(in_tree("a"), &err), 1);
@@ -1141,6 +1147,9 @@ static void what_lies_beside_need_not_be_a_tail(void)
 	CU_ASSERT_EQUAL(read_file("a", kinds, sizeof(kinds), &err), -EBADMSG);
 	CU_ASSERT(contains(err.text, "a.tail: at offset 0: not the tail of a recording"));
 	CU_ASSERT_EQUAL(trace_recover(in_tree("a"), &err), -EBADMSG);
+	save("a.tail", "my own notes\n", 13);
+	CU_ASSERT_EQUAL(trace_recover(in_tree("a"), &err), -EBADMSG);
+	CU_ASSERT(contains(err.text, "not the tail of a recording") && exists("a.tail"));
 	unlink(in_tree("a.tail"));
 	CU_ASSERT_FATAL(!mkfifo(in_tree("a.tail"), 0644));
 	CU_ASSERT_EQUAL(read_file("a", kinds, sizeof(kinds), &err), -EINVAL);
@@ -1149,6 +1158,20 @@ static void what_lies_beside_need_not_be_a_tail(void)
 	unlink(in_tree("a.tail"));
 	CU_ASSERT_FATAL(!mkdir(in_tree("a.tail"), 0755));
 	CU_ASSERT_EQUAL(read_file("a", kinds, sizeof(kinds), &err), -EINVAL);
+	tmptree_remove(&tree);
+}
+
+static void only_a_recording_is_recovered(void)
+{
+	struct err err;
+
+	make_tree();
+	save("notes", "my own notes\n", 13);
+	CU_ASSERT_EQUAL(trace_recover(in_tree("notes"), &err), -EBADMSG);
+	CU_ASSERT_EQUAL(trace_recover("/dev/null", &err), -EINVAL);
+	CU_ASSERT(contains(err.text, "/dev/null: not a recording"));
+	CU_ASSERT_FATAL(!mkfifo(in_tree("fifo"), 0644));
+	CU_ASSERT_EQUAL(trace_recover(in_tree("fifo"), &err), -EINVAL);
 	tmptree_remove(&tree);
 }
 
@@ -1281,6 +1304,7 @@ static const struct unit_case cases[] = {
 	{ "a_tail_in_the_making_says_nothing", a_tail_in_the_making_says_nothing },
 	{ "a_hostile_tail_destroys_nothing", a_hostile_tail_destroys_nothing },
 	{ "what_lies_beside_need_not_be_a_tail", what_lies_beside_need_not_be_a_tail },
+	{ "only_a_recording_is_recovered", only_a_recording_is_recovered },
 	{ "text_is_not_recovered_from_a_tail", text_is_not_recovered_from_a_tail },
 	{ "a_pipe_is_read_as_it_comes", a_pipe_is_read_as_it_comes },
 	{ "golden_text_is_read_all_the_same", golden_text_is_read_all_the_same },
