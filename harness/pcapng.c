@@ -20,6 +20,7 @@ enum {
 	INTERFACE_MIN = 20, /* with link type, snap length */
 	PACKET_MIN = 32,    /* with interface, time, two lengths */
 	PACKET_DATA = 28,
+	CHAIN_BUDGET = 16 << 20,
 };
 
 static uint16_t get16(const uint8_t *p)
@@ -148,6 +149,51 @@ static const struct known_block *find_known(uint32_t type)
 	return NULL;
 }
 
+/* Do whole blocks, of which the first is a packet, follow each other from p to the very end? */
+static bool is_chain(const uint8_t *p, size_t len, size_t *budget)
+{
+	uint32_t block;
+
+	if (len < PACKET_MIN || get32(p) != BLOCK_PACKET || get32(p + 4) < PACKET_MIN)
+		return false;
+	while (len >= BLOCK_MIN && *budget) {
+		--*budget;
+		block = get32(p + 4);
+		if (block < BLOCK_MIN || block % 4 || block > len || get32(p + block - 4) != block)
+			return false;
+		p += block;
+		len -= block;
+	}
+	return !len;
+}
+
+/*
+ * A block that the input ends in is a tear only when nothing whole lies behind its start; else it is its
+ * length that is damaged. Guest data in a block that was torn may look like packets, so they are evidence
+ * only when they reach exactly to the end; a guest that brings this about makes an error of its own cut
+ * recording, no more. All of a torn block is at hand, at most PCAPNG_BLOCK_MAX; candidates are at steps of
+ * four, and chains that hostile input makes long are paid for from one budget.
+ */
+static bool has_blocks_behind(const uint8_t *p, size_t len)
+{
+	size_t budget = CHAIN_BUDGET; /* blocks looked at */
+
+	for (size_t at = BLOCK_MIN; at + PACKET_MIN <= len; at += 4)
+		if (is_chain(p + at, len - at, &budget))
+			return true;
+	return false;
+}
+
+/* What a block that goes on behind the end of the input is: 0 when torn, else damage. */
+static int tear(struct pcapng *p, uint32_t len)
+{
+	p->torn = true;
+	if (has_blocks_behind(p->in->bytes, p->in->len))
+		return bad(
+			p, "damaged: a block of %u bytes, with whole ones behind its start", len);
+	return 0;
+}
+
 /* Checked as soon as its fixed part is there: what contradicts itself is no tear. 1, or 0 when torn. */
 static int look_at_block(struct pcapng *p, const struct known_block *known, uint32_t len)
 {
@@ -161,9 +207,10 @@ static int look_at_block(struct pcapng *p, const struct known_block *known, uint
 		r = check_packet(p, in->bytes, len);
 	if (!r)
 		r = input_look(in, len);
-	p->torn = !r && in->len < len;
-	if (r || p->torn)
+	if (r)
 		return r;
+	if (in->len < len)
+		return tear(p, len);
 	r = known->check(p, in->bytes, len);
 	return r ? r : 1;
 }
@@ -185,6 +232,16 @@ static int take(struct pcapng *p, uint32_t len)
 	return r ? r : 1;
 }
 
+/* Passed over, but whole it must be as well. 1, or 0 when torn. */
+static int look_at_unknown(struct pcapng *p, uint32_t len)
+{
+	int r = input_look(p->in, len);
+
+	if (r)
+		return r;
+	return p->in->len < len ? tear(p, len) : 1;
+}
+
 int pcapng_next(struct pcapng *p, struct pcapng_packet *packet)
 {
 	const struct known_block *known;
@@ -197,7 +254,7 @@ int pcapng_next(struct pcapng *p, struct pcapng_packet *packet)
 		if (r <= 0)
 			return r;
 		known = find_known(type);
-		r = known ? look_at_block(p, known, len) : 1;
+		r = known ? look_at_block(p, known, len) : look_at_unknown(p, len);
 		if (r <= 0)
 			return r;
 		block = p->in->bytes; /* of a known block all is at hand, and stays so */

@@ -22,7 +22,7 @@ struct pcapng {
 	struct input *in;
 	bool has_section, has_interface;
 	uint64_t offset; /* of the block last looked at */
-	bool torn;       /* the input ended within it */
+	bool torn;       /* the input ended within it, and held nothing whole behind its start */
 	char why[120];   /* behind -EBADMSG: the reason */
 };
 
