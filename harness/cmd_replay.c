@@ -235,6 +235,8 @@ static int replay(const struct cmd *cmd, struct replay_options *o, const char *p
 		return code;
 	if (result.mismatches || o->json || log_get_level() >= LOG_WARN)
 		say(results_to(o), o, path, &result);
+	else if (result.cut) /* what is not there was not held against anything: never silent */
+		say(stderr, o, path, &result);
 	return result.mismatches ? EXIT_MISMATCH : EXIT_OK;
 }
 
