@@ -475,7 +475,7 @@ static const char *bad_same(const struct tree_copy *copy, const struct tree_entr
 {
 	const struct tree *put = &copy->work->put;
 	const struct tree_entry *first =
-		entry->same <= put->n ? put->entries + entry->same - 1 : NULL;
+		entry->same && entry->same <= put->n ? put->entries + entry->same - 1 : NULL;
 
 	if (!entry->same)
 		return NULL;
