@@ -105,7 +105,7 @@ guest_fpu     = -mgeneral-regs-only
 guest_flags   = -std=gnu17 $(WARN) -O2 -g -Ivmm -Ikernels/rt -ffreestanding -fpie -fvisibility=hidden \
 		-march=x86-64 -mno-red-zone -fno-stack-protector -fcf-protection=none $(guest_fpu) \
 		-fno-omit-frame-pointer -mno-omit-leaf-frame-pointer -fno-optimize-sibling-calls \
-		-fasynchronous-unwind-tables -ffile-prefix-map=$(CURDIR)=.
+		-fasynchronous-unwind-tables '-ffile-prefix-map=$(CURDIR)=.'
 guest_ldflags := -m elf_x86_64 -T kernels/rt/guest.ld -z noexecstack -z norelro -z max-page-size=4096 \
 		--build-id=none --hash-style=gnu
 $(B)/kernels/floats.o: guest_fpu =

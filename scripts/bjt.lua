@@ -331,10 +331,12 @@ end
 
 local function show_call(r)
 	local q = question(r)
-	local name = q.call and q.call.name or q.nr and string.format("call 0x%x", tonumber(tostring(q.nr))) or "call"
+	local is_port = type(q.nr) == "number" and q.nr >= 0 and q.nr < 65536
+	local name = q.call and q.call.name or is_port and string.format("call 0x%x", q.nr)
+		or "call" .. (q.nr and " " .. tostring(q.nr) or "")
 	show_u64(r, "n", f.n)
 	r.tree:add(f.call, name)
-	if not show_u32(r, "nr", f.nr) and type(q.nr) == "number" then r.tree:add(f.nr, q.nr):set_generated() end
+	if not show_u32(r, "nr", f.nr) and is_port then r.tree:add(f.nr, q.nr):set_generated() end
 	local values = show_args(r, q.call)
 	if values.fd then name = name .. " " .. tostring(signed(values.fd)) end
 	if values.name then

@@ -160,13 +160,14 @@ const selected = () => { const row = document.querySelector(".row.sel"); return 
 	key(canvas, "0");
 	await frame(); await frame();
 	check("zero_shows_all", $("range").textContent === whole);
+	$("axis-number").click();
+	await frame(); await frame();
+	check("the_axis_changes", $("axis-number").getAttribute("aria-pressed") === "true");
+	// By number: where calls lie in time depends on the machine.
 	at("pointermove", 106, 26);
 	check("hovering_tells", !$("tip").hidden && $("tip").textContent.startsWith("#0  open("));
 	at("pointerdown", 106, 26); at("pointerup", 106, 26);
 	check("a_click_in_the_timeline_selects", selected() === "0");
-	$("axis-number").click();
-	await frame(); await frame();
-	check("the_axis_changes", $("axis-number").getAttribute("aria-pressed") === "true");
 	const names = () => [...document.querySelectorAll("#summary tbody tr")].map(tr => tr.dataset.call).join();
 	const before = names();
 	document.querySelector("#summary th button").click();

@@ -13,8 +13,6 @@ trap 'rm -rf "$dir"' EXIT
 trace=$dir/r.pcapng
 umask 022
 
-skip() { echo "SKIP $1: $2"; }
-
 belljar() { timeout -k 5 60 "$BELLJAR" "$@"; }
 
 make_tree() {

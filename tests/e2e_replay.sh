@@ -13,7 +13,7 @@ backends=(tcg)
 if [ -c /dev/kvm ] && (: <>/dev/kvm) 2>/dev/null; then
 	backends+=(kvm)
 else
-	echo "SKIP kvm: /dev/kvm cannot be opened"
+	skip kvm "/dev/kvm cannot be opened"
 fi
 
 make_files() {
@@ -163,7 +163,7 @@ if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
 		result "no_host_file_is_touched_on_$backend" $? "$(echo "$touched" | head -n 3)"
 	done
 else
-	echo "SKIP no_host_file_is_touched: strace does not work here"
+	skip no_host_file_is_touched "strace does not work here"
 fi
 
 # ---- what differs ----
@@ -370,6 +370,7 @@ full() {
 	[ $code = 125 ] && [ ! -s "$dir/out.txt" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qE "$pattern" "$dir/err"
 	result "$name" $? "exit $code: $(head -n 3 "$dir/out.txt" "$dir/err")"
 }
+# shellcheck disable=SC2016 # for the inner shell
 if unshare -rm bash -c 'mkdir -p "$1" && mount -t tmpfs -o size=64k tmpfs "$1"' - "$dir/small" 2>/dev/null; then
 	for v in "" -v1; do
 		"$BELLJAR" record -q -o "$dir/work$v.pcapng" --backend tcg "$GUESTS/filework$v.elf" 100 / >"$dir/out.txt"

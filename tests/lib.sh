@@ -2,6 +2,8 @@
 # shellcheck shell=bash
 # What the e2e scripts share: counting, and a line per case.
 passed=0 failed=0 skipped=0
+umask 022
+export LC_ALL=C.UTF-8
 
 result() { # NAME STATUS WHY
 	if [ "$2" = 0 ]; then
