@@ -60,8 +60,7 @@ static bool is_zero(const void *p, size_t len)
 	return true;
 }
 
-/* A tail gets its magic last. Before, nothing is set, or no request is valid yet. */
-static bool is_in_the_making(const struct trace_tail *head, size_t len)
+bool trace_tail_in_the_making(const struct trace_tail *head, size_t len)
 {
 	return is_zero(head, len) || (len == sizeof(*head) && head->request.at == UINT64_MAX &&
 					     is_zero(head->magic, sizeof(head->magic)));
@@ -74,7 +73,7 @@ static int read_head(int fd, struct trace_tail *head, const char *name, struct e
 
 	if (n < 0)
 		return err_set(err, (int)n, "%s: %s", name, strerrordesc_np((int)-n));
-	if (is_in_the_making(head, (size_t)n))
+	if (trace_tail_in_the_making(head, (size_t)n))
 		return 0;
 	if ((size_t)n < sizeof(*head) ||
 		memcmp(head->magic, TRACE_TAIL_MAGIC, sizeof(head->magic)) != 0)

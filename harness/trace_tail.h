@@ -20,6 +20,8 @@ struct trace_tail_view {
 	struct trace_tail_request request;
 };
 
+/* A tail gets its magic last. Before, nothing is set, or no request is valid yet. len: as far as was read. */
+bool trace_tail_in_the_making(const struct trace_tail *head, size_t len);
 /* 0, also when there is none or one in the making; or -errno with err. */
 int trace_tail_read(struct trace_tail_view *view, const char *path, struct err *err);
 void trace_tail_finish(struct trace_tail_view *view); /* takes one zeroed */

@@ -29,6 +29,7 @@
 #include "cpuid_table.h"
 #include "err.h"
 #include "hcall.h"
+#include "trace_tail.h"
 #include "ticker.h"
 #include "vm.h"
 
@@ -916,10 +917,11 @@ static int open_file(struct trace_writer *w, struct err *err)
 /* What a recorder that was killed has left: with its magic, or before it had one. */
 static bool is_tail(int fd)
 {
-	char magic[sizeof(TRACE_TAIL_MAGIC) - 1] = "";
+	struct trace_tail head = { 0 };
+	ssize_t n = read(fd, &head, sizeof(head));
 
-	return read(fd, magic, sizeof(magic)) >= 0 &&
-	       (!magic[0] || !memcmp(magic, TRACE_TAIL_MAGIC, sizeof(magic)));
+	return n >= 0 && (trace_tail_in_the_making(&head, (size_t)n) ||
+				 !memcmp(head.magic, TRACE_TAIL_MAGIC, sizeof(head.magic)));
 }
 
 /* A tail from before would be taken for this recording's: it goes first, unless its recorder lives. */

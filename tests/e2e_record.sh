@@ -364,4 +364,9 @@ else
 	skip a_full_disk "$(cat "$dir/why")"
 fi
 
+printf '\0notes of mine' >"$dir/own.pcapng.tail"
+belljar record -o "$dir/own.pcapng" "$GUESTS/hello.elf" >/dev/null 2>&1
+[ $? = 125 ] && [ "$(tr -d '\0' <"$dir/own.pcapng.tail")" = "notes of mine" ]
+result what_is_no_tail_is_left_alone $? "$(od -c "$dir/own.pcapng.tail" | head -n 2)"
+
 finish
