@@ -569,6 +569,15 @@ static int check_output(const char *file, const char *output, struct err *err)
 	return 0;
 }
 
+/* Half a file would be taken for a whole one. */
+static void drop_part(FILE *out, const char *output)
+{
+	struct stat st;
+
+	if (!fstat(fileno(out), &st) && S_ISREG(st.st_mode))
+		unlink(output);
+}
+
 /* Lets write fill the file, or standard output. */
 static int write_output(const char *file, const char *output, write_fn *write, void *ctx,
 	struct trace_reader *reader, struct err *err)
@@ -587,6 +596,8 @@ static int write_output(const char *file, const char *output, write_fn *write, v
 	r = write(ctx, out, reader, err);
 	if (!r && (fflush(out) || ferror(out)))
 		r = err_set(err, -EIO, "%s: %s", output, strerrordesc_np(errno ? errno : EIO));
+	if (r && ferror(out))
+		drop_part(out, output);
 	fclose(out);
 	return r;
 }

@@ -166,6 +166,21 @@ static int check_place(const struct session *s, const char *file, struct err *er
 	return check_unseen(s, file, "", err);
 }
 
+/* To make one again takes a privilege, so a fifo stands in for it: the guest cannot open either. */
+static void warn_of_devices(const struct recording *rec)
+{
+	for (size_t i = 0; i < rec->before.n; i++) {
+		const struct tree_entry *e = &rec->before.entries[i];
+
+		if (e->kind != TREE_DEVICE)
+			continue;
+		log_warn("%s: there is a device in it, and a replay in the guest's place will have "
+			 "a fifo there: what the guest learns of its kind will differ",
+			rec->header.mounts[e->mount].host);
+		return;
+	}
+}
+
 static int look_before(struct recording *rec, struct err *err)
 {
 	const struct trace_header *h = &rec->header;
@@ -182,6 +197,8 @@ static int look_before(struct recording *rec, struct err *err)
 		return 0;
 	}
 	rec->header.has_tree = !r;
+	if (!r)
+		warn_of_devices(rec);
 	return r;
 }
 
