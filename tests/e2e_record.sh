@@ -154,6 +154,9 @@ killed() {
 		timeout -s KILL "$(printf '0.%03d' $ms)" "$BELLJAR" record --backend tcg -o "$trace" "$@"
 		:
 	) >/dev/null 2>&1 </dev/null
+	for f in "$trace" "$trace.tail"; do # it does not wait for what it kills, which holds locks until it is gone
+		[ ! -e "$f" ] || flock -w 10 "$f" true
+	done
 	[ -s "$trace" ] && return
 	soonest=$((soonest + 3))
 	return 1
