@@ -469,8 +469,10 @@ static int open_files(struct host_replay *h)
 	if (!mounts)
 		return err_set(h->err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < h->copy.n_mounts; i++)
-		mounts[i] = (struct fileio_mount){ h->copy.mounts[i].host, h->copy.mounts[i].guest,
-			h->copy.mounts[i].writable, h->copy.mounts[i].may_unlink };
+		mounts[i] = (struct fileio_mount){ .host = h->copy.mounts[i].host,
+			.guest = h->copy.mounts[i].guest,
+			.writable = h->copy.mounts[i].writable,
+			.may_unlink = h->copy.mounts[i].may_unlink };
 	h->console = memfd_create("console", MFD_CLOEXEC);
 	if (h->console < 0)
 		return err_set(h->err, -errno, "console input: %s", strerror(errno));

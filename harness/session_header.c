@@ -157,8 +157,10 @@ static int copy_mounts(struct vm_options *o, const struct trace_header *header)
 		const struct trace_mount *from = &header->mounts[o->n_mounts];
 		struct fileio_mount *to = &o->mounts[o->n_mounts];
 
-		*to = (struct fileio_mount){ strdup(from->host), strdup(from->guest),
-			from->writable, from->may_unlink };
+		*to = (struct fileio_mount){ .host = strdup(from->host),
+			.guest = strdup(from->guest),
+			.writable = from->writable,
+			.may_unlink = from->may_unlink };
 		if (!to->host || !to->guest) {
 			o->n_mounts++;
 			return -ENOMEM;

@@ -335,7 +335,7 @@ static int look_at_name(struct look *l, int dir, const char *path, const struct 
 	const char *name = d->d_name;
 	char full[PATH_MAX];
 	struct stat st;
-	int r = beneath_stat(dir, name, false, &st);
+	int r = beneath_stat(dir, name, BENEATH_XDEV, &st);
 
 	if (r ==
 		-EACCES) { /* a directory that may be listed only: what is there is all but out of reach */

@@ -527,7 +527,7 @@ static bool lies_in_cover(struct tree_copy *copy, uint32_t i, const char *path)
 
 	if (parent < 0)
 		return false;
-	r = beneath_stat(parent, name, false, &st);
+	r = beneath_stat(parent, name, BENEATH_XDEV, &st);
 	if (copy->mounts[i].is_file)
 		return r == -ENOENT || (!r && S_ISREG(st.st_mode));
 	if (r == -ENOENT)

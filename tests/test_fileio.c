@@ -18,10 +18,13 @@
 #include <time.h>
 
 #include "err.h"
+#include "hostfs.h"
 #include "tmptree.h"
 #include "unit.h"
 
 enum { N_MOUNTS_MAX = 8 };
+
+static const struct hostfs *engine;
 
 /* The world of most tests: host tree, mappings, and the files over them. */
 static struct world {
@@ -64,7 +67,9 @@ static void add_mount(const char *host, const char *guest, const char *opts)
 	w.mounts[i] = (struct fileio_mount){ .host = w.hosts[i],
 		.guest = guest,
 		.writable = strstr(opts, "rw"),
-		.may_unlink = strstr(opts, "unlink") };
+		.may_unlink = strstr(opts, "unlink"),
+		.submounts = strstr(opts, "submounts"),
+		.no_hardlinks = strstr(opts, "nohardlinks") };
 }
 
 static void world_tree(const char *const *lines)
@@ -74,7 +79,11 @@ static void world_tree(const char *const *lines)
 	CU_ASSERT_FATAL(tmptree_make(&w.tree, lines) == 0);
 	strcpy(w.scratch, host_path("scratch"));
 	w.config = (struct fileio_config){
-		.mounts = w.mounts, .scratch_parent = w.scratch, .console_in = -1, .console_out = -1
+		.mounts = w.mounts,
+		.scratch_parent = w.scratch,
+		.host = engine,
+		.console_in = -1,
+		.console_out = -1,
 	};
 }
 
@@ -610,7 +619,7 @@ static void takes_paths_of_4095_bytes(void)
 	run_row(&(struct row){ OPEN, path, O_RDWR | O_CREAT, 0, "" });
 	run_row(&(struct row){ STAT, path, 0, 0, "f" });
 	strcpy(path + 4095 - 4, "/../");
-	run_row(&(struct row){ STAT, path, 0, -ENAMETOOLONG, NULL });
+	run_row(&(struct row){ STAT, path, 0, 0, "d" });
 	world_end(); /* and gone again */
 }
 
@@ -1274,6 +1283,11 @@ static void parses_mappings(void)
 		{ "h:/g:ro,rw", NULL, NULL, -EINVAL, "both ro and rw" },
 		{ "h:/g:unlink", NULL, NULL, -EINVAL, "unlink needs rw" },
 		{ "h:/g:,", NULL, NULL, -EINVAL, "unknown option" },
+		{ "h:/g:submounts,nohardlinks,rw", "h", "/g", 0, "submounts nohardlinks rw" },
+		{ "h:/g\\:x", "h", "/g:x", 0, "ro" },
+		{ "h\\:/x:/g\\:/y:rw", "h:/x", "/g:/y", 0, "rw" },
+		{ "h\\:/g", NULL, NULL, -EINVAL, "HOST:GUEST" },
+		{ "h\\x:/g\\y", "h\\x", "/g\\y", 0, "ro" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -1291,12 +1305,185 @@ static void parses_mappings(void)
 		CU_ASSERT_STRING_EQUAL(mount.guest, rows[i].guest);
 		CU_ASSERT_EQUAL(mount.writable, !!strstr(rows[i].options, "rw"));
 		CU_ASSERT_EQUAL(mount.may_unlink, !!strstr(rows[i].options, "unlink"));
+		CU_ASSERT_EQUAL(mount.submounts, !!strstr(rows[i].options, "submounts"));
+		CU_ASSERT_EQUAL(mount.no_hardlinks, !!strstr(rows[i].options, "nohardlinks"));
 		free((void *)(uintptr_t)mount.host);
 		free((void *)(uintptr_t)mount.guest);
 	}
 }
 
+static ssize_t write_path(const char *path, int flags, size_t len)
+{
+	static char zeros[4096];
+	int fd = fileio_open(w.files, path, flags, 0644);
+	ssize_t n = fd < 0 ? fd : fileio_write(w.files, fd, zeros, len);
+
+	if (fd >= 0)
+		fileio_close(w.files, fd);
+	return n;
+}
+
+static void world_limited(struct fileio_limits limits)
+{
+	world_tree(base_lines);
+	add_mount("rw", "/data", "rw");
+	w.config.limits = limits;
+	world_start();
+}
+
+static void counts_the_bytes_of_scratch(void)
+{
+	int a, b;
+
+	world_limited((struct fileio_limits){ .scratch_bytes = 1000 });
+	CU_ASSERT_EQUAL(write_path("/a", O_WRONLY | O_CREAT, 600), 600);
+	CU_ASSERT_EQUAL(write_path("/b", O_WRONLY | O_CREAT, 600), 400); /* what fits */
+	CU_ASSERT_EQUAL(write_path("/b", O_WRONLY | O_APPEND, 1), -ENOSPC);
+	CU_ASSERT_EQUAL(write_path("/a", O_WRONLY, 600), 600); /* over what is there */
+	CU_ASSERT_EQUAL(write_path("/c", O_WRONLY | O_CREAT, 1), -ENOSPC);
+	CU_ASSERT_EQUAL(write_path("/data/new", O_WRONLY | O_CREAT, 4096), 4096); /* no scratch */
+	CU_ASSERT_EQUAL(write_path("/a", O_WRONLY | O_TRUNC, 100), 100);          /* 500 less */
+	CU_ASSERT_EQUAL(fileio_unlink(w.files, "/b"), 0);                         /* 400 less */
+	CU_ASSERT_EQUAL(write_path("/c", O_WRONLY | O_APPEND, 900), 900);
+	CU_ASSERT_EQUAL(write_path("/c", O_WRONLY | O_APPEND, 1), -ENOSPC);
+	/* Two descriptors of one file; unlinked, it lives until both are closed. */
+	a = fileio_open(w.files, "/c", O_WRONLY | O_TRUNC, 0);
+	b = fileio_open(w.files, "/c", O_WRONLY | O_APPEND, 0);
+	CU_ASSERT_EQUAL(fileio_write(w.files, a, w.scratch, 50), 50);
+	CU_ASSERT_EQUAL(fileio_write(w.files, b, w.scratch, 50), 50);
+	CU_ASSERT_EQUAL(fileio_lseek(w.files, b, 0, SEEK_CUR), 100);
+	CU_ASSERT_EQUAL(fileio_unlink(w.files, "/c"), 0);
+	CU_ASSERT_EQUAL(write_path("/d", O_WRONLY | O_CREAT, 900), 800);
+	fileio_close(w.files, a);
+	CU_ASSERT_EQUAL(write_path("/d", O_WRONLY | O_APPEND, 1), -ENOSPC);
+	fileio_close(w.files, b);
+	CU_ASSERT_EQUAL(write_path("/d", O_WRONLY | O_APPEND, 200), 100);
+	/* A hole counts as if it were filled. */
+	CU_ASSERT_EQUAL(fileio_unlink(w.files, "/d"), 0);
+	a = fileio_open(w.files, "/e", O_WRONLY | O_CREAT, 0644);
+	CU_ASSERT_EQUAL(fileio_lseek(w.files, a, 899, SEEK_SET), 899);
+	CU_ASSERT_EQUAL(fileio_write(w.files, a, "xyz", 3), 1);
+	CU_ASSERT_EQUAL(fileio_lseek(w.files, a, 1ll << 40, SEEK_SET), 1ll << 40);
+	CU_ASSERT_EQUAL(fileio_write(w.files, a, "x", 1), -ENOSPC);
+	fileio_close(w.files, a);
+	world_end();
+}
+
+static void counts_the_files_of_scratch(void)
+{
+	int fd;
+
+	world_limited((struct fileio_limits){ .scratch_inodes = 4 });
+	CU_ASSERT_EQUAL(fileio_mkdir(w.files, "/a/b", 0755), 0); /* two */
+	fd = fileio_open(w.files, "/c", O_RDWR | O_CREAT, 0644);
+	CU_ASSERT(fd >= 3);
+	CU_ASSERT_EQUAL(write_path("/x/y", O_WRONLY | O_CREAT, 1), -ENOSPC); /* two: not one */
+	CU_ASSERT_EQUAL(fileio_mkdir(w.files, "/x/y/z", 0755), -ENOSPC);
+	CU_ASSERT_EQUAL(fileio_stat(w.files, "/x", true, &(struct stat){ 0 }), -ENOENT);
+	CU_ASSERT_EQUAL(write_path("/a/d", O_WRONLY | O_CREAT, 1), 1); /* the fourth */
+	CU_ASSERT_EQUAL(write_path("/a/e", O_WRONLY | O_CREAT, 1), -ENOSPC);
+	CU_ASSERT_EQUAL(fileio_mkdir(w.files, "/f", 0755), -ENOSPC);
+	CU_ASSERT_EQUAL(fileio_mkdir(w.files, "/a", 0755), -EEXIST);
+	CU_ASSERT_EQUAL(write_path("/a/d", O_WRONLY | O_CREAT, 1), 1); /* is there */
+	CU_ASSERT_EQUAL(fileio_mkdir(w.files, "/data/f", 0755), 0);    /* no scratch */
+	CU_ASSERT_EQUAL(fileio_unlink(w.files, "/c"), 0);
+	CU_ASSERT_EQUAL(fileio_mkdir(w.files, "/f", 0755), -ENOSPC); /* it is open */
+	fileio_close(w.files, fd);
+	CU_ASSERT_EQUAL(fileio_mkdir(w.files, "/f", 0755), 0);
+	CU_ASSERT_EQUAL(fileio_unlink(w.files, "/a/d"), 0);
+	CU_ASSERT_EQUAL(write_path("/a/e", O_WRONLY | O_CREAT, 1), 1);
+	world_end();
+}
+
+static void limits_descriptors(void)
+{
+	world_limited((struct fileio_limits){ .fds = 5 });
+	CU_ASSERT_EQUAL(fileio_open(w.files, "/data/file", O_RDONLY, 0), 3);
+	CU_ASSERT_EQUAL(fileio_open(w.files, "/data", O_RDONLY, 0), 4);
+	CU_ASSERT_EQUAL(fileio_open(w.files, "/data/file", O_RDONLY, 0), -EMFILE);
+	CU_ASSERT_EQUAL(fileio_open(w.files, "/new", O_RDONLY | O_CREAT, 0644), -EMFILE);
+	CU_ASSERT_EQUAL(fileio_stat(w.files, "/new", true, &(struct stat){ 0 }), -ENOENT);
+	CU_ASSERT_EQUAL(fileio_close(w.files, 3), 0);
+	CU_ASSERT_EQUAL(fileio_open(w.files, "/data/file", O_RDONLY, 0), 3);
+	world_end();
+}
+
+static void limits_depth(void)
+{
+	static const struct row rows[] = {
+		{ OPEN, "/a/b/c/file", O_RDWR | O_CREAT, 0, "" },
+		{ OPEN, "/a/b/c/d/file", O_RDWR | O_CREAT, -EDQUOT, NULL },
+		{ STAT, "/a/b/c/d", 0, -ENOENT, NULL },
+		{ STAT, "/a/b/c/d/file", 0, -ENOENT, NULL }, /* it is not that that fails */
+		{ OPEN, "/data/sub/deep", O_RDONLY, 0, "deep" },
+		{ OPEN, "/data/sub/three/f", O_RDONLY, 0, "3" },
+		{ OPEN, "/data/sub/three/four/f", O_RDONLY, -EDQUOT, NULL },
+		{ OPEN, "/data/sub/three/four/../f", O_RDONLY, -EDQUOT, NULL },
+		{ OPEN, "/data/sub/three/../three/../three/f", O_RDONLY, 0, "3" },
+		{ STAT, "/data/sub/three/four", 0, 0, "d" },
+	};
+
+	world_tree(base_lines);
+	add_mount("rw", "/data", "rw");
+	CU_ASSERT(!tmptree_add(&w.tree, "d rw/sub/three") &&
+		  !tmptree_add(&w.tree, "f rw/sub/three/f 3") &&
+		  !tmptree_add(&w.tree, "d rw/sub/three/four") &&
+		  !tmptree_add(&w.tree, "f rw/sub/three/four/f 4"));
+	w.config.limits.depth = 3;
+	world_start();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		run_row(&rows[i]);
+	world_end();
+}
+
+static void refuses_paths_that_are_not_utf8_if_asked(void)
+{
+	static const struct row rows[] = {
+		{ OPEN, "/data/file", O_RDONLY, 0, "hello" },
+		{ OPEN, "/data/\xc3\xa9", O_RDWR | O_CREAT, 0, "" },
+		{ OPEN, "/data/\xf0\x9f\x90\xa7", O_RDWR | O_CREAT, 0, "" },
+		{ OPEN, "/data/\xff", O_RDWR | O_CREAT, -EINVAL, NULL },
+		{ STAT, "/\xc3/../data/file", 0, -EINVAL, NULL },
+		{ MKDIR, "/data/\xed\xa0\x80", 0, -EINVAL, NULL },
+		{ UNLINK, "/data/\xc0\xaf", 0, -EINVAL, NULL },
+	};
+
+	world_tree(base_lines);
+	add_mount("rw", "/data", "rw");
+	w.config.utf8_paths = true;
+	world_start();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		run_row(&rows[i]);
+	world_end();
+}
+
+static void refuses_hard_links_if_asked(void)
+{
+	static const struct row rows[] = {
+		{ OPEN, "/data/file", O_RDONLY, 0, "hello" },
+		{ OPEN, "/data/twice", O_RDONLY, -EACCES, NULL },
+		{ OPEN, "/data/sub/deep", O_RDWR | O_TRUNC, -EACCES, NULL },
+		{ STAT, "/data/twice", 0, 0, "f" },
+		{ OPEN, "/other/twice", O_RDONLY, 0, "deep" },
+	};
+
+	world_tree(base_lines);
+	CU_ASSERT(!tmptree_add(&w.tree, "h rw/twice rw/sub/deep"));
+	add_mount("rw", "/data", "rw,nohardlinks");
+	add_mount("rw", "/other", "rw");
+	world_start();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		run_row(&rows[i]);
+	world_end();
+}
+
 static const struct unit_case cases[] = {
+	{ "counts_the_bytes_of_scratch", counts_the_bytes_of_scratch },
+	{ "counts_the_files_of_scratch", counts_the_files_of_scratch },
+	{ "limits_descriptors", limits_descriptors },
+	{ "limits_depth", limits_depth },
+	{ "refuses_paths_that_are_not_utf8_if_asked", refuses_paths_that_are_not_utf8_if_asked },
+	{ "refuses_hard_links_if_asked", refuses_hard_links_if_asked },
 	{ "finds_what_is_mapped", finds_what_is_mapped },
 	{ "takes_dots_physically", takes_dots_physically },
 	{ "follows_links_in_the_guests_tree_only", follows_links_in_the_guests_tree_only },
@@ -1329,4 +1516,28 @@ static const struct unit_case cases[] = {
 	{ "parses_mappings", parses_mappings },
 };
 
-UNIT_MAIN("fileio", cases)
+/* The same answers, whichever way the resolver goes. */
+static void on_openat2(void)
+{
+	engine = hostfs_best();
+	if (engine != &hostfs_openat2)
+		unit_skip("no openat2 here: what follows runs on the walk, twice");
+}
+
+static void on_the_walk(void)
+{
+	engine = &hostfs_walk;
+	CU_ASSERT_STRING_EQUAL(engine->name, "walk");
+}
+
+enum { N_CASES = sizeof(cases) / sizeof(cases[0]) };
+
+int main(void)
+{
+	struct unit_case all[2 * (1 + N_CASES)] = { { "on_openat2", on_openat2 },
+		[1 + N_CASES] = { "on_the_walk", on_the_walk } };
+
+	memcpy(&all[1], cases, sizeof(cases));
+	memcpy(&all[2 + N_CASES], cases, sizeof(cases));
+	return unit_run("fileio", all, sizeof(all) / sizeof(all[0]));
+}

@@ -64,6 +64,44 @@ static void knows_dots(void)
 	}
 }
 
+static void knows_utf8(void)
+{
+	static const struct {
+		const char *path;
+		bool is;
+	} rows[] = {
+		{ "", true },
+		{ "/plain\x01\x7f", true },
+		{ "/\xc2\x80/\xdf\xbf", true },
+		{ "\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf", true },
+		{ "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf", true },
+		{ "\x80", false },
+		{ "a\xbf", false },
+		{ "\xc3", false },
+		{ "\xc3/", false },
+		{ "\xe2\x82", false },
+		{ "\xe2\x82z", false },
+		{ "\xf0\x9f\x90", false },
+		{ "\xc0\xaf", false },         /* overlong slash */
+		{ "\xc1\xbf", false },         /* overlong */
+		{ "\xe0\x80\xaf", false },     /* overlong */
+		{ "\xe0\x9f\xbf", false },     /* overlong */
+		{ "\xf0\x8f\xbf\xbf", false }, /* overlong */
+		{ "\xed\xa0\x80", false },     /* surrogates */
+		{ "\xed\xbf\xbf", false },
+		{ "\xf4\x90\x80\x80", false }, /* above U+10FFFF */
+		{ "\xf5\x80\x80\x80", false },
+		{ "\xf8\x88\x80\x80\x80", false },
+		{ "\xff", false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (filemap_path_is_utf8(rows[i].path) != rows[i].is)
+			printf("     row %zu\n", i);
+		CU_ASSERT_EQUAL(filemap_path_is_utf8(rows[i].path), rows[i].is);
+	}
+}
+
 static void takes_guest_paths(void)
 {
 	static char long_name[300] = "/a/";
@@ -147,7 +185,13 @@ static void map_begin(const char *const *lines, const struct fileio_mount *mount
 		snprintf(hosts[i], sizeof(hosts[i]), "%s/%s", tree.path, mounts[i].host);
 		real[i].host = hosts[i];
 	}
-	r = filemap_init(&map, real, n, tree.path, NULL, &err);
+	r = filemap_init(&map,
+		&(struct filemap_config){ .mounts = real,
+			.n_mounts = n,
+			.scratch_parent = tree.path,
+			.inodes = 100,
+			.depth = FILEMAP_DEPTH_MAX },
+		&err);
 	if (r)
 		printf("     %s\n", err.text);
 	CU_ASSERT_FATAL(r == 0);
@@ -173,8 +217,11 @@ static void leads_to_a_directory_a_name_and_rights(void)
 {
 	static const char *const lines[] = { "d h", "d h/sub", "f h/sub/file x",
 		"l h/link sub/file", "d r", "f r/file x", "f single x", NULL };
-	static const struct fileio_mount mounts[] = { { "h", "/m", true, false },
-		{ "r", "/m/deeper/r", false, false }, { "single", "/m/sub/single", false, false } };
+	static const struct fileio_mount mounts[] = {
+		{ .host = "h", .guest = "/m", .writable = true },
+		{ .host = "r", .guest = "/m/deeper/r" },
+		{ .host = "single", .guest = "/m/sub/single" }
+	};
 	static const struct {
 		const char *path;
 		unsigned int want;
@@ -226,7 +273,9 @@ static void leads_to_a_directory_a_name_and_rights(void)
 static void takes_back_parents_that_were_for_nothing(void)
 {
 	static const char *const lines[] = { "d h", NULL };
-	static const struct fileio_mount mounts[] = { { "h", "/deep/in/m", true, false } };
+	static const struct fileio_mount mounts[] = {
+		{ .host = "h", .guest = "/deep/in/m", .writable = true }
+	};
 	static const char *const paths[] = { "/a/b/c/new", "/a/./b//./c/new", "/deep/a/new",
 		"/a/new" };
 	struct filemap_place place;
@@ -254,9 +303,10 @@ static void covers_an_object_under_any_spelling(void)
 {
 	static const char *const lines[] = { "d h", "d h/ro", "f h/ro/hidden x", "f h/file hidden",
 		"f h/linked x", "h h/hardlink h/linked", "d r", "f r/seen x", "f single x", NULL };
-	static const struct fileio_mount mounts[] = { { "h", "/m", true, false },
-		{ "r", "/m/ro", false, false }, { "single", "/m/file", false, false },
-		{ "single", "/m/linked", false, false } };
+	static const struct fileio_mount mounts[] = {
+		{ .host = "h", .guest = "/m", .writable = true }, { .host = "r", .guest = "/m/ro" },
+		{ .host = "single", .guest = "/m/file" }, { .host = "single", .guest = "/m/linked" }
+	};
 	struct filemap_place place;
 	char old[100], new[100];
 
@@ -305,10 +355,10 @@ struct answer {
 
 /* The hosts of the mappings, in the order in which the kernel mounts them. */
 static const struct fileio_mount oracle_mounts[N_HOSTS] = {
-	{ "root", "/", true, false },
-	{ "rw", "/m", true, false },
-	{ "ro", "/m/ro", false, false },
-	{ "conf", "/etc/conf", false, false },
+	{ .host = "root", .guest = "/", .writable = true },
+	{ .host = "rw", .guest = "/m", .writable = true },
+	{ .host = "ro", .guest = "/m/ro" },
+	{ .host = "conf", .guest = "/etc/conf" },
 };
 
 static const char *const oracle_lines[] = { "d root", "d rw", "d ro", "f conf configuration",
@@ -495,7 +545,7 @@ static void be_kernel(const struct tmptree *at, const struct op *ops, struct ans
 /* In a child: what the host has mounted inside a mapped directory is no part of the grant. */
 static int try_submount(const char *mapped)
 {
-	struct fileio_mount mount_it = { mapped, "/m", true, false };
+	struct fileio_mount mount_it = { .host = mapped, .guest = "/m", .writable = true };
 	struct fileio_config config = {
 		.mounts = &mount_it,
 		.n_mounts = 1,
@@ -657,6 +707,7 @@ static void answers_as_the_kernel_does(void)
 static const struct unit_case cases[] = {
 	{ "cuts_paths_into_components", cuts_paths_into_components },
 	{ "knows_dots", knows_dots },
+	{ "knows_utf8", knows_utf8 },
 	{ "takes_guest_paths", takes_guest_paths },
 	{ "finds_whole_names_among_many", finds_whole_names_among_many },
 	{ "leads_to_a_directory_a_name_and_rights", leads_to_a_directory_a_name_and_rights },

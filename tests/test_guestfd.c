@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 /* The table of guest descriptors: any number is bearable, numbers are Linux's. */
 #include "guestfd.h"
+#include "hostfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,7 @@ static void bears_any_number(void)
 	static const int hostile[] = { -1, INT_MIN, INT_MAX, GUESTFD_MAX, GUESTFD_MAX + 1, 3, 63,
 		64, GUESTFD_MAX - 1, -GUESTFD_MAX, 1 << 30 };
 
-	guestfd_init(&table, -1, -1);
+	guestfd_init(&table, &hostfs_openat2, GUESTFD_MAX, -1, -1);
 	for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
 		CU_ASSERT_PTR_NULL(guestfd_get(&table, hostile[i]));
 		CU_ASSERT_EQUAL(guestfd_close(&table, hostile[i]), -EBADF);
@@ -39,7 +40,7 @@ static void consoles_are_borrowed(void)
 	int pipe_fds[2];
 
 	CU_ASSERT_FATAL(pipe2(pipe_fds, O_CLOEXEC) == 0);
-	guestfd_init(&table, pipe_fds[0], pipe_fds[1]);
+	guestfd_init(&table, &hostfs_openat2, GUESTFD_MAX, pipe_fds[0], pipe_fds[1]);
 	for (int fd = 0; fd < 3; fd++) {
 		CU_ASSERT_EQUAL(guestfd_close(&table, fd), 0);
 		CU_ASSERT_PTR_NOT_NULL_FATAL(guestfd_get(&table, fd));
@@ -57,7 +58,7 @@ static void consoles_are_borrowed(void)
 
 static void gives_the_lowest_free_number(void)
 {
-	guestfd_init(&table, -1, -1);
+	guestfd_init(&table, &hostfs_openat2, GUESTFD_MAX, -1, -1);
 	for (int fd = 3; fd < 200; fd++)
 		CU_ASSERT_EQUAL(take(1000 + fd, false), fd);
 	CU_ASSERT_EQUAL(guestfd_close(&table, 130), 0);
@@ -75,7 +76,7 @@ static void is_full_at_its_limit(void)
 {
 	int n = 0;
 
-	guestfd_init(&table, -1, -1);
+	guestfd_init(&table, &hostfs_openat2, GUESTFD_MAX, -1, -1);
 	while (take(-1, false) >= 0)
 		n++;
 	CU_ASSERT_EQUAL(n, GUESTFD_MAX - GUESTFD_FIRST);
@@ -90,7 +91,7 @@ static void closes_only_what_it_owns(void)
 	int ours = open("/", O_PATH | O_CLOEXEC), borrowed = open("/", O_PATH | O_CLOEXEC);
 	int left = open("/", O_PATH | O_CLOEXEC);
 
-	guestfd_init(&table, -1, -1);
+	guestfd_init(&table, &hostfs_openat2, GUESTFD_MAX, -1, -1);
 	CU_ASSERT_EQUAL(guestfd_close(&table, take(ours, true)), 0);
 	CU_ASSERT_EQUAL(guestfd_close(&table, take(borrowed, false)), 0);
 	take(left, true);

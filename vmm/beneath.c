@@ -5,36 +5,152 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-static int open_how(int dir, const char *path, int flags, mode_t mode, uint64_t resolve)
+#include "filemap_path.h"
+
+/* Of one name; of dir itself when it is empty. The type, and whether this may be entered. */
+static int look(int dir, const char *name, unsigned int how, struct statx *stx)
 {
-	struct open_how how = { .flags = (uint64_t)(unsigned int)flags | O_CLOEXEC,
-		.mode = flags & O_CREAT ? mode : 0,
-		.resolve =
-			resolve | RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+	int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (name[0] ? 0 : AT_EMPTY_PATH);
+	int r;
+
+	do
+		r = statx(dir, name, flags, STATX_BASIC_STATS, stx);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return -errno;
+	/* A kernel that cannot tell (before 5.8) has no directory that may be entered. */
+	if (!(how & BENEATH_XDEV) && (!(stx->stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) ||
+					     stx->stx_attributes & STATX_ATTR_MOUNT_ROOT))
+		return -EACCES;
+	return 0;
+}
+
+static int open_name(int dir, const char *name, int flags, mode_t mode)
+{
 	int fd;
 
-	if (!(flags & O_PATH))
-		how.flags |= O_NOCTTY;
 	do
-		fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+		fd = openat(dir, name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+	while (fd < 0 && errno == EINTR);
+	return fd < 0 ? -errno : fd;
+}
+
+/* fd, or closed and -errno: a link, no directory though one was asked for, another mount. */
+static int checked(int fd, int flags, unsigned int how)
+{
+	struct statx stx;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = look(fd, "", how, &stx);
+	if (!r && S_ISLNK(stx.stx_mode) && (flags & O_DIRECTORY || !(flags & O_NOFOLLOW)))
+		r = -ELOOP;
+	if (!r && flags & O_DIRECTORY && !S_ISDIR(stx.stx_mode))
+		r = -ENOTDIR;
+	if (!r)
+		return fd;
+	close(fd);
+	return r;
+}
+
+/*
+ * Looked at first: the last component may be another mount or a link, and openat could tell only
+ * after the deed. A truncation waits until what was opened has been looked at, too.
+ */
+static int walk_last(int dir, const char *name, int flags, mode_t mode, unsigned int how)
+{
+	int open_flags = flags & ~O_TRUNC;
+	struct statx stx;
+	int fd, r;
+
+	if (flags & O_PATH)
+		return checked(open_name(dir, name, O_PATH, 0), flags, how);
+	r = strcmp(name, ".") ? look(dir, name, how, &stx) : 0;
+	if (!r && strcmp(name, ".") && S_ISLNK(stx.stx_mode))
+		r = flags & O_CREAT && flags & O_EXCL ? -EEXIST : -ELOOP;
+	if (r && !(r == -ENOENT && flags & O_CREAT))
+		return r;
+	if (flags & O_TRUNC && (flags & O_ACCMODE) == O_RDONLY)
+		open_flags |= O_RDWR; /* the same rights, and ftruncate wants it */
+	fd = open_name(dir, name, open_flags | O_NOCTTY, mode);
+	if (strcmp(name, ".")) /* dir itself may well be a mapping's root */
+		fd = checked(fd, O_NOFOLLOW | (flags & O_DIRECTORY), how);
+	/* EINVAL: as open(2), a fifo that has just come here has nothing to truncate. */
+	if (fd >= 0 && flags & O_TRUNC && ftruncate(fd, 0) && errno != EINVAL) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+int beneath_walk(int dir, const char *path, int flags, mode_t mode, unsigned int how)
+{
+	char text[FILEMAP_NAME_MAX + 1] = ".";
+	struct filemap_name name;
+	int at = dir, next;
+
+	if (!path[0])
+		return -ENOENT;
+	while (at >= 0 && filemap_path_next(&path, &name)) {
+		strcpy(text, ".");
+		if (filemap_name_is_dot(name))
+			continue;
+		if (filemap_name_is_dotdot(name) || name.len > FILEMAP_NAME_MAX) {
+			next = name.len > FILEMAP_NAME_MAX ? -ENAMETOOLONG : -EACCES;
+		} else {
+			memcpy(text, name.text, name.len);
+			text[name.len] = 0;
+			if (!*path)
+				break;
+			next = checked(open_name(at, text, O_PATH, 0), O_DIRECTORY, how);
+			strcpy(text, ".");
+		}
+		if (at != dir)
+			close(at);
+		at = next;
+	}
+	if (at < 0)
+		return at;
+	next = walk_last(at, text, flags, mode, how);
+	if (at != dir)
+		close(at);
+	return next;
+}
+
+int beneath_openat2(int dir, const char *path, int flags, mode_t mode, unsigned int how)
+{
+	struct open_how open_how = { .flags = (uint64_t)(unsigned int)flags | O_CLOEXEC,
+		.mode = flags & O_CREAT ? mode : 0,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+	int fd;
+
+	if (!(how & BENEATH_XDEV))
+		open_how.resolve |= RESOLVE_NO_XDEV;
+	if (!(flags & O_PATH))
+		open_how.flags |= O_NOCTTY;
+	if (flags & O_DIRECTORY) /* or a link at the end were ENOTDIR */
+		open_how.flags &= ~(uint64_t)O_NOFOLLOW;
+	do
+		fd = (int)syscall(SYS_openat2, dir, path, &open_how, sizeof(open_how));
 	while (fd < 0 && errno == EINTR);
 	if (fd >= 0)
 		return fd;
-	return errno == EXDEV ? -EACCES : -errno;
+	/* Another mount; or just a directory moved away by the host meanwhile, which the walk bears. */
+	return errno == EXDEV ? beneath_walk(dir, path, flags, mode, how) : -errno;
 }
 
 int beneath_open(int dir, const char *path, int flags, mode_t mode)
 {
-	return open_how(dir, path, flags, mode, RESOLVE_NO_XDEV);
-}
+	int fd = beneath_openat2(dir, path, flags, mode, 0);
 
-int beneath_open_mapped(int dir, const char *name, int flags, mode_t mode)
-{
-	return open_how(dir, name, flags, mode, 0);
+	return fd == -ENOSYS || fd == -EPERM ? beneath_walk(dir, path, flags, mode, 0) : fd;
 }
 
 static struct timespec time_of(struct statx_timestamp t)
@@ -42,19 +158,13 @@ static struct timespec time_of(struct statx_timestamp t)
 	return (struct timespec){ .tv_sec = t.tv_sec, .tv_nsec = t.tv_nsec };
 }
 
-int beneath_stat(int dir, const char *name, bool same_mount, struct stat *st)
+int beneath_stat(int dir, const char *name, unsigned int how, struct stat *st)
 {
 	struct statx stx;
-	int r;
+	int r = look(dir, name, how, &stx);
 
-	do
-		r = statx(
-			dir, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &stx);
-	while (r < 0 && errno == EINTR);
-	if (r < 0)
-		return -errno;
-	if (same_mount && stx.stx_attributes & STATX_ATTR_MOUNT_ROOT)
-		return -EACCES;
+	if (r)
+		return r;
 	*st = (struct stat){ .st_dev = makedev(stx.stx_dev_major, stx.stx_dev_minor),
 		.st_ino = stx.stx_ino,
 		.st_nlink = stx.stx_nlink,
@@ -78,7 +188,7 @@ int beneath_probe(void)
 
 	if (fd < 0)
 		return -errno;
-	r = beneath_open(fd, ".", O_PATH | O_DIRECTORY, 0);
+	r = beneath_openat2(fd, ".", O_PATH | O_DIRECTORY, 0, 0);
 	close(fd);
 	if (r < 0)
 		return r;

@@ -14,13 +14,11 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include "beneath.h"
 #include "fileid.h"
 #include "filemap.h"
 #include "guestfd.h"
+#include "hostfs.h"
 
 struct raw_dirent { /* struct linux_dirent64 */
 	uint64_t ino;
@@ -151,7 +149,7 @@ static void offer_mappings(
 		uint8_t type = node->kind == FILEMAP_DIR ? DT_DIR : DT_REG;
 
 		if (node->kind == FILEMAP_NAME &&
-			beneath_stat(node->fd, node->host_name, false, &st))
+			map->host->stat(node->fd, node->host_name, HOSTFS_XDEV, &st))
 			continue; /* not there now */
 		offer(list, dir, (struct dirlist_object){ st.st_dev, st.st_ino, type, false },
 			name);
@@ -162,20 +160,27 @@ static int choose(struct dirlist *list, const struct filemap *map, const struct 
 {
 	bool wanted = list->ids || !dir->offset; /* else nobody will ask who we are */
 	struct stat st = { 0 };
-	long n;
+	ssize_t n;
 	int r = 0;
 
 	list->owner = NULL;
 	list->n = list->next = 0;
 	list->more = false;
 	list->parent_ino = 0;
-	if (lseek(dir->host, 0, SEEK_SET) < 0 || (wanted && fstat(dir->host, &st)))
-		return -errno;
+	list->host = map->host;
+	if (wanted)
+		r = map->host->fstat(dir->host, &st);
+	if (r)
+		return r;
 	list->dev = st.st_dev;
 	list->ino = st.st_ino;
 	offer_mappings(list, map, dir);
-	while (!r && (n = syscall(SYS_getdents64, dir->host, list->raw, sizeof(list->raw))) != 0)
-		r = n < 0 ? -errno : offer_raw(list, map, dir, (size_t)n);
+	for (bool rewind = true; !r; rewind = false) {
+		n = map->host->getdents(dir->host, list->raw, sizeof(list->raw), rewind);
+		if (!n)
+			break;
+		r = n < 0 ? (int)n : offer_raw(list, map, dir, (size_t)n);
+	}
 	if (r)
 		return r;
 	sort(list);
@@ -250,7 +255,7 @@ static struct dirlist_object settled(
 	memcpy(name, entry->name, entry->len);
 	name[entry->len] = 0;
 	if (what.hearsay && (what.type == DT_UNKNOWN || !fileid_lists_ino(list->ids, what.dev)) &&
-		!beneath_stat(dir->host, name, false, &st))
+		!list->host->stat(dir->host, name, HOSTFS_XDEV, &st))
 		what = (struct dirlist_object){ st.st_dev, st.st_ino, (uint8_t)IFTODT(st.st_mode),
 			false };
 	if (what.type == DT_UNKNOWN) /* it has just gone */

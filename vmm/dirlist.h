@@ -15,6 +15,7 @@
 struct fileid;
 struct filemap;
 struct guestfd;
+struct hostfs;
 
 enum { DIRLIST_ROOM = 1024, DIRLIST_RAW = 32768 };
 
@@ -32,7 +33,8 @@ struct dirlist_entry {
 };
 
 struct dirlist {
-	struct fileid *ids;          /* borrowed; NULL: the host's own numbers are told */
+	struct fileid *ids; /* borrowed; NULL: the host's own numbers are told */
+	const struct hostfs *host;
 	const struct guestfd *owner; /* whose names these are; NULL: nobody's */
 	int n, next;                 /* chosen, listed already */
 	bool more;                   /* there are names behind the last one */

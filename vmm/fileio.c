@@ -15,14 +15,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "beneath.h"
 #include "cleanup.h"
 #include "dirlist.h"
 #include "err.h"
 #include "fileid.h"
 #include "filemap.h"
 #include "guestfd.h"
+#include "hostfs.h"
 #include "log.h"
+#include "quota.h"
 
 enum {
 	FLAG_LARGEFILE = 0100000, /* the kernel's; glibc's is 0 here */
@@ -37,9 +38,24 @@ enum {
 	BLOCK = 4096,              /* its blocks, and the size of its directories */
 };
 
+const struct fileio_limits fileio_limits_usual = {
+	.fds = GUESTFD_MAX,
+	.scratch_bytes = 1 << 30,
+	.scratch_inodes = 65536,
+	.depth = FILEMAP_DEPTH_MAX,
+};
+const struct fileio_limits fileio_limits_max = {
+	.fds = GUESTFD_MAX,
+	.scratch_bytes = 1ull << 60,
+	.scratch_inodes = 1ull << 60,
+	.depth = FILEMAP_DEPTH_MAX,
+};
+
 struct fileio {
 	struct filemap map;
 	struct guestfd_table fds;
+	struct quota quota;
+	bool utf8_paths;
 	struct dirlist list;
 	struct fileid *ids; /* deterministic: who is who; else NULL */
 	struct timespec clock;
@@ -63,12 +79,15 @@ static int64_t guest_result(int64_t r)
 	return -EIO;
 }
 
-/* So that it is always the guest's own table that is full first. */
-static void raise_limit(const struct filemap *map)
+/* So that it is always the guest's own table that is full first. A mapping holds its parents open, too. */
+static void raise_limit(const struct fileio_config *config)
 {
-	rlim_t need = GUESTFD_MAX + FILEMAP_DEPTH_MAX + OWN_FDS + (rlim_t)map->tree.n_nodes;
+	rlim_t need = GUESTFD_MAX + FILEMAP_DEPTH_MAX + OWN_FDS;
 	struct rlimit limit;
 
+	for (size_t i = 0; i < config->n_mounts; i++)
+		for (const char *at = config->mounts[i].guest; *at; at++)
+			need += *at == '/';
 	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= need)
 		return;
 	limit.rlim_cur = need < limit.rlim_max ? need : limit.rlim_max;
@@ -81,12 +100,65 @@ static int be_deterministic(struct fileio *f, uint64_t clock_ns)
 
 	if (r)
 		return r;
-	raise_limit(&f->map);
 	for (int i = 0; i < f->map.tree.n_nodes; i++)
 		fileid_learn(f->ids, f->map.nodes[i].fd);
 	f->list.ids = f->map.ids = f->ids;
 	f->clock = (struct timespec){ .tv_sec = (time_t)(clock_ns / 1000000000),
 		.tv_nsec = (long)(clock_ns % 1000000000) };
+	return 0;
+}
+
+static uint64_t limit_of(uint64_t asked, uint64_t usual, uint64_t max)
+{
+	uint64_t limit = asked ? asked : usual;
+
+	return limit < max ? limit : max;
+}
+
+static struct fileio_limits limits_of(const struct fileio_limits *asked)
+{
+	const struct fileio_limits *usual = &fileio_limits_usual, *max = &fileio_limits_max;
+	struct fileio_limits limits = {
+		.fds = limit_of(asked->fds, usual->fds, max->fds),
+		.scratch_bytes =
+			limit_of(asked->scratch_bytes, usual->scratch_bytes, max->scratch_bytes),
+		.scratch_inodes =
+			limit_of(asked->scratch_inodes, usual->scratch_inodes, max->scratch_inodes),
+		.depth = limit_of(asked->depth, usual->depth, max->depth),
+	};
+
+	if (limits.fds < GUESTFD_FIRST)
+		limits.fds = GUESTFD_FIRST;
+	return limits;
+}
+
+static int init(struct fileio *f, const struct fileio_config *config, struct err *err)
+{
+	struct fileio_limits limits = limits_of(&config->limits);
+	int r;
+
+	raise_limit(config);
+	r = filemap_init(&f->map,
+		&(struct filemap_config){ .mounts = config->mounts,
+			.n_mounts = config->n_mounts,
+			.scratch_parent = config->scratch_parent,
+			.cwd = config->cwd,
+			.host = config->host,
+			.inodes = limits.scratch_inodes,
+			.depth = (int)limits.depth },
+		err);
+	if (!r && config->deterministic) {
+		r = be_deterministic(f, config->clock_ns);
+		if (r)
+			filemap_finish(&f->map);
+	}
+	if (r)
+		return r;
+	guestfd_init(
+		&f->fds, f->map.host, (int)limits.fds, config->console_in, config->console_out);
+	f->quota.bytes_left = limits.scratch_bytes;
+	f->utf8_paths = config->utf8_paths;
+	f->stop = config->stop;
 	return 0;
 }
 
@@ -98,21 +170,13 @@ int fileio_init(struct fileio **out, const struct fileio_config *config, struct 
 	if (err)
 		err->text[0] = 0;
 	if (f)
-		r = filemap_init(&f->map, config->mounts, config->n_mounts, config->scratch_parent,
-			config->cwd, err);
-	if (!r && config->deterministic) {
-		r = be_deterministic(f, config->clock_ns);
-		if (r)
-			filemap_finish(&f->map);
-	}
+		r = init(f, config, err);
 	if (r) {
 		free(f);
 		if (err && !err->text[0])
 			err_set(err, r, "files: %s", strerror(-r));
 		return r;
 	}
-	guestfd_init(&f->fds, config->console_in, config->console_out);
-	f->stop = config->stop;
 	*out = f;
 	return 0;
 }
@@ -127,10 +191,16 @@ void fileio_destroy(struct fileio *f)
 	free(f);
 }
 
+struct filemap *fileio_map(struct fileio *f)
+{
+	return &f->map;
+}
+
 static int add_option(struct fileio_mount *mount, const char *option, size_t len, bool *ro)
 {
-	static const char *const names[] = { "ro", "rw", "unlink" };
-	bool *const sets[] = { ro, &mount->writable, &mount->may_unlink };
+	static const char *const names[] = { "ro", "rw", "unlink", "submounts", "nohardlinks" };
+	bool *const sets[] = { ro, &mount->writable, &mount->may_unlink, &mount->submounts,
+		&mount->no_hardlinks };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strlen(names[i]) == len && !memcmp(names[i], option, len)) {
@@ -149,7 +219,8 @@ static int parse_options(struct fileio_mount *mount, const char *options, struct
 		size_t len = strcspn(at, ",");
 
 		if (add_option(mount, at, len, &ro))
-			return err_set(err, -EINVAL, "unknown option %.*s; say ro, rw or unlink",
+			return err_set(err, -EINVAL,
+				"unknown option %.*s; say ro, rw, unlink, submounts or nohardlinks",
 				(int)len, at);
 		at += len;
 		at += *at == ',';
@@ -161,10 +232,32 @@ static int parse_options(struct fileio_mount *mount, const char *options, struct
 	return 0;
 }
 
+/* The last colon that is no `\:`, or NULL. */
+static char *last_colon(char *text)
+{
+	for (char *at = text + strlen(text); at-- > text;)
+		if (*at == ':' && (at == text || at[-1] != '\\'))
+			return at;
+	return NULL;
+}
+
+/* A copy of a part without the escapes. */
+static char *plain_part(const char *text)
+{
+	char *copy = malloc(strlen(text) + 1), *to = copy;
+
+	for (; copy && *text; text++)
+		if (text[0] != '\\' || text[1] != ':')
+			*to++ = *text;
+	if (copy)
+		*to = 0;
+	return copy;
+}
+
 int fileio_parse_mount(const char *text, struct fileio_mount *mount, struct err *err)
 {
 	autofree char *host = strdup(text);
-	char *guest = host ? strrchr(host, ':') : NULL;
+	char *guest = host ? last_colon(host) : NULL;
 	const char *options = "";
 	int r;
 
@@ -175,7 +268,7 @@ int fileio_parse_mount(const char *text, struct fileio_mount *mount, struct err 
 	if (guest && guest[1] != '/' && memchr(host, ':', (size_t)(guest - host))) {
 		*guest = 0;
 		options = guest + 1;
-		guest = strrchr(host, ':');
+		guest = last_colon(host);
 	}
 	if (!guest || guest == host || guest[1] != '/')
 		return err_set(err, -EINVAL, "not HOST:GUEST[:OPTS] with GUEST beginning with /");
@@ -183,12 +276,14 @@ int fileio_parse_mount(const char *text, struct fileio_mount *mount, struct err 
 	r = parse_options(mount, options, err);
 	if (r)
 		return r;
-	mount->guest = strdup(guest);
-	if (!mount->guest)
-		return err_set(err, -ENOMEM, "out of memory");
-	mount->host = host;
-	host = NULL;
-	return 0;
+	mount->host = plain_part(host);
+	mount->guest = plain_part(guest);
+	if (mount->host && mount->guest)
+		return 0;
+	free((char *)(uintptr_t)mount->host);
+	free((char *)(uintptr_t)mount->guest);
+	*mount = (struct fileio_mount){ 0 };
+	return err_set(err, -ENOMEM, "out of memory");
 }
 
 /* Flags alone; the path has not been looked at. */
@@ -225,10 +320,12 @@ static struct guestfd file_of(int host, bool owned, int flags)
 		.owned = owned,
 		.host = host,
 		.rwf = rwf_of(flags),
+		.quota = -1,
 		.node = FILEMAP_NONE };
 }
 
-static int open_directory(const struct filemap_place *place, int flags, struct guestfd *out)
+static int open_directory(
+	struct fileio *f, const struct filemap_place *place, int flags, struct guestfd *out)
 {
 	int fd;
 
@@ -236,89 +333,129 @@ static int open_directory(const struct filemap_place *place, int flags, struct g
 		return flags & O_EXCL ? -EEXIST : -EISDIR;
 	if (means_to_write(flags))
 		return -EISDIR;
-	fd = filemap_open(place, O_RDONLY | O_DIRECTORY, 0);
+	fd = filemap_open(&f->map, place, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return fd == -ELOOP || fd == -ENOTDIR ? -EAGAIN : fd;
 	*out = (struct guestfd){ .kind = GUESTFD_DIR,
 		.readable = true,
 		.owned = true,
 		.host = fd,
+		.quota = -1,
 		.node = place->kind == FILEMAP_DIR ? place->node : FILEMAP_NONE };
 	return 0;
 }
 
-static int open_pinned(const struct filemap_place *place, int flags, struct guestfd *out)
+static int open_pinned(
+	struct fileio *f, const struct filemap_place *place, int flags, struct guestfd *out)
 {
+	int r = 0;
+
 	if (flags & O_CREAT && flags & O_EXCL)
 		return -EEXIST;
 	if (place->slash || flags & O_DIRECTORY)
 		return -ENOTDIR;
 	if (means_to_write(flags) && !place->writable)
 		return -EROFS;
-	if (flags & O_TRUNC && ftruncate(place->dir, 0))
-		return -errno;
+	if (flags & O_TRUNC)
+		r = f->map.host->truncate(place->dir);
 	*out = file_of(place->dir, false, flags);
-	return 0;
+	return r;
 }
 
-static int create_file(
-	const struct filemap_place *place, int flags, mode_t mode, struct guestfd *out)
+static bool in_scratch(const struct fileio *f, const struct filemap_place *place)
 {
+	return f->map.nodes[place->in].scratch;
+}
+
+static int create_file(struct fileio *f, const struct filemap_place *place, int flags, mode_t mode,
+	struct guestfd *out)
+{
+	const struct hostfs *host = f->map.host;
+	struct stat st;
 	int fd;
 
 	if (!place->writable)
 		return -EROFS;
-	fd = filemap_open(place, (flags & FLAGS_PASSED) | O_CREAT | O_EXCL, mode & MODE_PASSED);
+	if (in_scratch(f, place) && !f->map.inodes_left)
+		return -ENOSPC;
+	fd = filemap_open(
+		&f->map, place, (flags & FLAGS_PASSED) | O_CREAT | O_EXCL, mode & MODE_PASSED);
 	if (fd == -EEXIST && !(flags & O_EXCL))
 		return -EAGAIN;
 	if (fd < 0)
 		return fd;
 	*out = file_of(fd, true, flags);
+	if ((f->ids || in_scratch(f, place)) && !host->fstat(fd, &st)) {
+		if (f->ids)
+			fileid_renew(f->ids, st.st_dev, st.st_ino);
+		if (in_scratch(f, place)) {
+			f->map.inodes_left--;
+			out->quota = quota_open(&f->quota, st.st_ino, 0);
+		}
+	}
 	return 0;
 }
 
-static int open_existing(const struct filemap_place *place, int flags, struct guestfd *out)
+/* What was opened, looked at again: the host may have put something else there; O_NONBLOCK bore with it. */
+static int check_opened(
+	struct fileio *f, const struct filemap_place *place, int fd, int flags, struct guestfd *out)
 {
 	struct stat st;
-	int fd;
+
+	if (f->map.host->fstat(fd, &st) || !S_ISREG(st.st_mode))
+		return -EAGAIN;
+	if (f->map.nodes[place->in].no_hardlinks && st.st_nlink > 1)
+		return -EACCES;
+	*out = file_of(fd, true, flags);
+	if (!in_scratch(f, place))
+		return 0;
+	if (flags & O_TRUNC)
+		quota_truncate(&f->quota, st.st_ino, (uint64_t)place->st.st_size);
+	out->quota = quota_open(&f->quota, st.st_ino, (uint64_t)st.st_size);
+	return 0;
+}
+
+static int open_existing(
+	struct fileio *f, const struct filemap_place *place, int flags, struct guestfd *out)
+{
+	int fd, r;
 
 	if (S_ISLNK(place->st.st_mode))
 		return flags & O_DIRECTORY ? -ENOTDIR : -ELOOP;
 	if (S_ISDIR(place->st.st_mode))
-		return open_directory(place, flags, out);
+		return open_directory(f, place, flags, out);
 	if (place->slash || flags & O_DIRECTORY)
 		return -ENOTDIR;
 	if (!S_ISREG(place->st.st_mode))
 		return -ENXIO;
 	if (means_to_write(flags) && !place->writable)
 		return -EROFS;
-	fd = filemap_open(place, (flags & FLAGS_PASSED) | O_NONBLOCK, 0);
+	if (f->map.nodes[place->in].no_hardlinks && place->st.st_nlink > 1)
+		return -EACCES;
+	fd = filemap_open(&f->map, place, (flags & FLAGS_PASSED) | O_NONBLOCK, 0);
 	if (fd == -ELOOP || (fd == -ENOENT && flags & O_CREAT))
 		return -EAGAIN;
 	if (fd < 0)
 		return fd;
-	/* The host may have put something else there since we looked; O_NONBLOCK bore with it. */
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return -EAGAIN;
-	}
-	*out = file_of(fd, true, flags);
-	return 0;
+	r = check_opened(f, place, fd, flags, out);
+	if (r)
+		f->map.host->close(fd);
+	return r;
 }
 
 /* -EAGAIN: the host has changed what was looked at; look again. */
-static int open_place(
-	const struct filemap_place *place, int flags, mode_t mode, struct guestfd *out)
+static int open_place(struct fileio *f, const struct filemap_place *place, int flags, mode_t mode,
+	struct guestfd *out)
 {
 	if (place->kind == FILEMAP_DIR)
-		return open_directory(place, flags, out);
+		return open_directory(f, place, flags, out);
 	if (place->kind == FILEMAP_PINNED)
-		return open_pinned(place, flags, out);
+		return open_pinned(f, place, flags, out);
 	if (!place->exists)
-		return flags & O_CREAT ? create_file(place, flags, mode, out) : -ENOENT;
+		return flags & O_CREAT ? create_file(f, place, flags, mode, out) : -ENOENT;
 	if (flags & O_CREAT && flags & O_EXCL)
 		return -EEXIST;
-	return open_existing(place, flags, out);
+	return open_existing(f, place, flags, out);
 }
 
 static unsigned int open_want(int flags)
@@ -328,12 +465,12 @@ static unsigned int open_want(int flags)
 	return (follow ? FILEMAP_FOLLOW : 0u) | (flags & O_CREAT ? FILEMAP_CREATE : 0u);
 }
 
-static void note_created(struct fileio *f, int fd)
+static int resolve(
+	struct fileio *f, const char *path, unsigned int want, struct filemap_place *place)
 {
-	struct stat st;
-
-	if (!fstat(fd, &st))
-		fileid_renew(f->ids, st.st_dev, st.st_ino);
+	if (f->utf8_paths && !filemap_path_is_utf8(path))
+		return -EINVAL;
+	return filemap_resolve(&f->map, path, want, place);
 }
 
 int fileio_open(struct fileio *f, const char *path, int flags, mode_t mode)
@@ -348,11 +485,9 @@ int fileio_open(struct fileio *f, const char *path, int flags, mode_t mode)
 	if (r)
 		return r;
 	for (int tries = 0; tries < OPEN_TRIES; tries++) {
-		r = filemap_resolve(&f->map, path, open_want(flags), &place);
+		r = resolve(f, path, open_want(flags), &place);
 		if (!r) {
-			r = open_place(&place, flags, mode, &what);
-			if (!r && f->ids && place.kind == FILEMAP_NAME && !place.exists)
-				note_created(f, what.host);
+			r = open_place(f, &place, flags, mode, &what);
 			filemap_leave(&f->map, &place, r != 0);
 		}
 		if (r != -EAGAIN)
@@ -370,6 +505,8 @@ int fileio_close(struct fileio *f, int fd)
 
 	if (what)
 		dirlist_forget(&f->list, what);
+	if (what && what->quota >= 0 && quota_close(&f->quota, what->quota))
+		f->map.inodes_left++;
 	return guestfd_close(&f->fds, fd);
 }
 
@@ -435,12 +572,28 @@ static ssize_t write_some(struct guestfd *what, const void *buf, size_t len)
 	return n;
 }
 
-/* Deterministic: bytes until the largest size. What is appended has the host's limits only. */
-static size_t room(const struct guestfd *what)
+/*
+ * How many of len bytes may be written now: up to the largest size when deterministic, and as scratch has
+ * room. What is appended to a mapped file has the host's limits only. 0 with *r set when there is none.
+ */
+static size_t room(const struct fileio *f, const struct guestfd *what, size_t len, int *r)
 {
-	if (what->kind != GUESTFD_FILE || what->rwf & RWF_APPEND)
-		return SIZE_MAX;
-	return what->offset < FILEIO_SIZE_MAX ? (size_t)(FILEIO_SIZE_MAX - what->offset) : 0;
+	bool append = what->rwf & RWF_APPEND;
+	uint64_t at = (uint64_t)what->offset, most = len;
+
+	if (what->kind != GUESTFD_FILE || !len)
+		return len;
+	if (f->ids && !append && most > FILEIO_SIZE_MAX - at)
+		most = at < FILEIO_SIZE_MAX ? FILEIO_SIZE_MAX - at : 0;
+	if (!most)
+		*r = -EFBIG;
+	if (most && what->quota >= 0) {
+		if (append)
+			at = quota_size(&f->quota, what->quota);
+		most = quota_room(&f->quota, what->quota, at, most);
+		*r = most ? 0 : -ENOSPC;
+	}
+	return most;
 }
 
 ssize_t fileio_write(struct fileio *f, int fd, const void *buf, size_t len)
@@ -456,10 +609,7 @@ ssize_t fileio_write(struct fileio *f, int fd, const void *buf, size_t len)
 		len = IO_MAX;
 	if (what->host < 0)
 		return (ssize_t)len;
-	if (f->ids && len > room(what)) {
-		len = room(what);
-		r = len ? 0 : -EFBIG;
-	}
+	len = room(f, what, len, &r);
 	while (done < len && !r) {
 		n = write_some(what, (const char *)buf + done, len - done);
 		if (n > 0)
@@ -467,6 +617,8 @@ ssize_t fileio_write(struct fileio *f, int fd, const void *buf, size_t len)
 		else
 			r = n ? interrupted(f, what, POLLOUT) : -EIO;
 	}
+	if (what->quota >= 0 && done)
+		quota_wrote(&f->quota, what->quota, (uint64_t)what->offset);
 	return done ? (ssize_t)done : io_result(r);
 }
 
@@ -540,12 +692,12 @@ ssize_t fileio_getdents(struct fileio *f, int fd, void *buf, size_t len)
 	return guest_result(dirlist_read(&f->list, &f->map, what, buf, len));
 }
 
-static int stat_place(const struct filemap_place *place, struct stat *st)
+static int stat_place(const struct fileio *f, const struct filemap_place *place, struct stat *st)
 {
 	if (place->kind == FILEMAP_PINNED && place->slash)
 		return -ENOTDIR;
 	if (place->kind != FILEMAP_NAME)
-		return fstat(place->dir, st) ? -errno : 0;
+		return f->map.host->fstat(place->dir, st);
 	if (!place->exists)
 		return -ENOENT;
 	if (place->slash && !S_ISDIR(place->st.st_mode))
@@ -579,10 +731,10 @@ static void settle(const struct fileio *f, struct stat *st)
 int fileio_stat(struct fileio *f, const char *path, bool follow, struct stat *st)
 {
 	struct filemap_place place;
-	int r = filemap_resolve(&f->map, path, follow ? FILEMAP_FOLLOW : 0, &place);
+	int r = resolve(f, path, follow ? FILEMAP_FOLLOW : 0, &place);
 
 	if (!r) {
-		r = stat_place(&place, st);
+		r = stat_place(f, &place, st);
 		if (!r && f->ids)
 			settle(f, st);
 		filemap_leave(&f->map, &place, false);
@@ -597,11 +749,11 @@ int fileio_fstat(struct fileio *f, int fd, struct stat *st)
 	if (!what)
 		return -EBADF;
 	if (what->kind != GUESTFD_CONSOLE) {
-		if (fstat(what->host, st))
-			return (int)guest_result(-errno);
-		if (f->ids)
+		int r = f->map.host->fstat(what->host, st);
+
+		if (!r && f->ids)
 			settle(f, st);
-		return 0;
+		return (int)guest_result(r);
 	}
 	/* A console is always the same, whatever the host has there. */
 	*st = (struct stat){ .st_ino = 1 + (ino_t)fd,
@@ -615,33 +767,37 @@ int fileio_fstat(struct fileio *f, int fd, struct stat *st)
 	return 0;
 }
 
-static int make_directory(struct filemap_place *place, mode_t mode)
+static int make_directory(struct fileio *f, struct filemap_place *place, mode_t mode)
 {
-	int r;
+	int r = 0;
 
 	if (place->kind != FILEMAP_NAME || place->dots)
 		return -EEXIST;
-	if (!place->writable) {
-		r = filemap_look(place);
-		if (r)
-			return r;
-		return place->exists ? -EEXIST : -EROFS;
-	}
-	if (place->node != FILEMAP_NONE) { /* what is mapped here, now or later, is a file */
-		r = filemap_look(place);
-		return r ? r : place->exists ? -EEXIST : -EACCES;
-	}
-	return mkdirat(place->dir, place->name, mode & MODE_PASSED) ? -errno : 0;
+	if (!place->writable || place->node != FILEMAP_NONE)
+		r = filemap_look(&f->map, place);
+	if (r || place->exists)
+		return r ? r : -EEXIST;
+	if (!place->writable)
+		return -EROFS;
+	if (place->node != FILEMAP_NONE) /* what is mapped here, now or later, is a file */
+		return -EACCES;
+	if (!in_scratch(f, place))
+		return f->map.host->mkdir(place->dir, place->name, mode & MODE_PASSED);
+	if (!f->map.inodes_left)
+		return filemap_look(&f->map, place) || !place->exists ? -ENOSPC : -EEXIST;
+	r = f->map.host->mkdir(place->dir, place->name, mode & MODE_PASSED);
+	f->map.inodes_left -= !r;
+	return r;
 }
 
 int fileio_mkdir(struct fileio *f, const char *path, mode_t mode)
 {
 	struct filemap_place place;
-	int r = filemap_resolve(&f->map, path, FILEMAP_PARENT | FILEMAP_MKDIR, &place);
+	int r = resolve(f, path, FILEMAP_PARENT | FILEMAP_MKDIR, &place);
 
 	if (!r) {
-		r = make_directory(&place, mode);
-		if (!r && f->ids && !beneath_stat(place.dir, place.name, false, &place.st))
+		r = make_directory(f, &place, mode);
+		if (!r && f->ids && !filemap_look(&f->map, &place) && place.exists)
 			fileid_renew(f->ids, place.st.st_dev, place.st.st_ino);
 		filemap_leave(&f->map, &place, r != 0);
 	}
@@ -661,40 +817,54 @@ static int unlink_mapped(const struct filemap *map, struct filemap_place *place)
 		return -ENOTDIR;
 	if (place->kind == FILEMAP_PINNED)
 		return -EBUSY;
-	r = filemap_look(place);
+	r = filemap_look(map, place);
 	if (r || !place->exists)
 		return r ? r : -ENOENT;
 	if (!map->nodes[place->node].may_unlink)
 		return -EBUSY;
-	return unlinkat(place->dir, place->name, 0) ? -errno : 0;
+	return map->host->unlink(place->dir, place->name, 0);
 }
 
-static int unlink_place(const struct filemap *map, struct filemap_place *place)
+static int unlink_scratch(struct fileio *f, struct filemap_place *place)
+{
+	int r = filemap_look(&f->map, place);
+
+	if (!r)
+		r = f->map.host->unlink(place->dir, place->name, 0);
+	if (!r && quota_unlink(&f->quota, place->st.st_ino,
+			  S_ISREG(place->st.st_mode) ? (uint64_t)place->st.st_size : 0))
+		f->map.inodes_left++;
+	return r;
+}
+
+static int unlink_place(struct fileio *f, struct filemap_place *place)
 {
 	int r;
 
 	if (place->dots)
 		return -EISDIR;
 	if (place->node != FILEMAP_NONE)
-		return unlink_mapped(map, place);
+		return unlink_mapped(&f->map, place);
 	if (!place->writable)
 		return -EROFS;
 	if (place->slash) {
-		r = filemap_look(place);
+		r = filemap_look(&f->map, place);
 		if (r || !place->exists)
 			return r ? r : -ENOENT;
 		return S_ISDIR(place->st.st_mode) ? -EISDIR : -ENOTDIR;
 	}
-	return unlinkat(place->dir, place->name, 0) ? -errno : 0;
+	if (in_scratch(f, place))
+		return unlink_scratch(f, place);
+	return f->map.host->unlink(place->dir, place->name, 0);
 }
 
 int fileio_unlink(struct fileio *f, const char *path)
 {
 	struct filemap_place place;
-	int r = filemap_resolve(&f->map, path, FILEMAP_PARENT, &place);
+	int r = resolve(f, path, FILEMAP_PARENT, &place);
 
 	if (!r) {
-		r = unlink_place(&f->map, &place);
+		r = unlink_place(f, &place);
 		filemap_leave(&f->map, &place, r != 0);
 	}
 	return (int)guest_result(r);

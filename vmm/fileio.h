@@ -16,6 +16,8 @@
 
 struct err;
 struct fileio;
+struct filemap;
+struct hostfs;
 
 enum { FILEIO_PATH_MAX = 4096 }; /* with the NUL */
 /* Bytes of a file, when deterministic: below what any host's file system takes. */
@@ -25,14 +27,30 @@ struct fileio_mount {
 	const char *host;  /* a directory or a regular file */
 	const char *guest; /* absolute, no `..` */
 	bool writable;
-	bool may_unlink; /* a mapped file itself may be unlinked and made again (Uhyve's way) */
+	bool may_unlink;   /* a mapped file itself may be unlinked and made again (Uhyve's way) */
+	bool submounts;    /* what the host has mounted inside is shown: else it is -EACCES */
+	bool no_hardlinks; /* files with more than one name are not opened: -EACCES */
 };
+
+/* What a guest may use up; 0: what is usual. */
+struct fileio_limits {
+	uint64_t fds;            /* descriptors, the three consoles among them; then -EMFILE */
+	uint64_t scratch_bytes;  /* lengths of all scratch files together; then -ENOSPC */
+	uint64_t scratch_inodes; /* files and directories made in scratch; then -ENOSPC */
+	uint64_t depth; /* directories beneath the root; a path that goes deeper: -EDQUOT */
+};
+
+/* What is usual, and the most that may be asked for. */
+extern const struct fileio_limits fileio_limits_usual, fileio_limits_max;
 
 struct fileio_config {
 	const struct fileio_mount *mounts;
 	size_t n_mounts;
-	const char *scratch_parent;  /* where the scratch tree is made; NULL: $TMPDIR or /tmp */
-	const char *cwd;             /* where relative guest paths start; NULL: "/" */
+	const char *scratch_parent; /* where the scratch tree is made; NULL: $TMPDIR or /tmp */
+	const char *cwd;            /* where relative guest paths start; NULL: "/" */
+	const struct hostfs *host;  /* who makes the system calls; NULL: hostfs_best() */
+	bool utf8_paths;            /* a path of the guest's that is not UTF-8 is -EINVAL */
+	struct fileio_limits limits;
 	int console_in, console_out; /* host descriptors behind guest 0, and 1 and 2; -1: none */
 	/*
 	 * May be NULL. When a signal interrupts a host call and this is set, read and write return
@@ -43,24 +61,26 @@ struct fileio_config {
 	 * What calls return does not depend on the host's kind of file system, its numbers, clock
 	 * or users: inode numbers by first sight (fileid.h), one device, one link, user and group 0,
 	 * no set-id and sticky bits, directories of 4096 bytes, files without holes and of at most
-	 * FILEIO_SIZE_MAX. What objects are called and what they hold is as ever. The process's own
-	 * limit of open files is raised where it may be, so that the guest's is met first.
+	 * FILEIO_SIZE_MAX. What objects are called and what they hold is as ever.
 	 */
 	bool deterministic;
 	uint64_t clock_ns; /* deterministic: every time of every object, in ns since 1970 */
 };
 
 /*
- * Opens every mapping and makes the scratch tree: the last time a host path is looked up by name.
+ * Opens every mapping and makes the scratch tree: the last time a host path is looked up by name. The
+ * process's own limit of open files is raised where it may be, so that the guest's is met first.
  * 0, or -errno with err naming the mapping and what to do.
  */
 int fileio_init(struct fileio **out, const struct fileio_config *config, struct err *err);
 /* Closes everything but the consoles, removes the scratch tree. Takes NULL. */
 void fileio_destroy(struct fileio *f);
+/* The map beneath: for who wants to know where paths lead. */
+struct filemap *fileio_map(struct fileio *f);
 
 /*
- * "HOST:GUEST[:OPTS]" taken apart at the last colons; OPTS joins ro (default), rw, unlink by commas.
- * The strings are the caller's to free.
+ * "HOST:GUEST[:OPTS]" taken apart at the last colons; OPTS joins ro (default), rw, unlink, submounts,
+ * nohardlinks by commas. `\:` is a colon that takes nothing apart. The strings are the caller's to free.
  */
 int fileio_parse_mount(const char *text, struct fileio_mount *mount, struct err *err);
 

@@ -23,16 +23,21 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "beneath.h"
 #include "fileid.h"
+#include "hostfs.h"
 
 /* Beside 0 and -errno, from the steps below. */
 enum { STEP_ON = 1, STEP_LINK = 2 };
 
-int filemap_look(struct filemap_place *place)
+static unsigned int how_of(const struct filemap *map, const struct filemap_place *place)
+{
+	return place->node != FILEMAP_NONE ? (unsigned int)HOSTFS_XDEV : map->nodes[place->in].how;
+}
+
+int filemap_look(const struct filemap *map, struct filemap_place *place)
 {
 	bool by_name = place->node != FILEMAP_NONE;
-	int r = beneath_stat(place->dir, place->name, !by_name, &place->st);
+	int r = map->host->stat(place->dir, place->name, how_of(map, place), &place->st);
 
 	place->exists = !r;
 	if (!r && by_name && !S_ISREG(place->st.st_mode))
@@ -40,13 +45,13 @@ int filemap_look(struct filemap_place *place)
 	return r == -ENOENT ? 0 : r;
 }
 
-int filemap_open(const struct filemap_place *place, int flags, mode_t mode)
+int filemap_open(
+	const struct filemap *map, const struct filemap_place *place, int flags, mode_t mode)
 {
 	if (place->kind == FILEMAP_DIR)
-		return beneath_open(place->dir, ".", flags | O_DIRECTORY, 0);
-	if (place->node != FILEMAP_NONE)
-		return beneath_open_mapped(place->dir, place->name, flags | O_NOFOLLOW, mode);
-	return beneath_open(place->dir, place->name, flags | O_NOFOLLOW, mode);
+		return map->host->open(place->dir, ".", flags | O_DIRECTORY, 0, 0);
+	return map->host->open(
+		place->dir, place->name, flags | O_NOFOLLOW, mode, how_of(map, place));
 }
 
 bool filemap_parent_writable(const struct filemap *map, int node)
@@ -63,17 +68,30 @@ static int place_node(const struct filemap *map, int i, bool slash, unsigned int
 		return -EISDIR;
 	place->kind = node->kind;
 	place->dir = node->fd;
-	place->node = i;
+	place->node = place->in = i;
 	place->writable = node->writable;
 	place->slash = slash;
 	if (node->kind != FILEMAP_NAME)
 		return 0;
-	strcpy(place->name, node->host_name);
-	return want & FILEMAP_PARENT ? 0 : filemap_look(place);
+	place->name = node->host_name;
+	return want & FILEMAP_PARENT ? 0 : filemap_look(map, place);
 }
 
-/* place->dir, writable and slash are set. STEP_LINK: there is a link, and it is to be followed. */
-static int place_name(struct filemap_name name, unsigned int want, struct filemap_place *place)
+static void place_in(const struct filemap *map, int node, struct filemap_place *place)
+{
+	place->in = node;
+	place->writable = map->nodes[node].writable;
+}
+
+static bool is_to_follow(const struct filemap_place *place, unsigned int want)
+{
+	return place->exists && S_ISLNK(place->st.st_mode) &&
+	       (want & FILEMAP_FOLLOW || place->slash);
+}
+
+/* place->dir, in and slash are set. STEP_LINK: there is a link, and it is to be followed. */
+static int place_name(const struct filemap *map, struct filemap_name name, unsigned int want,
+	struct filemap_place *place)
 {
 	int r;
 
@@ -83,20 +101,19 @@ static int place_name(struct filemap_name name, unsigned int want, struct filema
 		return -EISDIR;
 	place->kind = FILEMAP_NAME;
 	place->node = FILEMAP_NONE;
-	memcpy(place->name, name.text, name.len);
-	place->name[name.len] = 0;
+	memcpy(place->last, name.text, name.len);
+	place->last[name.len] = 0;
+	place->name = place->last;
 	if (want & FILEMAP_PARENT)
 		return 0;
-	r = filemap_look(place);
+	r = filemap_look(map, place);
 	if (r)
 		return r;
-	if (place->exists && S_ISLNK(place->st.st_mode) && (want & FILEMAP_FOLLOW || place->slash))
-		return STEP_LINK;
-	return 0;
+	return is_to_follow(place, want) ? STEP_LINK : 0;
 }
 
 /* Cuts the last component off text, which begins a path beneath anchor, and removes it. */
-static void remove_last(int anchor, char *text)
+static void remove_last(const struct hostfs *host, int anchor, char *text)
 {
 	char *slash = strrchr(text, '/');
 	char *name = slash ? slash + 1 : text;
@@ -104,12 +121,12 @@ static void remove_last(int anchor, char *text)
 
 	if (slash) {
 		*slash = 0;
-		dir = text[0] ? beneath_open(anchor, text, O_PATH | O_DIRECTORY, 0) : -ENOENT;
+		dir = text[0] ? host->open(anchor, text, O_PATH | O_DIRECTORY, 0, 0) : -ENOENT;
 	}
 	if (dir >= 0)
-		unlinkat(dir, name, AT_REMOVEDIR);
+		host->unlink(dir, name, AT_REMOVEDIR);
 	if (dir >= 0 && dir != anchor)
-		close(dir);
+		host->close(dir);
 	if (!slash)
 		*name = 0;
 }
@@ -122,44 +139,44 @@ static void trim(char *text)
 		text[--n] = 0;
 }
 
-static void unmake_parents(const struct filemap *map, struct filemap_place *place)
+static void unmake_parents(struct filemap *map, struct filemap_place *place)
 {
 	*place->made_end = 0;
-	for (; place->made; place->made--) {
+	for (; place->made; place->made--, map->inodes_left++) {
 		trim(place->made_text);
-		remove_last(map->nodes[place->made_in].fd, place->made_text);
+		remove_last(map->host, map->nodes[place->made_in].fd, place->made_text);
 	}
 }
 
 static int make_parent(
-	const struct filemap *map, int dir, struct filemap_name part, struct filemap_place *place)
+	struct filemap *map, int dir, struct filemap_name part, struct filemap_place *place)
 {
+	const struct hostfs *host = map->host;
 	char name[FILEMAP_NAME_MAX + 1];
-	bool made = false;
 	struct stat st;
-	int fd;
+	int fd, r;
 
 	if (part.len > FILEMAP_NAME_MAX)
 		return -ENAMETOOLONG;
 	memcpy(name, part.text, part.len);
 	name[part.len] = 0;
-	if (mkdirat(dir, name, 0755)) {
-		if (errno != EEXIST)
-			return -errno;
-	} else {
-		made = true;
-		place->made++;
-		place->made_end = place->made_text + (part.text + part.len - place->made_text);
-	}
-	fd = beneath_open(dir, name, O_PATH | O_DIRECTORY, 0);
-	if (made && map->ids && fd >= 0 && !fstat(fd, &st))
+	fd = host->open(dir, name, O_PATH | O_DIRECTORY, 0, 0);
+	if (fd != -ENOENT)
+		return fd;
+	r = map->inodes_left ? host->mkdir(dir, name, 0755) : -ENOSPC;
+	if (r)
+		return r;
+	map->inodes_left--;
+	place->made++;
+	place->made_end = place->made_text + (part.text + part.len - place->made_text);
+	fd = host->open(dir, name, O_PATH | O_DIRECTORY, 0, 0);
+	if (map->ids && fd >= 0 && !host->fstat(fd, &st))
 		fileid_renew(map->ids, st.st_dev, st.st_ino);
 	return fd;
 }
 
 /* The directories named by text beneath a node in scratch. The last one, or -errno and none made. */
-static int make_parents(
-	const struct filemap *map, int node, char *text, struct filemap_place *place)
+static int make_parents(struct filemap *map, int node, char *text, struct filemap_place *place)
 {
 	const char *at = text;
 	struct filemap_name part;
@@ -173,7 +190,7 @@ static int make_parents(
 			continue;
 		next = make_parent(map, fd, part, place);
 		if (fd != map->nodes[node].fd)
-			close(fd);
+			map->host->close(fd);
 		fd = next;
 	}
 	if (fd < 0 && place->made)
@@ -181,42 +198,87 @@ static int make_parents(
 	return fd;
 }
 
-/* rest is what lies beneath the node; last is the last of it. */
-static int fast_beneath(const struct filemap *map, int node, char *rest, struct filemap_name last,
-	unsigned int want, struct filemap_place *place)
+/*
+ * Something that is there, named from the anchor on: one look through a descriptor that can do nothing,
+ * so that no fifo or device is opened. 1: not there.
+ */
+static int fast_existing(
+	const struct filemap *map, char *rest, unsigned int want, struct filemap_place *place)
 {
-	char *cut = rest + (last.text - rest) - 1;
-	bool make;
+	const struct hostfs *host = map->host;
+	int fd = host->open(place->dir, rest, O_PATH | O_NOFOLLOW, 0, map->nodes[place->in].how);
 	int r;
 
+	if (fd < 0)
+		return fd == -ELOOP ? STEP_LINK : fd == -ENOENT ? 1 : fd;
+	r = host->fstat(fd, &place->st);
+	host->close(fd);
+	if (r)
+		return r;
+	place->kind = FILEMAP_NAME;
+	place->node = FILEMAP_NONE;
+	place->name = rest;
+	place->exists = true;
+	return is_to_follow(place, want) ? STEP_LINK : 0;
+}
+
+/* The directory that the last component lies in, rest ending before it. */
+static int fast_parent(struct filemap *map, int node, char *rest, struct filemap_name last,
+	unsigned int want, struct filemap_place *place)
+{
+	const struct filemap_node *in = &map->nodes[node];
+	bool make =
+		in->scratch && (want & FILEMAP_MKDIR || (want & FILEMAP_CREATE && !place->slash));
+	int fd = map->host->open(in->fd, rest, O_PATH | O_DIRECTORY, 0, in->how);
+
+	if (fd == -ENOENT && make)
+		fd = last.len > FILEMAP_NAME_MAX ? -ENAMETOOLONG
+						 : make_parents(map, node, rest, place);
+	if (fd == -ELOOP)
+		return STEP_LINK;
+	if (fd < 0)
+		return fd;
+	place->dir = fd;
+	place->owned = true;
+	return 0;
+}
+
+/* rest is what lies beneath the node; last is the last of it. */
+static int fast_beneath(struct filemap *map, int node, char *rest, struct filemap_name last,
+	unsigned int want, struct filemap_place *place)
+{
+	char *name = rest + (last.text - rest), *end = name + last.len;
+	bool more = *end;
+	int r;
+
+	place_in(map, node, place);
 	place->dir = map->nodes[node].fd;
-	place->writable = map->nodes[node].writable;
-	place->slash = last.text[last.len] == '/';
-	if (last.text != rest) {
-		*cut = 0;
-		r = beneath_open(place->dir, rest, O_PATH | O_DIRECTORY, 0);
-		make = map->nodes[node].scratch &&
-		       (want & FILEMAP_MKDIR || (want & FILEMAP_CREATE && !place->slash));
-		if (r == -ENOENT && make)
-			r = last.len > FILEMAP_NAME_MAX ? -ENAMETOOLONG
-							: make_parents(map, node, rest, place);
-		*cut = '/';
-		if (r == -ELOOP)
-			return STEP_LINK;
-		if (r < 0)
+	place->slash = *end == '/';
+	if (name != rest && !(want & FILEMAP_PARENT) && !(want & FILEMAP_CREATE && place->slash)) {
+		*end = 0;
+		r = fast_existing(map, rest, want, place);
+		if (r != 1)
 			return r;
-		place->dir = r;
-		place->owned = true;
+		if (!(want & FILEMAP_CREATE))
+			return -ENOENT;
+		*end = more ? '/' : 0;
 	}
-	return place_name(last, want, place);
+	if (name != rest) {
+		name[-1] = 0;
+		r = fast_parent(map, node, rest, last, want, place);
+		name[-1] = '/';
+		if (r)
+			return r;
+	}
+	return place_name(map, last, want, place);
 }
 
 /* STEP_LINK: this needs the walk. */
 static int resolve_fast(
-	const struct filemap *map, char *text, unsigned int want, struct filemap_place *place)
+	struct filemap *map, char *text, unsigned int want, struct filemap_place *place)
 {
 	struct filemap_name name, last = { 0 };
-	int node = FILEMAP_ROOT, child;
+	int node = FILEMAP_ROOT, child, depth = 0;
 	const char *at = text;
 	char *rest = NULL;
 	bool dot = false;
@@ -227,6 +289,7 @@ static int resolve_fast(
 		dot = filemap_name_is_dot(name);
 		if (dot)
 			continue;
+		depth++;
 		if (!rest) {
 			child = filemap_tree_child(&map->tree, node, name);
 			if (child != FILEMAP_NONE) {
@@ -245,9 +308,18 @@ static int resolve_fast(
 	}
 	if (map->nodes[node].kind != FILEMAP_DIR)
 		return -ENOTDIR;
-	if (map->nodes[node].n_shadows)
+	if (depth - 1 > map->max_depth && map->nodes[node].scratch &&
+		want & (FILEMAP_CREATE | FILEMAP_MKDIR))
+		return -EDQUOT;
+	if (map->nodes[node].n_shadows || depth - 1 > map->max_depth)
 		return STEP_LINK;
 	return fast_beneath(map, node, rest, last, want, place);
+}
+
+static void tell(const struct filemap *map, const struct filemap_step *step)
+{
+	if (map->watch)
+		map->watch->step(map->watch, step);
 }
 
 static void unwind(struct filemap *map, int depth)
@@ -256,25 +328,24 @@ static void unwind(struct filemap *map, int depth)
 		const struct filemap_level *level = &map->levels[--map->depth];
 
 		if (level->node == FILEMAP_NONE && level->fd >= 0)
-			close(level->fd);
+			map->host->close(level->fd);
 	}
 }
 
-static int push(struct filemap *map, int fd, int node, bool writable)
+static int push(struct filemap *map, int fd, int node, int in)
 {
-	if (map->depth == FILEMAP_DEPTH_MAX) {
+	if (map->depth > map->max_depth) {
 		if (node == FILEMAP_NONE)
-			close(fd);
-		return -ENAMETOOLONG;
+			map->host->close(fd);
+		return -EDQUOT;
 	}
-	map->levels[map->depth++] =
-		(struct filemap_level){ .fd = fd, .node = node, .writable = writable };
+	map->levels[map->depth++] = (struct filemap_level){ .fd = fd, .node = node, .in = in };
 	return STEP_ON;
 }
 
 static int push_node(struct filemap *map, int node)
 {
-	return push(map, map->nodes[node].fd, node, map->nodes[node].writable);
+	return push(map, map->nodes[node].fd, node, node);
 }
 
 /*
@@ -311,18 +382,18 @@ static int walk_down(struct filemap *map, const char *name)
 {
 	const struct filemap_level *top = &map->levels[map->depth - 1];
 	int child = FILEMAP_NONE;
-	int fd = beneath_open(top->fd, name, O_PATH | O_DIRECTORY, 0);
+	int fd = map->host->open(top->fd, name, O_PATH | O_DIRECTORY, 0, map->nodes[top->in].how);
 	struct stat st;
 
 	if (fd == -ELOOP)
 		return STEP_LINK;
 	if (fd < 0)
 		return fd;
-	if (has_shadows(map, top) && !fstat(fd, &st))
+	if (has_shadows(map, top) && !map->host->fstat(fd, &st))
 		child = shadow_of(map, top->node, &st);
 	if (child == FILEMAP_NONE)
-		return push(map, fd, FILEMAP_NONE, top->writable);
-	close(fd);
+		return push(map, fd, FILEMAP_NONE, top->in);
+	map->host->close(fd);
 	return walk_node(map, child, false, false, 0, NULL);
 }
 
@@ -332,14 +403,14 @@ static int walk_last(struct filemap *map, struct filemap_name name, bool slash, 
 	struct filemap_level *top = &map->levels[map->depth - 1];
 	int r, child;
 
+	place_in(map, top->in, place);
 	place->dir = top->fd;
-	place->writable = top->writable;
 	place->slash = slash;
-	r = place_name(name, want, place);
+	r = place_name(map, name, want, place);
 	if (r)
 		return r;
 	if (has_shadows(map, top)) {
-		r = filemap_look(place);
+		r = filemap_look(map, place);
 		if (r)
 			return r;
 		child = place->exists ? shadow_of(map, top->node, &place->st) : FILEMAP_NONE;
@@ -353,17 +424,21 @@ static int walk_last(struct filemap *map, struct filemap_name name, bool slash, 
 }
 
 /* The text of a link goes before what is left of the path. */
-static int splice_link(struct filemap *map, const char *name, char **at)
+static int splice_link(struct filemap *map, struct filemap_name link, const char *name, char **at)
 {
+	const struct filemap_level *top = &map->levels[map->depth - 1];
 	char body[PATH_MAX];
-	ssize_t n = readlinkat(map->levels[map->depth - 1].fd, name, body, sizeof(body));
+	ssize_t n = map->host->readlink(top->fd, name, body, sizeof(body));
 
 	if (n < 0)
-		return errno == EINVAL ? -EAGAIN : -errno; /* it was a link a moment ago */
+		return n == -EINVAL || n == -ENOENT ? -EAGAIN
+						    : (int)n; /* it was a link a moment ago */
 	if (n == 0)
 		return -ENOENT;
 	if (n == sizeof(body) || n > *at - map->text)
 		return -ENAMETOOLONG;
+	tell(map,
+		&(struct filemap_step){ FILEMAP_STEP_LINK, link, { body, (size_t)n }, top->in, 0 });
 	*at -= n;
 	memcpy(*at, body, (size_t)n);
 	if (body[0] == '/')
@@ -378,25 +453,50 @@ static int walk_end(struct filemap *map, unsigned int want, struct filemap_place
 	place->dots = true;
 	if (top->node != FILEMAP_NONE)
 		return place_node(map, top->node, false, want, place);
+	place_in(map, top->in, place);
 	place->kind = FILEMAP_DIR;
 	place->dir = top->fd;
 	place->node = FILEMAP_NONE;
-	place->writable = top->writable;
 	place->slash = false;
 	place->owned = true;
 	top->fd = -1;
 	return 0;
 }
 
+/* One component that is a name: copy is the same, terminated. */
+static int walk_name(struct filemap *map, struct filemap_name name, const char *copy, char *rest,
+	unsigned int want, struct filemap_place *place)
+{
+	const struct filemap_level *top = &map->levels[map->depth - 1];
+	bool last = !rest[strspn(rest, "/")];
+	int in = top->in, child = FILEMAP_NONE, r;
+
+	if (top->node != FILEMAP_NONE)
+		child = filemap_tree_child(&map->tree, top->node, name);
+	if (child != FILEMAP_NONE)
+		r = walk_node(map, child, last, *rest == '/', want, place);
+	else if (last)
+		r = walk_last(map, name, *rest == '/', want, place);
+	else
+		r = walk_down(map, copy);
+	if (r != STEP_LINK)
+		tell(map,
+			&(struct filemap_step){ .kind = r < 0                   ? FILEMAP_STEP_ERROR
+							: child != FILEMAP_NONE ? FILEMAP_STEP_MOUNT
+										: FILEMAP_STEP_DOWN,
+				.name = name,
+				.in = child != FILEMAP_NONE ? child : in,
+				.r = r < 0 ? r : 0 });
+	return r;
+}
+
 static int walk_step(
 	struct filemap *map, char **at, int *links, unsigned int want, struct filemap_place *place)
 {
-	const struct filemap_level *top = &map->levels[map->depth - 1];
 	char copy[FILEMAP_NAME_MAX + 1];
-	struct filemap_name name;
+	struct filemap_name name, link;
 	const char *next = *at;
-	bool last, slash;
-	int r, child = FILEMAP_NONE;
+	int r;
 
 	if (!filemap_path_next(&next, &name))
 		return walk_end(map, want, place);
@@ -405,25 +505,19 @@ static int walk_step(
 		return STEP_ON;
 	if (filemap_name_is_dotdot(name)) {
 		unwind(map, map->depth > 1 ? map->depth - 1 : 1);
+		tell(map, &(struct filemap_step){ FILEMAP_STEP_UP, name, { 0 },
+				  map->levels[map->depth - 1].in, 0 });
 		return STEP_ON;
 	}
 	if (name.len > FILEMAP_NAME_MAX)
 		return -ENAMETOOLONG;
 	memcpy(copy, name.text, name.len);
 	copy[name.len] = 0;
-	slash = **at == '/';
-	last = !(*at)[strspn(*at, "/")];
-	if (top->node != FILEMAP_NONE)
-		child = filemap_tree_child(&map->tree, top->node, name);
-	if (child != FILEMAP_NONE)
-		r = walk_node(map, child, last, slash, want, place);
-	else if (last)
-		r = walk_last(map, name, slash, want, place);
-	else
-		r = walk_down(map, copy);
+	r = walk_name(map, name, copy, *at, want, place);
 	if (r != STEP_LINK)
 		return r;
-	return ++*links > FILEMAP_LINKS_MAX ? -ELOOP : splice_link(map, copy, at);
+	link = (struct filemap_name){ copy, name.len };
+	return ++*links > FILEMAP_LINKS_MAX ? -ELOOP : splice_link(map, link, copy, at);
 }
 
 static int resolve_walk(
@@ -452,11 +546,40 @@ static char *set_text(struct filemap *map, const char *path, size_t len)
 	return memcpy(text, map->cwd, map->cwd_len);
 }
 
+static int resolve(struct filemap *map, const char *path, size_t len, unsigned int want,
+	struct filemap_place *place)
+{
+	char *text = set_text(map, path, len);
+	int r = resolve_fast(map, text, want, place);
+
+	if (r == STEP_LINK) {
+		filemap_leave(map, place, false);
+		r = -EAGAIN;
+	}
+	for (int tries = 0; r == -EAGAIN && tries < FILEMAP_TRIES; tries++) {
+		set_text(map, path, len);
+		r = resolve_walk(map, text, want, place);
+	}
+	return r;
+}
+
+/* A walk of its own, for what it has to tell. */
+static void explain(struct filemap *map, const char *path, size_t len, unsigned int want,
+	struct filemap_place *place)
+{
+	char *text = set_text(map, path, len);
+
+	tell(map, &(struct filemap_step){ FILEMAP_STEP_START, { text, strlen(text) - len }, { 0 },
+			  FILEMAP_ROOT, 0 });
+	resolve_walk(map, text, want, place);
+	filemap_leave(map, place, true);
+}
+
 int filemap_resolve(
 	struct filemap *map, const char *path, unsigned int want, struct filemap_place *place)
 {
+	struct filemap_watch *watch = map->watch;
 	size_t len = strnlen(path, PATH_MAX);
-	char *text;
 	int r;
 
 	place->owned = false;
@@ -466,16 +589,12 @@ int filemap_resolve(
 		return -ENOENT;
 	if (len == PATH_MAX)
 		return -ENAMETOOLONG;
-	text = set_text(map, path, len);
-	r = resolve_fast(map, text, want, place);
-	if (r == STEP_LINK) {
-		filemap_leave(map, place, false);
-		r = -EAGAIN;
-	}
-	for (int tries = 0; r == -EAGAIN && tries < FILEMAP_TRIES; tries++) {
-		set_text(map, path, len);
-		r = resolve_walk(map, text, want, place);
-	}
+	if (watch)
+		explain(map, path, len, want, place);
+	place->exists = place->dots = false;
+	map->watch = NULL;
+	r = resolve(map, path, len, want, place);
+	map->watch = watch;
 	if (r)
 		filemap_leave(map, place, true);
 	return r;
@@ -486,6 +605,6 @@ void filemap_leave(struct filemap *map, struct filemap_place *place, bool failed
 	if (failed && place->made)
 		unmake_parents(map, place);
 	if (place->owned)
-		close(place->dir);
+		map->host->close(place->dir);
 	place->owned = false;
 }

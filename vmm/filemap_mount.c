@@ -11,13 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
-#include "beneath.h"
 #include "cleanup.h"
 #include "err.h"
 #include "fileio.h"
+#include "hostfs.h"
 
 /* File systems that speak for the kernel: a guest that writes there steers the host. */
 static const struct {
@@ -50,123 +48,155 @@ static int refuse(struct err *err, int r, const struct fileio_mount *mount, cons
 	return err_set(err, r, "mount %s:%s: %s", mount->host, mount->guest, why);
 }
 
-static int check_fs(int fd, const struct fileio_mount *mount, struct err *err)
+static int check_fs(
+	const struct hostfs *host, int fd, const struct fileio_mount *mount, struct err *err)
 {
-	struct statfs fs;
+	long magic;
+	int r = host->fs_magic(fd, &magic);
 
-	if (fstatfs(fd, &fs))
-		return refuse(err, -errno, mount, strerror(errno));
+	if (r)
+		return refuse(err, r, mount, strerror(-r));
 	for (size_t i = 0; i < sizeof(refused_fs) / sizeof(refused_fs[0]); i++)
-		if (fs.f_type == refused_fs[i].magic)
+		if (magic == refused_fs[i].magic)
 			return err_set(err, -EPERM,
 				"mount %s:%s: lies on %s, which steers the host; map a copy",
 				mount->host, mount->guest, refused_fs[i].name);
 	return 0;
 }
 
+/* Checks the directory node->fd for a mapped file known by its name there. */
+static int check_named(const struct hostfs *host, struct filemap_node *node,
+	const struct fileio_mount *mount, const char *name, struct err *err)
+{
+	struct stat st;
+	int r = check_fs(host, node->fd, mount, err);
+
+	if (r)
+		return r;
+	if (!host->stat(node->fd, name, HOSTFS_XDEV, &st) && !S_ISREG(st.st_mode))
+		return refuse(err, -ELOOP, mount, "a link to nowhere; name the file itself");
+	node->host_name = strdup(name);
+	node->kind = FILEMAP_NAME;
+	return node->host_name ? 0 : -ENOMEM;
+}
+
 /* A mapped file known by name: in a directory of the host, which text names, as what follows. */
-static int open_named(struct filemap_node *node, const struct fileio_mount *mount, const char *text,
-	struct err *err)
+static int open_named(const struct hostfs *host, struct filemap_node *node,
+	const struct fileio_mount *mount, const char *text, struct err *err)
 {
 	const char *slash = strrchr(text, '/');
 	const char *name = slash ? slash + 1 : text;
 	autofree char *dir = slash ? strndup(text, (size_t)(name - text)) : strdup(".");
-	autoclose int fd = -1;
-	struct stat st;
-	int r;
 
 	if (!dir)
 		return -ENOMEM;
 	if (!name[0] || !strcmp(name, ".") || !strcmp(name, "..") ||
 		strlen(name) > FILEMAP_NAME_MAX)
 		return refuse(err, -ENOENT, mount, "no such directory; make it first");
-	fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_set(err, -errno, "mount %s:%s: %s: %s; make the directory first",
-			mount->host, mount->guest, dir, strerror(errno));
-	r = check_fs(fd, mount, err);
-	if (r)
-		return r;
-	if (!fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) && !S_ISREG(st.st_mode))
-		return refuse(err, -ELOOP, mount, "a link to nowhere; name the file itself");
-	node->host_name = strdup(name);
-	if (!node->host_name)
-		return -ENOMEM;
-	node->kind = FILEMAP_NAME;
-	node->fd = take_fd(&fd);
-	return 0;
+	node->fd = host->open_host(dir, O_PATH | O_DIRECTORY);
+	if (node->fd < 0)
+		return err_set(err, node->fd, "mount %s:%s: %s: %s; make the directory first",
+			mount->host, mount->guest, dir, strerror(-node->fd));
+	return check_named(host, node, mount, name, err);
 }
 
-static int open_missing(
-	struct filemap_node *node, const struct fileio_mount *mount, struct err *err)
+static int open_missing(const struct hostfs *host, struct filemap_node *node,
+	const struct fileio_mount *mount, struct err *err)
 {
 	if (!mount->writable)
 		return refuse(err, -ENOENT, mount,
 			"no such file or directory; make it, or let the guest: map it rw");
-	return open_named(node, mount, mount->host, err);
+	return open_named(host, node, mount, mount->host, err);
 }
 
-static int open_pinned(struct filemap_node *node, const struct fileio_mount *mount,
-	const char *path, const struct stat *expect, struct err *err)
+static int open_pinned(const struct hostfs *host, struct filemap_node *node,
+	const struct fileio_mount *mount, const char *path, struct err *err)
 {
-	int flags = O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-	autoclose int fd = open(path, flags | (mount->writable ? O_RDWR : O_RDONLY));
+	int flags = O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | (mount->writable ? O_RDWR : O_RDONLY);
 	struct stat st;
 
-	if (fd < 0)
-		return err_set(err, -errno, "mount %s:%s: %s; %s", mount->host, mount->guest,
-			strerror(errno),
-			mount->writable ? "map it ro or change its mode" : "change its mode");
-	if (fstat(fd, &st) || st.st_dev != expect->st_dev || st.st_ino != expect->st_ino)
-		return refuse(err, -ESTALE, mount, "replaced while it was opened; start again");
 	node->kind = FILEMAP_PINNED;
-	node->fd = take_fd(&fd);
+	node->fd = host->open_host(path, flags);
+	if (node->fd < 0)
+		return err_set(err, node->fd, "mount %s:%s: %s; %s", mount->host, mount->guest,
+			strerror(-node->fd),
+			mount->writable ? "map it ro or change its mode" : "change its mode");
+	if (host->fstat(node->fd, &st) || st.st_dev != node->dev || st.st_ino != node->ino)
+		return refuse(err, -ESTALE, mount, "replaced while it was opened; start again");
 	return 0;
 }
 
-static int open_source(struct filemap_node *node, const struct fileio_mount *mount, struct err *err)
+/* What the mapping's real name leads to, and whether it may be mapped: *st. */
+static int look_at_source(const struct hostfs *host, const struct fileio_mount *mount,
+	const char *path, int *fd, struct stat *st, struct err *err)
 {
-	autofree char *path = realpath(mount->host, NULL);
-	autoclose int fd = -1;
-	struct stat st;
 	int r;
+
+	*fd = host->open_host(path, O_PATH | O_NOFOLLOW);
+	r = *fd < 0 ? *fd : host->fstat(*fd, st);
+	if (r)
+		return refuse(err, r, mount, strerror(-r));
+	r = check_fs(host, *fd, mount, err);
+	if (!r && !S_ISDIR(st->st_mode) && !S_ISREG(st->st_mode))
+		return refuse(err, -EINVAL, mount,
+			"a fifo, socket or device; map a directory or a regular file");
+	return r;
+}
+
+static int open_source(const struct filemap *map, struct filemap_node *node,
+	const struct fileio_mount *mount, struct err *err)
+{
+	const struct hostfs *host = map->host;
+	autofree char *path = host->realpath(mount->host);
+	struct stat st = { 0 };
+	int fd, r;
 
 	node->writable = mount->writable;
 	node->may_unlink = mount->may_unlink;
-	if (!path && errno == ENOENT)
-		return open_missing(node, mount, err);
-	fd = path ? open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
-	if (fd < 0 || fstat(fd, &st))
-		return refuse(err, -errno, mount, strerror(errno));
-	r = check_fs(fd, mount, err);
+	node->no_hardlinks = mount->no_hardlinks;
+	node->how = mount->submounts ? HOSTFS_XDEV : 0;
+	if (!path)
+		return errno == ENOENT ? open_missing(host, node, mount, err)
+				       : refuse(err, -errno, mount, strerror(errno));
+	r = look_at_source(host, mount, path, &fd, &st, err);
+	node->dev = st.st_dev;
+	node->ino = st.st_ino;
+	if (!r && S_ISDIR(st.st_mode)) {
+		node->kind = FILEMAP_DIR;
+		node->fd = fd;
+		return 0;
+	}
+	if (fd >= 0)
+		host->close(fd);
 	if (r)
 		return r;
-	node->dev = st.st_dev;
-	node->ino = st.st_ino;
-	if (S_ISREG(st.st_mode))
-		return mount->may_unlink ? open_named(node, mount, path, err)
-					 : open_pinned(node, mount, path, &st, err);
-	if (!S_ISDIR(st.st_mode))
-		return refuse(err, -EINVAL, mount,
-			"a fifo, socket or device; map a directory or a regular file");
-	node->kind = FILEMAP_DIR;
-	node->fd = take_fd(&fd);
-	return 0;
+	return mount->may_unlink ? open_named(host, node, mount, path, err)
+				 : open_pinned(host, node, mount, path, err);
 }
 
-static int directory_node(struct filemap_node *node, int fd, struct err *err)
+/* Takes fd, which may be an error. */
+static int directory_node(
+	const struct hostfs *host, struct filemap_node *node, int fd, struct err *err)
 {
-	struct stat st;
+	struct stat st = { 0 };
+	int r;
 
-	if (fd < 0 || fstat(fd, &st))
-		return err_set(err, fd < 0 ? fd : -errno,
-			"file map: %s; look at the scratch directory",
-			strerror(fd < 0 ? -fd : errno));
 	node->kind = FILEMAP_DIR;
 	node->fd = fd;
+	r = fd < 0 ? fd : host->fstat(fd, &st);
 	node->dev = st.st_dev;
 	node->ino = st.st_ino;
-	return 0;
+	return r ? err_set(err, r, "file map: %s; look at the scratch directory", strerror(-r)) : 0;
+}
+
+/* A directory in dir, made if missing. */
+static int subdir(const struct hostfs *host, int dir, const char *name)
+{
+	int r = host->mkdir(dir, name, 0755);
+
+	if (r && r != -EEXIST)
+		return r;
+	return host->open(dir, name, O_PATH | O_DIRECTORY, 0, 0);
 }
 
 /* A directory in the scratch tree outside what the guest sees as its root. */
@@ -176,11 +206,11 @@ static int private_node(struct filemap *map, struct filemap_node *node, const ch
 	int r;
 
 	if (map->scratch.dir < 0) {
-		r = scratch_init(&map->scratch, scratch_parent, err);
+		r = map->host->scratch_init(&map->scratch, scratch_parent, err);
 		if (r)
 			return r;
 	}
-	return directory_node(node, scratch_subdir(map->scratch.dir, name), err);
+	return directory_node(map->host, node, subdir(map->host, map->scratch.dir, name), err);
 }
 
 /*
@@ -191,17 +221,22 @@ static int open_parent(struct filemap *map, int i, const char *scratch_parent, s
 {
 	const struct filemap_branch *branch = &map->tree.nodes[i];
 	const struct filemap_node *parent = &map->nodes[branch->parent];
+	const struct hostfs *host = map->host;
 	struct filemap_node *node = &map->nodes[i];
 	char name[32];
 	int fd;
 
+	node->mount = parent->mount;
 	node->writable = parent->writable;
+	node->no_hardlinks = parent->no_hardlinks;
+	node->how = parent->how;
 	node->scratch = parent->scratch;
 	if (parent->scratch)
-		return directory_node(node, scratch_subdir(parent->fd, branch->name), err);
-	fd = beneath_open(parent->fd, branch->name, O_PATH | O_DIRECTORY, 0);
+		return directory_node(host, node, subdir(host, parent->fd, branch->name), err);
+	fd = host->open(parent->fd, branch->name, O_PATH | O_DIRECTORY, 0, parent->how);
 	if (fd >= 0)
-		return directory_node(node, fd, err);
+		return directory_node(host, node, fd, err);
+	node->mount = FILEMAP_NONE;
 	node->writable = false;
 	snprintf(name, sizeof(name), "parent-%d", i);
 	return private_node(map, node, name, scratch_parent, err);
@@ -213,7 +248,7 @@ static void note_shadow(struct filemap *map, int i)
 	struct filemap_node *node = &map->nodes[i], *parent = &map->nodes[branch->parent];
 	struct stat st;
 
-	if (parent->scratch || beneath_stat(parent->fd, branch->name, false, &st))
+	if (parent->scratch || map->host->stat(parent->fd, branch->name, HOSTFS_XDEV, &st))
 		return;
 	node->has_shadow = true;
 	node->shadow_dev = st.st_dev;
@@ -225,7 +260,7 @@ static int open_root(struct filemap *map, const struct fileio_mount *mount,
 	const char *scratch_parent, struct err *err)
 {
 	struct filemap_node *root = &map->nodes[FILEMAP_ROOT];
-	int r = mount ? open_source(root, mount, err)
+	int r = mount ? open_source(map, root, mount, err)
 		      : private_node(map, root, "root", scratch_parent, err);
 
 	if (r)
@@ -253,7 +288,7 @@ static int open_node(struct filemap *map, int i, const struct fileio_mount *cons
 			"lies beneath a mapped file; choose another guest path");
 	}
 	note_shadow(map, i);
-	return by_node[i] ? open_source(&map->nodes[i], by_node[i], err)
+	return by_node[i] ? open_source(map, &map->nodes[i], by_node[i], err)
 			  : open_parent(map, i, scratch_parent, err);
 }
 
@@ -293,13 +328,14 @@ static int place_mounts(struct filemap *map, const struct fileio_mount *mounts, 
 	if (!map->nodes || !*by_node)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
-		map->nodes[i].fd = -1;
+		map->nodes[i].fd = map->nodes[i].mount = -1;
 	for (size_t i = 0; i < n_mounts; i++) {
 		if ((*by_node)[nodes[i]])
 			return err_set(err, -EEXIST,
 				"mount %s:%s: %s is mapped there; choose another guest path",
 				mounts[i].host, mounts[i].guest, (*by_node)[nodes[i]]->host);
 		(*by_node)[nodes[i]] = &mounts[i];
+		map->nodes[nodes[i]].mount = (int)i;
 	}
 	return 0;
 }
@@ -337,26 +373,23 @@ static int set_cwd(struct filemap *map, const char *cwd, struct err *err)
 	return 0;
 }
 
-int filemap_init(struct filemap *map, const struct fileio_mount *mounts, size_t n_mounts,
-	const char *scratch_parent, const char *cwd, struct err *err)
+int filemap_init(struct filemap *map, const struct filemap_config *config, struct err *err)
 {
 	autofree const struct fileio_mount **by_node = NULL;
 	int r;
 
 	memset(map, 0, sizeof(*map));
 	map->scratch.dir = -1;
-	r = beneath_probe();
-	if (r)
-		return err_set(err, r,
-			"openat2: %s; needs Linux 5.6 and a container that lets it through",
-			strerror(-r));
+	map->host = config->host ? config->host : hostfs_best();
+	map->inodes_left = config->inodes;
+	map->max_depth = config->depth;
 	r = filemap_tree_init(&map->tree);
 	if (!r)
-		r = place_mounts(map, mounts, n_mounts, &by_node, err);
+		r = place_mounts(map, config->mounts, config->n_mounts, &by_node, err);
 	for (int i = 0; !r && i < map->tree.n_nodes; i++)
-		r = open_node(map, i, by_node, scratch_parent, err);
+		r = open_node(map, i, by_node, config->scratch_parent, err);
 	if (!r)
-		r = set_cwd(map, cwd ? cwd : "/", err);
+		r = set_cwd(map, config->cwd ? config->cwd : "/", err);
 	if (r)
 		filemap_finish(map);
 	return r;
@@ -368,13 +401,13 @@ void filemap_finish(struct filemap *map)
 		return;
 	for (int i = 0; map->nodes && i < map->tree.n_nodes; i++) {
 		if (map->nodes[i].fd >= 0)
-			close(map->nodes[i].fd);
+			map->host->close(map->nodes[i].fd);
 		free(map->nodes[i].host_name);
 	}
 	free(map->nodes);
 	free(map->cwd);
 	filemap_tree_finish(&map->tree);
-	scratch_finish(&map->scratch);
+	map->host->scratch_finish(&map->scratch);
 	map->nodes = NULL;
 	map->cwd = NULL;
 }

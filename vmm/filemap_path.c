@@ -19,6 +19,29 @@ bool filemap_path_next(const char **path, struct filemap_name *name)
 	return name->len > 0;
 }
 
+bool filemap_path_is_utf8(const char *path)
+{
+	/* By how many bytes follow the first: the least that takes so many. */
+	static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
+
+	for (const uint8_t *at = (const uint8_t *)path; *at;) {
+		int more = *at < 0x80 ? 0 : *at < 0xe0 ? 1 : *at < 0xf0 ? 2 : 3;
+		uint32_t code = more ? *at & (0x3fu >> more) : *at;
+
+		if ((*at >= 0x80 && *at < 0xc0) || *at >= 0xf8)
+			return false;
+		at++;
+		for (int i = 0; i < more; i++, at++) {
+			if ((*at & 0xc0) != 0x80)
+				return false;
+			code = code << 6 | (*at & 0x3fu);
+		}
+		if (code < least[more] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+			return false;
+	}
+	return true;
+}
+
 static uint32_t branch_hash(int parent, struct filemap_name name)
 {
 	uint32_t hash = 2166136261u ^ (uint32_t)parent * 2654435761u;

@@ -22,6 +22,9 @@ struct filemap_name {
 /* The next component, skipping slashes; *path moves behind it. False at the end. */
 bool filemap_path_next(const char **path, struct filemap_name *name);
 
+/* Is it UTF-8, in shortest form and without surrogates (RFC 3629)? */
+bool filemap_path_is_utf8(const char *path);
+
 static inline bool filemap_name_is_dot(struct filemap_name name)
 {
 	return name.len == 1 && name.text[0] == '.';

@@ -7,15 +7,21 @@
 #include <string.h>
 #include <unistd.h>
 
-void guestfd_init(struct guestfd_table *table, int console_in, int console_out)
+#include "hostfs.h"
+
+void guestfd_init(struct guestfd_table *table, const struct hostfs *host, int limit, int console_in,
+	int console_out)
 {
 	memset(table, 0, sizeof(*table));
+	table->host = host;
+	table->limit = limit;
 	for (int fd = 0; fd < GUESTFD_FIRST; fd++)
 		guestfd_set(table, fd,
 			&(struct guestfd){ .kind = GUESTFD_CONSOLE,
 				.readable = fd == STDIN_FILENO,
 				.writable = fd != STDIN_FILENO,
 				.host = fd == STDIN_FILENO ? console_in : console_out,
+				.quota = -1,
 				.node = -1 });
 }
 
@@ -35,9 +41,12 @@ struct guestfd *guestfd_get(struct guestfd_table *table, int fd)
 
 int guestfd_next(const struct guestfd_table *table)
 {
-	for (int i = 0; i < GUESTFD_MAX / 64; i++)
-		if (~table->used[i])
-			return 64 * i + __builtin_ctzll(~table->used[i]);
+	for (int i = 0; 64 * i < table->limit; i++) {
+		int fd = 64 * i + (~table->used[i] ? __builtin_ctzll(~table->used[i]) : 64);
+
+		if (fd < 64 * (i + 1))
+			return fd < table->limit ? fd : -EMFILE;
+	}
 	return -EMFILE;
 }
 
@@ -58,7 +67,7 @@ int guestfd_close(struct guestfd_table *table, int fd)
 	if (fd < GUESTFD_FIRST)
 		return 0;
 	if (slot->owned)
-		close(slot->host);
+		table->host->close(slot->host);
 	slot->kind = GUESTFD_FREE;
 	table->used[fd / 64] &= ~(1ull << fd % 64);
 	return 0;

@@ -2,13 +2,15 @@
 /*
  * The guest's descriptors: what a number stands for. The only range check on descriptors is
  * guestfd_get(). Numbers 0, 1 and 2 are consoles for ever; the lowest free one from 3 on is next.
- * Knows no paths and makes no system call but close.
+ * Knows no paths and makes no call of the host's but close.
  */
 #ifndef GUESTFD_H
 #define GUESTFD_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+struct hostfs;
 
 enum { GUESTFD_FIRST = 3, GUESTFD_MAX = 1024 };
 
@@ -21,6 +23,7 @@ struct guestfd {
 	int host;       /* the host's descriptor; -1: none (a console that leads nowhere) */
 	int rwf;        /* RWF_* of every write */
 	int64_t offset; /* position: bytes in a file, entries in a directory */
+	int quota;      /* a scratch file's number there, or -1 */
 	/* Directories only: */
 	int node;         /* in the tree of mappings, or -1 */
 	int64_t skip;     /* entries to pass over before the next: the guest has sought */
@@ -29,12 +32,15 @@ struct guestfd {
 };
 
 struct guestfd_table {
+	const struct hostfs *host; /* whose descriptors are closed */
+	int limit;                 /* numbers are below it */
 	struct guestfd slots[GUESTFD_MAX];
 	uint64_t used[GUESTFD_MAX / 64];
 };
 
-/* The consoles are borrowed. */
-void guestfd_init(struct guestfd_table *table, int console_in, int console_out);
+/* limit: from GUESTFD_FIRST to GUESTFD_MAX. The consoles are borrowed. */
+void guestfd_init(struct guestfd_table *table, const struct hostfs *host, int limit, int console_in,
+	int console_out);
 /* Closes what is owned. Takes one zeroed. */
 void guestfd_finish(struct guestfd_table *table);
 /* What fd stands for, or NULL: any number is allowed. */
