@@ -7,6 +7,7 @@
 
 enum exit_code {
 	EXIT_OK = 0,
+	EXIT_REFUSED = 1, /* resolve: a path that gives the guest an errno */
 	EXIT_USAGE = 2,
 	EXIT_MISMATCH = 3, /* a replay diverged, a golden differs */
 	EXIT_TIME_LIMIT = 124,
@@ -23,8 +24,8 @@ struct cmd {
 	int (*run)(const struct cmd *cmd, int argc, char **argv);
 };
 
-extern const struct cmd cmd_run, cmd_record, cmd_replay, cmd_trace, cmd_golden, cmd_inspect,
-	cmd_doctor;
+extern const struct cmd cmd_run, cmd_record, cmd_replay, cmd_trace, cmd_golden, cmd_resolve,
+	cmd_inspect, cmd_doctor;
 
 /* For the verbs: the help on stdout; or the error, how to get help, and EXIT_USAGE. */
 int cmd_help(const struct cmd *cmd);

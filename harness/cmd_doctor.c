@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: ISC
 /* belljar doctor: what this machine offers, what is missing, and what belljar will use. */
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +10,7 @@
 #include <unistd.h>
 
 #include "backend.h"
+#include "beneath.h"
 #include "cmd.h"
 #include "err.h"
 
@@ -72,15 +71,14 @@ static void check_choice(void)
 
 static void check_openat2(void)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH };
-	long fd = syscall(SYS_openat2, AT_FDCWD, ".", &how, sizeof(how));
+	int r = beneath_probe();
+	char text[120];
 
-	if (fd >= 0) {
-		close((int)fd);
-		return say(GOOD, "openat2", "mapped files are resolved beneath their roots");
-	}
-	say(BAD, "openat2",
-		errno == ENOSYS ? "this kernel is older than Linux 5.6" : strerror(errno));
+	if (!r)
+		return say(GOOD, "openat2", "mapped files are resolved by it beneath their roots");
+	snprintf(text, sizeof(text), "%s; paths are walked name by name, which is slower",
+		r == -ENOSYS ? "this kernel is older than Linux 5.6" : strerror(-r));
+	say(NOTE, "openat2", text);
 }
 
 static void check_landlock(void)

@@ -5,12 +5,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend.h"
+#include "cleanup.h"
 #include "err.h"
+#include "hostfs.h"
 #include "log.h"
 
 enum { ROWS_MAX = 64, LONG_BASE = 256, HELP_COLUMN = 28 };
@@ -296,6 +299,83 @@ static int set_cwd(void *ctx, const char *value, struct err *err)
 	return check_guest_path(value, err);
 }
 
+static int set_resolver(void *ctx, const char *value, struct err *err)
+{
+	static const struct hostfs *const engines[] = { &hostfs_openat2, &hostfs_walk };
+	struct vm_options *o = ctx;
+
+	if (!strcmp(value, "auto")) {
+		o->resolver = NULL;
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
+		if (!strcmp(value, engines[i]->name)) {
+			o->resolver = engines[i];
+			return 0;
+		}
+	}
+	return err_set(err, -EINVAL, "no such resolver; one of auto, openat2, walk");
+}
+
+static int set_guest_paths(void *ctx, const char *value, struct err *err)
+{
+	struct vm_options *o = ctx;
+
+	o->utf8_paths = !strcmp(value, "utf8");
+	if (!o->utf8_paths && strcmp(value, "bytes"))
+		return err_set(err, -EINVAL, "bytes or utf8");
+	return 0;
+}
+
+static const struct limit_name {
+	const char *name;
+	size_t at; /* in struct fileio_limits */
+	uint64_t least;
+} limit_names[] = {
+	{ "fds", offsetof(struct fileio_limits, fds), 3 },
+	{ "scratch", offsetof(struct fileio_limits, scratch_bytes), 1 },
+	{ "inodes", offsetof(struct fileio_limits, scratch_inodes), 1 },
+	{ "depth", offsetof(struct fileio_limits, depth), 1 },
+};
+
+static int set_one_limit(struct fileio_limits *limits, char *text, struct err *err)
+{
+	char *equals = strchr(text, '=');
+	uint64_t n;
+	int r;
+
+	if (equals)
+		*equals = 0;
+	for (size_t i = 0; equals && i < sizeof(limit_names) / sizeof(limit_names[0]); i++) {
+		const struct limit_name *name = &limit_names[i];
+		uint64_t most;
+
+		if (strcmp(text, name->name))
+			continue;
+		r = options_parse_size(equals + 1, &n, err);
+		if (r)
+			return r;
+		memcpy(&most, (const char *)&fileio_limits_max + name->at, sizeof(most));
+		if (n < name->least || n > most)
+			return err_set(err, -EINVAL, "%s is from %" PRIu64 " to %" PRIu64, text,
+				name->least, most);
+		memcpy((char *)limits + name->at, &n, sizeof(n));
+		return 0;
+	}
+	return err_set(err, -EINVAL, "not fds=N, scratch=SIZE, inodes=N or depth=N");
+}
+
+static int set_limit(void *ctx, const char *value, struct err *err)
+{
+	autofree char *copy = strdup(value);
+	char *rest = copy, *one;
+	int r = copy ? 0 : err_set(err, -ENOMEM, "out of memory");
+
+	while (!r && (one = strsep(&rest, ",")))
+		r = set_one_limit(&((struct vm_options *)ctx)->limits, one, err);
+	return r;
+}
+
 static int set_env(void *ctx, const char *value, struct err *err)
 {
 	struct vm_options *o = ctx;
@@ -377,18 +457,42 @@ const struct option_row help_option_rows[] = {
 #define ROW_QUIET { "quiet", 'q', OPTION_NO_ARG, NULL, "errors only", set_quiet }
 /* clang-format on */
 
+/* clang-format off */
+#define FILE_ROWS                                                                                  \
+	{ "mount", 0, OPTION_ARG, "HOST:GUEST[:OPTS]",                                             \
+		"show the guest a host file or directory; OPTS, joined\n"                          \
+		"by commas: ro (the default) or rw; unlink: a mapped\n"                            \
+		"file may be unlinked itself; nohardlinks: files of\n"                             \
+		"several names are not opened; submounts: what is\n"                               \
+		"mounted inside is shown, too; repeatable",                                        \
+		set_mount },                                                                       \
+	{ "file-mapping", 0, OPTION_ARG, "HOST:GUEST",                                             \
+		"Uhyve's spelling: --mount HOST:GUEST:rw,unlink", set_file_mapping },              \
+	{ "cwd", 0, OPTION_ARG, "DIR", "where relative guest paths start (default /)", set_cwd },  \
+	{ "guest-paths", 0, OPTION_ARG, "bytes|utf8",                                              \
+		"utf8: a guest's path that is not UTF-8 is EINVAL", set_guest_paths },             \
+	{ "limit", 0, OPTION_ARG, "NAME=N[,...]",                                                  \
+		"what the guest may use up: fds (default 1024);\n"                                 \
+		"scratch, bytes with K, M, G (1G); inodes in scratch\n"                            \
+		"(64K); depth of directories (2048)",                                              \
+		set_limit },                                                                       \
+	{ "resolver", 0, OPTION_ARG, "auto|openat2|walk",                                          \
+		"how paths are walked; auto takes openat2 where the\nkernel has it; all answer alike", \
+		set_resolver }
+/* clang-format on */
+
+const struct option_row file_option_rows[] = {
+	FILE_ROWS,
+	ROW_VERBOSE,
+	ROW_QUIET,
+	{ 0 },
+};
+
 const struct option_row vm_option_rows[] = {
 	ROW_BACKEND,
 	{ "mem", 'm', OPTION_ARG, "SIZE",
 		"guest RAM, a multiple of 2M, with K, M or G\n(default 64M)", set_mem },
-	{ "mount", 0, OPTION_ARG, "HOST:GUEST[:OPTS]",
-		"show the guest a host file or directory; OPTS:\nro (the default), rw, or "
-		"rw,unlink: a mapped file may\nbe "
-		"unlinked itself; repeatable",
-		set_mount },
-	{ "file-mapping", 0, OPTION_ARG, "HOST:GUEST",
-		"Uhyve's spelling: --mount HOST:GUEST:rw,unlink", set_file_mapping },
-	{ "cwd", 0, OPTION_ARG, "DIR", "where relative guest paths start (default /)", set_cwd },
+	FILE_ROWS,
 	{ "env", 'e', OPTION_ARG, "K=V|host",
 		"guest environment: an entry, or all of belljar's own", set_env },
 	{ "kernel-arg", 0, OPTION_ARG, "WORD", "a word for the guest's kernel, not its application",
@@ -427,6 +531,18 @@ void vm_options_finish(struct vm_options *o)
 	free(o->mounts);
 	strings_finish(&o->env);
 	strings_finish(&o->kernel_args);
+}
+
+struct fileio_config vm_options_files(const struct vm_options *o)
+{
+	return (struct fileio_config){ .mounts = o->mounts,
+		.n_mounts = o->n_mounts,
+		.cwd = o->cwd,
+		.host = o->resolver,
+		.utf8_paths = o->utf8_paths,
+		.limits = o->limits,
+		.console_in = -1,
+		.console_out = -1 };
 }
 
 int vm_options_check(const struct vm_options *o, struct err *err)

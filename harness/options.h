@@ -56,6 +56,9 @@ struct vm_options {
 	struct fileio_mount *mounts;
 	size_t n_mounts;
 	const char *cwd;
+	const struct hostfs *resolver; /* NULL: auto */
+	bool utf8_paths;
+	struct fileio_limits limits;
 	struct strings env, kernel_args;
 	bool strace;
 	const char *strace_file; /* NULL: stderr */
@@ -66,6 +69,8 @@ struct vm_options {
 
 /* ctx is a struct vm_options. */
 extern const struct option_row vm_option_rows[];
+/* Those of the file map alone. */
+extern const struct option_row file_option_rows[];
 /* Those that remain when the machine itself comes from a trace. */
 extern const struct option_row vm_replay_rows[];
 /* As options_parse, for a verb's own rows with ctx and VM options besides. */
@@ -74,6 +79,8 @@ int options_parse_with_vm(const struct option_row *rows, void *ctx,
 	struct err *err);
 void vm_options_init(struct vm_options *o);
 void vm_options_finish(struct vm_options *o);
+/* What they say of the guest's files; the rest is the caller's. */
+struct fileio_config vm_options_files(const struct vm_options *o);
 /* Do they go together? 0 or -EINVAL with err. */
 int vm_options_check(const struct vm_options *o, struct err *err);
 

@@ -161,22 +161,16 @@ static int open_strace(struct session *s, struct err *err)
 
 static int open_files(struct session *s, struct err *err)
 {
-	const struct vm_options *o = &s->options;
+	struct fileio_config config = vm_options_files(&s->options);
 
 	if (s->no_files)
 		return 0;
-	return fileio_init(&s->files,
-		&(struct fileio_config){
-			.mounts = o->mounts,
-			.n_mounts = o->n_mounts,
-			.cwd = o->cwd,
-			.console_in = s->console_in,
-			.console_out = s->console_out,
-			.stop = &stop_signal,
-			.deterministic = o->deterministic,
-			.clock_ns = SESSION_CLOCK_NS,
-		},
-		err);
+	config.console_in = s->console_in;
+	config.console_out = s->console_out;
+	config.stop = &stop_signal;
+	config.deterministic = s->options.deterministic;
+	config.clock_ns = SESSION_CLOCK_NS;
+	return fileio_init(&s->files, &config, err);
 }
 
 /*

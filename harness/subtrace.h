@@ -29,7 +29,8 @@ struct subtrace {
 	struct subtrace_needs *needs;
 	bool *as_lowest; /* an open that got the lowest free descriptor */
 	size_t n, room;
-	const struct tree *changes; /* not NULL: what is written in place of the differences; borrowed */
+	const struct tree
+		*changes; /* not NULL: what is written in place of the differences; borrowed */
 };
 
 /* All of it but a call in flight. 0, or -errno with err. */

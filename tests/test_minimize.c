@@ -220,7 +220,7 @@ static void put_trees(const struct tree *trees)
 static void record_guest(uint64_t plant_at, void (*body)(void))
 {
 	static const struct trace_writer_config config = { .on_error = TRACE_ERROR_STOP };
-	struct fileio_mount mount = { w.data, "/data", true, false };
+	struct fileio_mount mount = { .host = w.data, .guest = "/data", .writable = true };
 	struct tree before, after, diff;
 	struct err err = { "" };
 

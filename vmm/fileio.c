@@ -458,7 +458,7 @@ static int open_place(struct fileio *f, const struct filemap_place *place, int f
 	return open_existing(f, place, flags, out);
 }
 
-static unsigned int open_want(int flags)
+unsigned int fileio_open_want(int flags)
 {
 	bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
 
@@ -485,7 +485,7 @@ int fileio_open(struct fileio *f, const char *path, int flags, mode_t mode)
 	if (r)
 		return r;
 	for (int tries = 0; tries < OPEN_TRIES; tries++) {
-		r = resolve(f, path, open_want(flags), &place);
+		r = resolve(f, path, fileio_open_want(flags), &place);
 		if (!r) {
 			r = open_place(f, &place, flags, mode, &what);
 			filemap_leave(&f->map, &place, r != 0);

@@ -77,6 +77,8 @@ int fileio_init(struct fileio **out, const struct fileio_config *config, struct 
 void fileio_destroy(struct fileio *f);
 /* The map beneath: for who wants to know where paths lead. */
 struct filemap *fileio_map(struct fileio *f);
+/* What open(2) with these flags wants of the map: enum filemap_want. */
+unsigned int fileio_open_want(int flags);
 
 /*
  * "HOST:GUEST[:OPTS]" taken apart at the last colons; OPTS joins ro (default), rw, unlink, submounts,

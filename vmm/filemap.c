@@ -401,6 +401,7 @@ static int walk_last(struct filemap *map, struct filemap_name name, bool slash, 
 	struct filemap_place *place)
 {
 	struct filemap_level *top = &map->levels[map->depth - 1];
+	struct stat st;
 	int r, child;
 
 	place_in(map, top->in, place);
@@ -409,11 +410,8 @@ static int walk_last(struct filemap *map, struct filemap_name name, bool slash, 
 	r = place_name(map, name, want, place);
 	if (r)
 		return r;
-	if (has_shadows(map, top)) {
-		r = filemap_look(map, place);
-		if (r)
-			return r;
-		child = place->exists ? shadow_of(map, top->node, &place->st) : FILEMAP_NONE;
+	if (has_shadows(map, top) && !map->host->stat(place->dir, place->name, HOSTFS_XDEV, &st)) {
+		child = shadow_of(map, top->node, &st);
 		if (child != FILEMAP_NONE)
 			return walk_node(map, child, true, slash, want, place);
 	}
@@ -496,11 +494,17 @@ static int walk_step(
 	char copy[FILEMAP_NAME_MAX + 1];
 	struct filemap_name name, link;
 	const char *next = *at;
+	struct stat st;
 	int r;
 
 	if (!filemap_path_next(&next, &name))
 		return walk_end(map, want, place);
 	*at += next - *at;
+	if (filemap_name_is_dot(name) || filemap_name_is_dotdot(name)) {
+		r = map->host->stat(map->levels[map->depth - 1].fd, ".", HOSTFS_XDEV, &st);
+		if (r) /* even that takes the right to search the directory */
+			return r;
+	}
 	if (filemap_name_is_dot(name))
 		return STEP_ON;
 	if (filemap_name_is_dotdot(name)) {

@@ -16,6 +16,7 @@
 #include "err.h"
 #include "fileio.h"
 #include "hostfs.h"
+#include "log.h"
 
 /* File systems that speak for the kernel: a guest that writes there steers the host. */
 static const struct {
@@ -381,6 +382,7 @@ int filemap_init(struct filemap *map, const struct filemap_config *config, struc
 	memset(map, 0, sizeof(*map));
 	map->scratch.dir = -1;
 	map->host = config->host ? config->host : hostfs_best();
+	log_debug("files: resolved by %s", map->host->name);
 	map->inodes_left = config->inodes;
 	map->max_depth = config->depth;
 	r = filemap_tree_init(&map->tree);

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: ISC
+/* belljar resolve: where a guest's path would lead, with which rights, and why. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "err.h"
+#include "fileio.h"
+#include "log.h"
+#include "resolve.h"
+
+struct options {
+	struct resolve resolve;
+	bool bulk;
+};
+
+static int set_op(void *ctx, const char *value, struct err *err)
+{
+	return resolve_parse_op(&((struct options *)ctx)->resolve, value, err);
+}
+
+static int set_explain(void *ctx, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	((struct options *)ctx)->resolve.explain = true;
+	return 0;
+}
+
+static int set_json(void *ctx, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	((struct options *)ctx)->resolve.json = true;
+	return 0;
+}
+
+static int set_null(void *ctx, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	((struct options *)ctx)->bulk = true;
+	return 0;
+}
+
+/* Paths that end in NUL; the last may do without. */
+static int resolve_stdin(struct resolve *r, bool *refused)
+{
+	char *path = NULL;
+	size_t room = 0;
+
+	while (getdelim(&path, &room, 0, stdin) > 0)
+		*refused |= resolve_path(r, path) < 0;
+	free(path);
+	if (!ferror(stdin))
+		return 0;
+	log_error("resolve: standard input: %m");
+	return -EIO;
+}
+
+static int resolve_all(struct options *o, char **paths, int n)
+{
+	bool refused = false;
+
+	resolve_begin(&o->resolve);
+	for (int i = 0; i < n; i++)
+		refused |= resolve_path(&o->resolve, paths[i]) < 0;
+	if (o->bulk && resolve_stdin(&o->resolve, &refused))
+		return EXIT_OURS;
+	return refused ? EXIT_REFUSED : EXIT_OK;
+}
+
+static int cmd_resolve_main(const struct cmd *cmd, int argc, char **argv)
+{
+	struct options o = { .resolve = { .op = RESOLVE_OPEN, .out = stdout } };
+	struct vm_options vm;
+	struct fileio_config config;
+	struct err err = { "" };
+	int first, r, code;
+
+	vm_options_init(&vm);
+	r = options_parse_with_vm(cmd->options, &o, cmd->vm_options, &vm, argc, argv, &first, &err);
+	if (!r && first == argc && !o.bulk)
+		r = err_set(
+			&err, -EINVAL, "no path given; or -0 to read paths from standard input");
+	config = vm_options_files(&vm);
+	if (r) {
+		code = r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
+	} else if (fileio_init(&o.resolve.files, &config, &err)) {
+		log_error("%s", err.text);
+		code = EXIT_OURS;
+	} else {
+		o.resolve.mounts = vm.mounts;
+		code = resolve_all(&o, argv + first, argc - first);
+		fileio_destroy(o.resolve.files);
+	}
+	vm_options_finish(&vm);
+	return code;
+}
+
+static const struct option_row options[] = {
+	{ "op", 'o', OPTION_ARG, "OP[,FLAGS]",
+		"what the guest would do: open (the default), create,\nstat, lstat, readdir, "
+		"mkdir, "
+		"unlink; FLAGS: open flags\njoined by +, such as open,rdwr+creat+excl",
+		set_op },
+	{ "explain", 'x', OPTION_NO_ARG, NULL, "each step: component, mount, link, decision",
+		set_explain },
+	{ "json", 'j', OPTION_NO_ARG, NULL, "one JSON object a path", set_json },
+	{ "null", '0', OPTION_NO_ARG, NULL, "read more paths, ended by NUL, from standard input",
+		set_null },
+	{ 0 },
+};
+
+const struct cmd cmd_resolve = {
+	.name = "resolve",
+	.synopsis = "[OPTIONS] [--] [PATH...]",
+	.summary = "Say where a guest's path leads, with which rights, and what comes of it",
+	.options = options,
+	.vm_options = file_option_rows,
+	.notes =
+		"Nothing is made, changed or removed, and no file is written. A line a path: the "
+		"host's\nname of it, what is there, the rights and the mapping they come from, and "
+		"what the\noperation would give the guest. Exit code 0: every path would do; 1: "
+		"some "
+		"would give\nthe guest an errno.",
+	.run = cmd_resolve_main,
+};
