@@ -73,6 +73,7 @@ static int add_mount(struct trace_header *h, const struct fileio_mount *from)
 		.guest = strdup(from->guest),
 		.writable = from->writable,
 		.may_unlink = from->may_unlink,
+		.no_hardlinks = from->no_hardlinks,
 		.is_file = stat(from->host, &st) || !S_ISDIR(st.st_mode),
 	};
 	h->n_mounts++;
@@ -100,6 +101,8 @@ int golden_new_header(struct trace_header *header, const struct vm_options *vm, 
 		.mem_size = vm->mem_size,
 		.boot_time_ns = SESSION_CLOCK_NS,
 		.cwd = strdup(vm->cwd),
+		.limits = vm->limits,
+		.utf8_paths = vm->utf8_paths,
 		.mounts = calloc(vm->n_mounts + 1, sizeof(*header->mounts)),
 	};
 	r = header->cwd && header->mounts ? 0 : no_memory(err);

@@ -327,39 +327,34 @@ static int set_guest_paths(void *ctx, const char *value, struct err *err)
 	return 0;
 }
 
-static const struct limit_name {
-	const char *name;
-	size_t at; /* in struct fileio_limits */
-	uint64_t least;
-} limit_names[] = {
-	{ "fds", offsetof(struct fileio_limits, fds), 3 },
-	{ "scratch", offsetof(struct fileio_limits, scratch_bytes), 1 },
-	{ "inodes", offsetof(struct fileio_limits, scratch_inodes), 1 },
-	{ "depth", offsetof(struct fileio_limits, depth), 1 },
-};
+const char *const limit_names[LIMITS] = { "fds", "scratch", "inodes", "depth" };
 
-static int set_one_limit(struct fileio_limits *limits, char *text, struct err *err)
+uint64_t *limit_at(struct fileio_limits *limits, size_t i)
 {
-	char *equals = strchr(text, '=');
-	uint64_t n;
+	uint64_t *const members[LIMITS] = { &limits->fds, &limits->scratch_bytes,
+		&limits->scratch_inodes, &limits->depth };
+
+	return members[i];
+}
+
+static int set_one_limit(struct fileio_limits *limits, const char *text, struct err *err)
+{
+	struct fileio_limits most = fileio_limits_max;
+	size_t len = strcspn(text, "=");
+	uint64_t n, least;
 	int r;
 
-	if (equals)
-		*equals = 0;
-	for (size_t i = 0; equals && i < sizeof(limit_names) / sizeof(limit_names[0]); i++) {
-		const struct limit_name *name = &limit_names[i];
-		uint64_t most;
-
-		if (strcmp(text, name->name))
+	for (size_t i = 0; text[len] && i < LIMITS; i++) {
+		if (strlen(limit_names[i]) != len || memcmp(limit_names[i], text, len))
 			continue;
-		r = options_parse_size(equals + 1, &n, err);
+		r = options_parse_size(text + len + 1, &n, err);
 		if (r)
 			return r;
-		memcpy(&most, (const char *)&fileio_limits_max + name->at, sizeof(most));
-		if (n < name->least || n > most)
-			return err_set(err, -EINVAL, "%s is from %" PRIu64 " to %" PRIu64, text,
-				name->least, most);
-		memcpy((char *)limits + name->at, &n, sizeof(n));
+		least = i ? 1 : FILEIO_FDS_MIN;
+		if (n < least || n > *limit_at(&most, i))
+			return err_set(err, -EINVAL, "%s is from %" PRIu64 " to %" PRIu64,
+				limit_names[i], least, *limit_at(&most, i));
+		*limit_at(limits, i) = n;
 		return 0;
 	}
 	return err_set(err, -EINVAL, "not fds=N, scratch=SIZE, inodes=N or depth=N");
@@ -551,5 +546,11 @@ int vm_options_check(const struct vm_options *o, struct err *err)
 		return err_set(err, -EINVAL,
 			"--env host: the environment differs from machine to machine, so a run "
 			"would not repeat; give the entries it needs, --env NAME=VALUE");
+	for (size_t i = 0; o->deterministic && i < o->n_mounts; i++)
+		if (o->mounts[i].submounts)
+			return err_set(err, -EINVAL,
+				"--mount %s:%s: what is mounted inside is not kept, so a run would "
+				"not repeat; leave out submounts, and map it itself",
+				o->mounts[i].host, o->mounts[i].guest);
 	return 0;
 }

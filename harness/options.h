@@ -50,6 +50,11 @@ void strings_finish(struct strings *s);
 #define VM_MEM_SIZE_RULE "must be a multiple of 2M, at least 2M and at most 64G"
 bool vm_mem_size_ok(uint64_t bytes);
 
+/* The members of struct fileio_limits, as --limit and traces name them. */
+enum { LIMITS = 4 };
+extern const char *const limit_names[LIMITS];
+uint64_t *limit_at(struct fileio_limits *limits, size_t i);
+
 struct vm_options {
 	const char *backend;
 	uint64_t mem_size;

@@ -472,7 +472,8 @@ static int open_files(struct host_replay *h)
 		mounts[i] = (struct fileio_mount){ .host = h->copy.mounts[i].host,
 			.guest = h->copy.mounts[i].guest,
 			.writable = h->copy.mounts[i].writable,
-			.may_unlink = h->copy.mounts[i].may_unlink };
+			.may_unlink = h->copy.mounts[i].may_unlink,
+			.no_hardlinks = h->copy.mounts[i].no_hardlinks };
 	h->console = memfd_create("console", MFD_CLOEXEC);
 	if (h->console < 0)
 		return err_set(h->err, -errno, "console input: %s", strerror(errno));
@@ -481,6 +482,8 @@ static int open_files(struct host_replay *h)
 			.mounts = mounts,
 			.n_mounts = h->copy.n_mounts,
 			.cwd = h->header->cwd,
+			.limits = h->header->limits,
+			.utf8_paths = h->header->utf8_paths,
 			.console_in = h->console,
 			.console_out = -1,
 			.stop = h->o->stop,

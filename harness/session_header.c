@@ -44,6 +44,7 @@ static struct trace_mount mount_of(const struct fileio_mount *m, bool is_file)
 		.guest = (char *)(uintptr_t)m->guest,
 		.writable = m->writable,
 		.may_unlink = m->may_unlink,
+		.no_hardlinks = m->no_hardlinks,
 		.is_file = is_file,
 	};
 }
@@ -111,6 +112,8 @@ int session_header(const struct session *s, struct trace_header *header, struct 
 		.kernel_args = o->kernel_args,
 		.env = o->env,
 		.cwd = (char *)(uintptr_t)o->cwd,
+		.limits = o->limits,
+		.utf8_paths = o->utf8_paths,
 		.mounts = mounts,
 		.n_mounts = o->n_mounts,
 		.boot_time_ns = s->vm->boot_time_ns,
@@ -160,7 +163,8 @@ static int copy_mounts(struct vm_options *o, const struct trace_header *header)
 		*to = (struct fileio_mount){ .host = strdup(from->host),
 			.guest = strdup(from->guest),
 			.writable = from->writable,
-			.may_unlink = from->may_unlink };
+			.may_unlink = from->may_unlink,
+			.no_hardlinks = from->no_hardlinks };
 		if (!to->host || !to->guest) {
 			o->n_mounts++;
 			return -ENOMEM;
@@ -185,6 +189,8 @@ int session_from_header(struct session *s, const struct trace_header *header, st
 		r = strings_add(&o->kernel_args, header->kernel_args.list[i], err);
 	o->mem_size = header->mem_size;
 	o->cwd = s->header->cwd ? s->header->cwd : "/";
+	o->limits = header->limits;
+	o->utf8_paths = header->utf8_paths;
 	o->deterministic = true;
 	return r;
 }

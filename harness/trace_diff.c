@@ -678,7 +678,8 @@ static bool same_mounts(const struct trace_header *a, const struct trace_header 
 		const struct trace_mount *x = &a->mounts[i], *y = &b->mounts[i];
 
 		if (strcmp(x->guest, y->guest) != 0 || x->writable != y->writable ||
-			x->may_unlink != y->may_unlink || x->is_file != y->is_file)
+			x->may_unlink != y->may_unlink || x->no_hardlinks != y->no_hardlinks ||
+			x->is_file != y->is_file)
 			return false;
 	}
 	return a->n_mounts == b->n_mounts;
@@ -699,6 +700,8 @@ static void put_header_note(FILE *out, const struct trace_header *a, const struc
 		{ "kernel arguments", same_strings(&a->kernel_args, &b->kernel_args) },
 		{ "environment", same_strings(&a->env, &b->env) },
 		{ "directory", !strcmp(a->cwd ? a->cwd : "/", b->cwd ? b->cwd : "/") },
+		{ "limits", !memcmp(&a->limits, &b->limits, sizeof(a->limits)) },
+		{ "kind of paths", a->utf8_paths == b->utf8_paths },
 		{ "mounts", same_mounts(a, b) },
 		{ "clock", a->boot_time_ns == b->boot_time_ns },
 		{ "seed", a->seed == b->seed },

@@ -78,10 +78,28 @@ static void put_mounts(FILE *out, const struct trace_header *h)
 		put_text(out, "guest", m->guest);
 		put_true(out, "writable", m->writable);
 		put_true(out, "may_unlink", m->may_unlink);
+		put_true(out, "no_hardlinks", m->no_hardlinks);
 		put_true(out, "file", m->is_file);
 		fputc('}', out);
 	}
 	fputc(']', out);
+}
+
+static void put_limits(FILE *out, struct fileio_limits limits)
+{
+	const char *before = ",\"limits\":{";
+
+	for (size_t i = 0; i < LIMITS; i++) {
+		uint64_t n = *limit_at(&limits, i);
+
+		if (!n)
+			continue;
+		fprintf(out, "%s\"%s\":", before, limit_names[i]);
+		json_put_uint(out, n);
+		before = ",";
+	}
+	if (!before[1])
+		fputc('}', out);
 }
 
 /* As in a recording, but the subleaf always has a place. */
@@ -117,6 +135,8 @@ static void put_header(FILE *out, const struct trace_header *h)
 	put_strings(out, "arguments", &h->argv);
 	put_strings(out, "kernel_arguments", &h->kernel_args);
 	put_strings(out, "environment", &h->env);
+	put_limits(out, h->limits);
+	put_true(out, "utf8_paths", h->utf8_paths);
 	put_mounts(out, h);
 	put_true(out, "tree", h->has_tree);
 	fputs("}\n", out);

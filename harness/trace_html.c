@@ -289,8 +289,8 @@ static void put_mount(FILE *out, const struct trace_mount *m)
 	trace_show_quoted(f.text, m->host, strlen(m->host));
 	fputs(" at ", f.text);
 	trace_show_quoted(f.text, m->guest, strlen(m->guest));
-	fprintf(f.text, " %s%s%s", m->writable ? "rw" : "ro", m->may_unlink ? ",unlink" : "",
-		m->is_file ? " file" : "");
+	fprintf(f.text, " %s%s%s%s", m->writable ? "rw" : "ro", m->may_unlink ? ",unlink" : "",
+		m->no_hardlinks ? ",nohardlinks" : "", m->is_file ? " file" : "");
 	fact_end(&f, out, "mount");
 }
 

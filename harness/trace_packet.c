@@ -357,7 +357,7 @@ static int get_guest_hash(struct cbor_cursor *c, void *field, struct trace_why *
 	return r;
 }
 
-enum { MOUNT_RW = 1, MOUNT_UNLINK = 2, MOUNT_FILE = 4 };
+enum { MOUNT_RW = 1, MOUNT_UNLINK = 2, MOUNT_FILE = 4, MOUNT_NO_HARDLINKS = 8 };
 
 static int get_mount(struct cbor_cursor *c, struct trace_mount *m, struct trace_why *why)
 {
@@ -373,6 +373,20 @@ static int get_mount(struct cbor_cursor *c, struct trace_mount *m, struct trace_
 	m->writable = flags & MOUNT_RW;
 	m->may_unlink = flags & MOUNT_UNLINK;
 	m->is_file = flags & MOUNT_FILE;
+	m->no_hardlinks = flags & MOUNT_NO_HARDLINKS;
+	return r;
+}
+
+static int get_limits(struct cbor_cursor *c, void *field, struct trace_why *why)
+{
+	struct fileio_limits *limits = field;
+	struct cbor_item array;
+	int r = get(c, CBOR_KIND_ARRAY, &array, why);
+
+	if (!r && array.value != LIMITS)
+		return bad(why, "%llu limits", (unsigned long long)array.value);
+	for (size_t i = 0; !r && i < LIMITS; i++)
+		r = get_uint(c, limit_at(limits, i), why);
 	return r;
 }
 
@@ -466,6 +480,7 @@ enum header_key {
 	HEADER_CWD,
 	HEADER_ENV,
 	HEADER_GEN,
+	HEADER_LIM,
 	HEADER_MEM,
 	HEADER_MNT,
 	HEADER_ARGV,
@@ -475,6 +490,7 @@ enum header_key {
 	HEADER_PROG,
 	HEADER_SEED,
 	HEADER_TREE,
+	HEADER_UTF8,
 	HEADER_CPUID,
 	HEADER_GUEST,
 	HEADER_COUNT,
@@ -488,6 +504,7 @@ static const struct key_row header_keys[HEADER_COUNT] = {
 	[HEADER_CWD] = { "cwd", get_string, HEADER(cwd) },
 	[HEADER_ENV] = { "env", get_strings, HEADER(env) },
 	[HEADER_GEN] = { "gen", get_generation, HEADER(abi_version) },
+	[HEADER_LIM] = { "lim", get_limits, HEADER(limits) },
 	[HEADER_MEM] = { "mem", get_uint, HEADER(mem_size) },
 	[HEADER_MNT] = { "mnt", get_mounts, PARTS(header) },
 	[HEADER_ARGV] = { "argv", get_strings, HEADER(argv) },
@@ -497,6 +514,7 @@ static const struct key_row header_keys[HEADER_COUNT] = {
 	[HEADER_PROG] = { "prog", get_label, HEADER(program) },
 	[HEADER_SEED] = { "seed", get_uint, HEADER(seed) },
 	[HEADER_TREE] = { "tree", get_bool, HEADER(has_tree) },
+	[HEADER_UTF8] = { "utf8", get_bool, HEADER(utf8_paths) },
 	[HEADER_CPUID] = { "cpuid", get_cpuid, PARTS(header) },
 	[HEADER_GUEST] = { "guest", get_guest_hash, HEADER(guest_hash) },
 };

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "hcall.h"
+#include "fileio.h"
 #include "options.h" /* struct strings */
 
 struct cpuid_entry;
@@ -27,7 +28,7 @@ enum {
 struct trace_mount {
 	char *host;  /* as given; in golden text relative to NAME.d/ */
 	char *guest; /* absolute */
-	bool writable, may_unlink;
+	bool writable, may_unlink, no_hardlinks;
 	bool is_file; /* a mapped file (or one still to be made), not a directory */
 };
 
@@ -43,6 +44,8 @@ struct trace_header {
 	struct strings argv;                /* argv[0]: the image's name without its directory */
 	struct strings kernel_args, env;
 	char *cwd;
+	struct fileio_limits limits; /* 0: what is usual */
+	bool utf8_paths;
 	struct trace_mount *mounts;
 	size_t n_mounts;
 	uint64_t boot_time_ns; /* the guest's clock at its start */

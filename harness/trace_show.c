@@ -5,6 +5,7 @@
  */
 #include "trace_show.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
@@ -189,6 +190,8 @@ static void put_string(FILE *out, const char *what, const char *string)
 
 static void put_header(FILE *out, const struct trace_header *h)
 {
+	struct fileio_limits limits = h->limits;
+
 	put_string(out, "# guest ", h->argv.n ? h->argv.list[0] : "");
 	fprintf(out, " %s v%d, %llu MiB", h->abi->name, h->abi_version,
 		(unsigned long long)(h->mem_size >> 20));
@@ -205,12 +208,19 @@ static void put_header(FILE *out, const struct trace_header *h)
 		put_string(out, "# directory ", h->cwd);
 		putc_unlocked('\n', out);
 	}
+	for (size_t i = 0; i < LIMITS; i++)
+		if (*limit_at(&limits, i))
+			fprintf(out, "# limit %s %" PRIu64 "\n", limit_names[i],
+				*limit_at(&limits, i));
+	if (h->utf8_paths)
+		fputs("# paths are UTF-8\n", out);
 	for (size_t i = 0; i < h->n_mounts; i++) {
 		const struct trace_mount *m = &h->mounts[i];
 
 		put_string(out, "# mount ", m->host);
 		put_string(out, " at ", m->guest);
-		fprintf(out, " %s%s%s\n", m->writable ? "rw" : "ro", m->may_unlink ? ",unlink" : "",
+		fprintf(out, " %s%s%s%s\n", m->writable ? "rw" : "ro",
+			m->may_unlink ? ",unlink" : "", m->no_hardlinks ? ",nohardlinks" : "",
 			m->is_file ? " file" : "");
 	}
 	if (h->program)

@@ -100,10 +100,48 @@ static int header_cwd(struct scan *in, struct trace_header *h)
 	return scan_string(in, &h->cwd, "a directory in quotes");
 }
 
+/* As they are written: every combination, in one order. */
+static bool mount_options(struct scan *in, struct trace_mount *m)
+{
+	static const char *const words[] = { "ro", "rw", "ro,unlink", "rw,unlink", "ro,nohardlinks",
+		"rw,nohardlinks", "ro,unlink,nohardlinks", "rw,unlink,nohardlinks" };
+
+	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (!scan_take_word(in, words[i]))
+			continue;
+		m->writable = i & 1;
+		m->may_unlink = i & 2;
+		m->no_hardlinks = i & 4;
+		return true;
+	}
+	return false;
+}
+
+static int header_limit(struct scan *in, struct trace_header *h)
+{
+	char key[16];
+	int r = 0;
+
+	for (size_t i = 0; !r && i < LIMITS; i++) {
+		struct word rest;
+
+		snprintf(key, sizeof(key), "%s=", limit_names[i]);
+		if (scan_peek_key(in, key, &rest))
+			r = scan_keyed(
+				in, key, 10, UINT64_MAX, "a number", limit_at(&h->limits, i));
+	}
+	return r || scan_at_end(in) ? r : scan_expected(in, "fds=, scratch=, inodes=, depth=");
+}
+
+static int header_paths(struct scan *in, struct trace_header *h)
+{
+	h->utf8_paths = scan_take_word(in, "utf8");
+	return h->utf8_paths ? 0 : scan_expected(in, "utf8");
+}
+
 static int header_mount(struct scan *in, struct trace_header *h)
 {
 	struct trace_mount *m = h->mounts;
-	struct word s;
 	int r;
 
 	if (!(h->n_mounts & (h->n_mounts + 1))) {
@@ -119,12 +157,8 @@ static int header_mount(struct scan *in, struct trace_header *h)
 		r = scan_string(in, &m->guest, "a guest path in quotes");
 	if (r)
 		return r;
-	s = scan_peek(in);
-	m->writable = word_is(s, "rw") || word_is(s, "rw,unlink");
-	m->may_unlink = word_is(s, "rw,unlink") || word_is(s, "ro,unlink");
-	if (!m->writable && !m->may_unlink && !word_is(s, "ro"))
-		return scan_expected(in, "ro, rw or rw,unlink");
-	scan_skip(in, s);
+	if (!mount_options(in, m))
+		return scan_expected(in, "ro or rw, with ,unlink and ,nohardlinks or without");
 	m->is_file = scan_take_word(in, "file");
 	return 0;
 }
@@ -159,6 +193,8 @@ static const struct header_row {
 	{ "kernel", false, header_kernel },
 	{ "env", true, header_env },
 	{ "cwd", false, header_cwd },
+	{ "limit", false, header_limit },
+	{ "paths", false, header_paths },
 	{ "mount", true, header_mount },
 	{ "clock", false, header_clock },
 	{ "seed", false, header_seed },
@@ -181,9 +217,9 @@ static int read_header_line(struct scan *in, struct trace_header *h, unsigned *s
 		r = row->take(in, h);
 		return r ? r : scan_end_of_line(in);
 	}
-	return scan_expected(in,
-		"guest, argv, kernel, env, cwd, mount, clock, seed, omit, or an empty "
-		"line in front of the calls");
+	return scan_expected(in, "guest, argv, kernel, env, cwd, limit, paths, mount, clock, seed, "
+				 "omit, or an empty "
+				 "line in front of the calls");
 }
 
 static int read_version(struct scan *in, struct trace_header *h)

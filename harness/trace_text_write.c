@@ -618,7 +618,26 @@ static void put_mount(struct out *o, const struct trace_mount *m)
 	put_string(o, m->guest);
 	put(o, m->writable ? " rw" : " ro");
 	put(o, m->may_unlink ? ",unlink" : "");
+	put(o, m->no_hardlinks ? ",nohardlinks" : "");
 	put(o, m->is_file ? " file\n" : "\n");
+}
+
+static void put_limits(struct out *o, struct fileio_limits limits)
+{
+	const char *before = "limit";
+
+	for (size_t i = 0; i < LIMITS; i++) {
+		uint64_t n = *limit_at(&limits, i);
+
+		if (!n)
+			continue;
+		put(o, before);
+		put(o, " ");
+		put(o, limit_names[i]);
+		put_keyed(o, "=", n);
+		before = "";
+	}
+	put(o, *before ? "" : "\n");
 }
 
 static void put_guest(struct out *o, const struct trace_header *h, bool full)
@@ -655,6 +674,8 @@ int trace_text_begin(FILE *out, const struct trace_header *header, struct trace_
 		put_string(&o, header->cwd);
 		put(&o, "\n");
 	}
+	put_limits(&o, header->limits);
+	put(&o, header->utf8_paths ? "paths utf8\n" : "");
 	for (size_t i = 0; i < header->n_mounts; i++)
 		put_mount(&o, &header->mounts[i]);
 	if (header->boot_time_ns != SESSION_CLOCK_NS) {

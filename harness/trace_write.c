@@ -432,7 +432,8 @@ static void put_mounts(struct map *m, const struct trace_header *h, const struct
 		m->p = put_bytes(m->p, mount->host, strlen(mount->host));
 		m->p = put_bytes(m->p, mount->guest, strlen(mount->guest));
 		m->p = put_uint(m->p, (mount->writable ? 1u : 0) | (mount->may_unlink ? 2u : 0) |
-					      (mount->is_file ? 4u : 0));
+					      (mount->is_file ? 4u : 0) |
+					      (mount->no_hardlinks ? 8u : 0));
 	}
 }
 
@@ -471,6 +472,14 @@ static void put_cpuid(struct map *m, const struct trace_header *h)
 	}
 }
 
+static void put_limits(struct map *m, struct fileio_limits limits)
+{
+	map_key(m, "lim");
+	m->p = put_head(m->p, CBOR_ARRAY, LIMITS);
+	for (size_t i = 0; i < LIMITS; i++)
+		m->p = put_uint(m->p, *limit_at(&limits, i));
+}
+
 static void put_header_map(struct map *m, const struct trace_header *h,
 	const struct part parts[PART_COUNT], bool first, bool more)
 {
@@ -485,6 +494,8 @@ static void put_header_map(struct map *m, const struct trace_header *h,
 	put_strings(m, "env", &h->env, &parts[PART_ENV]);
 	if (first) {
 		map_uint(m, "gen", (uint64_t)h->abi_version);
+		if (fileio_limits_any(&h->limits))
+			put_limits(m, h->limits);
 		map_uint(m, "mem", h->mem_size);
 	}
 	put_mounts(m, h, &parts[PART_MOUNT]);
@@ -500,6 +511,8 @@ static void put_header_map(struct map *m, const struct trace_header *h,
 		map_text(m, "prog", h->program);
 	map_uint(m, "seed", h->seed);
 	map_bool(m, "tree", h->has_tree);
+	if (h->utf8_paths)
+		map_bool(m, "utf8", true);
 	if (h->n_cpuid)
 		put_cpuid(m, h);
 	if (h->has_guest_hash)

@@ -188,7 +188,7 @@ static void world_begin(void)
 	snprintf(w.scratch, sizeof(w.scratch), "%s/scratch", w.tree.path);
 	snprintf(w.trace, sizeof(w.trace), "%s/whole.pcapng", w.tree.path);
 	snprintf(w.out, sizeof(w.out), "%s/small.pcapng", w.tree.path);
-	w.mount = (struct trace_mount){ w.data, data, true, false, false };
+	w.mount = (struct trace_mount){ .host = w.data, .guest = data, .writable = true };
 	w.header = (struct trace_header){ .version = TRACE_VERSION,
 		.abi = &abi_uhyve,
 		.abi_version = 2,

@@ -282,6 +282,10 @@ static void refuses_a_bad_header(void)
 		{ "{ " WITHOUT_MEM " mem 4096 mnt [ [ 'a' 'b' 0 ] ] }", "path of mount 0" },
 		{ "{ " WITHOUT_MEM " mem 4096 mnt [ [ 'a' '/x/..' 0 ] ] }", "path of mount 0" },
 		{ "{ " WITHOUT_MEM " mem 4096 mnt [ [ 'a' '/../x' 0 ] ] }", "path of mount 0" },
+		{ "{ " WITHOUT_MEM " lim [ 1 2 3 ] mem 4096 }", "3 limits" },
+		{ "{ " WITHOUT_MEM " lim [ 1 2 3 'x' ] mem 4096 }",
+			"key \"lim\": expected a number" },
+		{ "{ " WITHOUT_MEM " mem 4096 utf8 1 }", "key \"utf8\": expected" },
 		{ "{ " WITHOUT_MEM " mem 4096 more true }", "cut off before its header" },
 		{ "{ " WITHOUT_MEM " mem 4096 } 5", "something behind the map" },
 		{ "5", "expected a map" },
@@ -873,8 +877,11 @@ static void a_header_comes_back(void)
 	char *words[] = { (char *)"hello", (char *)"", (char *)"in/caf\xe9\x01.txt", big, big,
 		big };
 	struct trace_mount mounts[] = {
-		{ (char *)"a b", (char *)"/a", true, false, false },
-		{ (char *)"\xff", (char *)"/", false, true, true },
+		{ .host = (char *)"a b", .guest = (char *)"/a", .writable = true },
+		{ .host = (char *)"\xff",
+			.guest = (char *)"/",
+			.may_unlink = true,
+			.is_file = true },
 	};
 	struct cpuid_entry cpuid[] = {
 		{ .leaf = 1, .ecx = UINT32_MAX },

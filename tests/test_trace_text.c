@@ -152,7 +152,9 @@ static void text_comes_back_as_it_was(void)
 		BEGIN "getdents 3 cap=512 -> 2\n  <x 0102\nend\n",
 		"bjt 1\nguest \"g w.elf\" abi=uhyve/1 mem=1\nargv \"\" \"a b\" \"\\xff\"\nkernel "
 		"\"-f\" \"2\"\n"
-		"env \"A=1\"\nenv \"A=1\"\ncwd \"/x\"\nmount \"in\" \"/in\" ro\n"
+		"env \"A=1\"\nenv \"A=1\"\ncwd \"/x\"\nlimit fds=5 depth=3\npaths utf8\n"
+		"mount \"in\" \"/in\" ro\nmount \"h\" \"/h\" ro,nohardlinks\n"
+		"mount \"u\" \"/u\" rw,unlink,nohardlinks\n"
 		"mount \"o\" \"/o\" rw,unlink file\nclock 0\nseed 18446744073709551615\n"
 		"omit t ip ptr n\n\nexit 0\n"
 		"after 0 \"\" dir mode=0755\nafter 1 \"a/b\" removed\nafter 1 \"f\" file "
@@ -266,7 +268,12 @@ static void says_where_and_why_it_is_refused(void)
 		{ "bjt 1\nargv \"a\"\n\n", "'argv' in front of 'guest'" },
 		{ HEADER "guest \"g\" abi=uhyve/2 mem=1\n\n", "t.bjt:3: 'guest' again" },
 		{ HEADER "cwd \"/\"\ncwd \"/\"\n\n", "t.bjt:4: 'cwd' again" },
-		{ HEADER "mount \"a\" \"/a\" wr\n\n", "t.bjt:3: 'wr'; expected ro, rw" },
+		{ HEADER "mount \"a\" \"/a\" wr\n\n", "t.bjt:3: 'wr'; expected ro or rw" },
+		{ HEADER "mount \"a\" \"/a\" nohardlinks\n\n", "expected ro or rw" },
+		{ HEADER "limit fds=x\n\n", "t.bjt:3: 'fds=x'; expected a number" },
+		{ HEADER "limit frob=1\n\n", "expected fds=, scratch=" },
+		{ HEADER "limit depth=1 fds=1\n\n", "expected fds=, scratch=" },
+		{ HEADER "paths bytes\n\n", "t.bjt:3: 'bytes'; expected utf8" },
 		{ HEADER "mount \"a\" \"/a\" ro fil\n\n", "expected the end of the line" },
 		{ HEADER "env A=1\n\n", "t.bjt:3: 'A=1'; expected \"NAME=VALUE\"" },
 		{ HEADER "argv \"a\n\n", "t.bjt:3: the line ends within quotes" },
@@ -577,8 +584,8 @@ static void random_trace(struct random *r, struct kept *k)
 	static char *argv[] = { (char *)"g", (char *)"a \xff" }, *env[] = { (char *)"A=\"" };
 	static char host[] = "in \n", guest[] = "/in", cwd[] = "/";
 	struct trace_mount mounts[] = {
-		{ host, guest, true, false, true },
-		{ host, guest, false, true, false },
+		{ .host = host, .guest = guest, .writable = true, .is_file = true },
+		{ .host = host, .guest = guest, .may_unlink = true },
 	};
 	struct trace_header header = {
 		.version = TRACE_VERSION,

@@ -40,8 +40,13 @@ static struct trace_header header_of(void)
 	static char *argv[] = { "guest.elf", "caf\xe9", "" };
 	static char *env[] = { "A=1" }, *kernel[] = { "-v" };
 	static struct trace_mount mounts[] = {
-		{ "in", "/in", false, false, false },
-		{ "o\xff", "/out", true, true, true },
+		{ .host = "in", .guest = "/in" },
+		{ .host = "o\xff",
+			.guest = "/out",
+			.writable = true,
+			.may_unlink = true,
+			.no_hardlinks = true,
+			.is_file = true },
 	};
 	static struct cpuid_entry cpuid[] = {
 		{ 1, 0, false, 0x60fb1, 0, UINT32_MAX, 0x178bfbff },
@@ -60,6 +65,8 @@ static struct trace_header header_of(void)
 		.env = { env, ARRAY_LEN(env) },
 		.kernel_args = { kernel, ARRAY_LEN(kernel) },
 		.cwd = "/in",
+		.limits = { .fds = 5, .scratch_inodes = 1 << 20 },
+		.utf8_paths = true,
 		.mounts = mounts,
 		.n_mounts = ARRAY_LEN(mounts),
 		.boot_time_ns = 1704067200000000000,
@@ -131,7 +138,7 @@ static bool same_mounts(const struct trace_header *a, const struct trace_header 
 
 		same = !strcmp(x->host, y->host) && !strcmp(x->guest, y->guest) &&
 		       x->writable == y->writable && x->may_unlink == y->may_unlink &&
-		       x->is_file == y->is_file;
+		       x->no_hardlinks == y->no_hardlinks && x->is_file == y->is_file;
 	}
 	return same;
 }
@@ -163,6 +170,8 @@ static void check_header(const struct trace_header *got, const struct trace_head
 	CU_ASSERT(same_strings(&got->env, &want->env));
 	CU_ASSERT(same_strings(&got->kernel_args, &want->kernel_args));
 	CU_ASSERT_STRING_EQUAL(got->cwd, want->cwd);
+	CU_ASSERT(!memcmp(&got->limits, &want->limits, sizeof(got->limits)));
+	CU_ASSERT_EQUAL(got->utf8_paths, want->utf8_paths);
 	CU_ASSERT(same_mounts(got, want));
 	CU_ASSERT_EQUAL(got->boot_time_ns, want->boot_time_ns);
 	CU_ASSERT_EQUAL(got->seed, want->seed);

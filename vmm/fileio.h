@@ -19,7 +19,10 @@ struct fileio;
 struct filemap;
 struct hostfs;
 
-enum { FILEIO_PATH_MAX = 4096 }; /* with the NUL */
+enum {
+	FILEIO_PATH_MAX = 4096, /* with the NUL */
+	FILEIO_FDS_MIN = 3,     /* the consoles */
+};
 /* Bytes of a file, when deterministic: below what any host's file system takes. */
 #define FILEIO_SIZE_MAX (1ll << 43)
 
@@ -39,6 +42,12 @@ struct fileio_limits {
 	uint64_t scratch_inodes; /* files and directories made in scratch; then -ENOSPC */
 	uint64_t depth; /* directories beneath the root; a path that goes deeper: -EDQUOT */
 };
+
+/* Is there one that is not as usual? */
+static inline bool fileio_limits_any(const struct fileio_limits *limits)
+{
+	return limits->fds || limits->scratch_bytes || limits->scratch_inodes || limits->depth;
+}
 
 /* What is usual, and the most that may be asked for. */
 extern const struct fileio_limits fileio_limits_usual, fileio_limits_max;

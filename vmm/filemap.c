@@ -95,10 +95,10 @@ static int place_name(const struct filemap *map, struct filemap_name name, unsig
 {
 	int r;
 
-	if (name.len > FILEMAP_NAME_MAX)
-		return -ENAMETOOLONG;
 	if (place->slash && want & FILEMAP_CREATE)
 		return -EISDIR;
+	if (name.len > FILEMAP_NAME_MAX) /* what is to be unlinked is looked for last of all */
+		return want == FILEMAP_PARENT && !place->writable ? -EROFS : -ENAMETOOLONG;
 	place->kind = FILEMAP_NAME;
 	place->node = FILEMAP_NONE;
 	memcpy(place->last, name.text, name.len);
@@ -164,13 +164,15 @@ static int make_parent(
 	if (fd != -ENOENT)
 		return fd;
 	r = map->inodes_left ? host->mkdir(dir, name, 0755) : -ENOSPC;
-	if (r)
+	if (r && r != -EEXIST) /* somebody else was faster */
 		return r;
-	map->inodes_left--;
-	place->made++;
-	place->made_end = place->made_text + (part.text + part.len - place->made_text);
+	if (!r) {
+		map->inodes_left--;
+		place->made++;
+		place->made_end = place->made_text + (part.text + part.len - place->made_text);
+	}
 	fd = host->open(dir, name, O_PATH | O_DIRECTORY, 0, 0);
-	if (map->ids && fd >= 0 && !host->fstat(fd, &st))
+	if (!r && map->ids && fd >= 0 && !host->fstat(fd, &st))
 		fileid_renew(map->ids, st.st_dev, st.st_ino);
 	return fd;
 }
@@ -513,8 +515,10 @@ static int walk_step(
 				  map->levels[map->depth - 1].in, 0 });
 		return STEP_ON;
 	}
-	if (name.len > FILEMAP_NAME_MAX)
+	if (name.len > FILEMAP_NAME_MAX && (*at)[strspn(*at, "/")])
 		return -ENAMETOOLONG;
+	if (name.len > FILEMAP_NAME_MAX)
+		return walk_last(map, name, **at == '/', want, place);
 	memcpy(copy, name.text, name.len);
 	copy[name.len] = 0;
 	r = walk_name(map, name, copy, *at, want, place);
