@@ -45,10 +45,11 @@ lib_obj     := $(vmm_src:%.c=$(B)/%.o)
 har_obj     := $(harness_src:%.c=$(B)/%.o)
 main_obj    := $(B)/harness/main.o
 test_bin    := $(test_src:tests/%.c=$(B)/tests/%)
+bench_bin   := $(patsubst %.c,$(B)/%,$(wildcard tests/bench*.c))
 fuzz_src    := $(wildcard fuzz/fuzz_*.c)
 fuzz_bin    := $(fuzz_src:%.c=$(B)/%)
 obj         := $(lib_obj) $(har_obj) $(main_obj) $(test_src:%.c=$(B)/%.o) $(fuzz_src:%.c=$(B)/%.o) \
-	       $(B)/fuzz/replay_main.o $(B)/tests/bench.o
+	       $(B)/fuzz/replay_main.o $(bench_bin:%=%.o)
 
 .PHONY: all build
 .DEFAULT_GOAL := all
@@ -79,6 +80,10 @@ $(B)/%.o: %.c $(B)/compiler
 
 # Linked in as it is.
 $(B)/harness/trace_html.o: harness/html/page.html
+
+$(bench_bin): %: %.o $(B)/libharness.a $(B)/libvmm.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # A test is one CUnit program linked with both libraries.
 $(B)/tests/%: $(B)/tests/%.o $(B)/libharness.a $(B)/libvmm.a
@@ -159,7 +164,7 @@ check:
 	@$(MAKE) --no-print-directory build tests
 	@scripts/check $(B) scripts/check-layers scripts/check-warnings $(test_bin) $(e2e)
 
-bench: build $(B)/tests/bench
+bench: build $(bench_bin)
 	@scripts/bench $(B)
 
 tests: $(test_bin) $(fuzz_bin)
@@ -168,10 +173,6 @@ kernels: guests
 # On your own machine also writes what differs to golden/NAME.bjt.new, for `belljar golden review`.
 golden: build
 	@$(B)/belljar golden check --guests $(B)/kernels -q
-
-$(B)/tests/bench: $(B)/tests/bench.o $(B)/libharness.a $(B)/libvmm.a
-	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \

@@ -8,6 +8,7 @@
 #include "cmd.h"
 #include "err.h"
 #include "fileio.h"
+#include "hostfs.h"
 #include "log.h"
 #include "resolve.h"
 
@@ -74,6 +75,7 @@ static int cmd_resolve_main(const struct cmd *cmd, int argc, char **argv)
 	struct options o = { .resolve = { .op = RESOLVE_OPEN, .out = stdout } };
 	struct vm_options vm;
 	struct fileio_config config;
+	struct hostfs host;
 	struct err err = { "" };
 	int first, r, code;
 
@@ -83,6 +85,10 @@ static int cmd_resolve_main(const struct cmd *cmd, int argc, char **argv)
 		r = err_set(
 			&err, -EINVAL, "no path given; or -0 to read paths from standard input");
 	config = vm_options_files(&vm);
+	/* A view's descriptors do not tell where on the host they are. */
+	host = config.host ? *config.host : *hostfs_best();
+	host.isolate = NULL;
+	config.host = &host;
 	if (r) {
 		code = r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
 	} else if (fileio_init(&o.resolve.files, &config, &err)) {

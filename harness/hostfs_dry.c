@@ -115,7 +115,7 @@ const struct hostfs *hostfs_dry(const struct hostfs *engine)
 	static struct hostfs dry;
 
 	dry = *engine;
-	dry.open = engine == &hostfs_openat2 ? dry_open_openat2 : dry_open_walk;
+	dry.open = engine->open == hostfs_openat2.open ? dry_open_openat2 : dry_open_walk;
 	dry.unlink = dry_unlink;
 	dry.truncate = dry_truncate;
 	dry.mkdir = dry_mkdir;

@@ -200,23 +200,32 @@ static int make_parents(struct filemap *map, int node, char *text, struct filema
 	return fd;
 }
 
+static int look_through(
+	const struct hostfs *host, int dir, const char *path, unsigned int how, struct stat *st)
+{
+	int fd = host->open(dir, path, O_PATH | O_NOFOLLOW, 0, how);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = host->fstat(fd, st);
+	host->close(fd);
+	return r;
+}
+
 /*
- * Something that is there, named from the anchor on: one look through a descriptor that can do nothing,
- * so that no fifo or device is opened. 1: not there.
+ * Something that is there, named from the anchor on: looked at, through a descriptor that can do nothing
+ * where the host would follow links, so that no fifo or device is opened. 1: not there.
  */
 static int fast_existing(
 	const struct filemap *map, char *rest, unsigned int want, struct filemap_place *place)
 {
-	const struct hostfs *host = map->host;
-	int fd = host->open(place->dir, rest, O_PATH | O_NOFOLLOW, 0, map->nodes[place->in].how);
-	int r;
+	const struct filemap_node *in = &map->nodes[place->in];
+	int r = in->isolated ? map->host->stat(place->dir, rest, in->how, &place->st)
+			     : look_through(map->host, place->dir, rest, in->how, &place->st);
 
-	if (fd < 0)
-		return fd == -ELOOP ? STEP_LINK : fd == -ENOENT ? 1 : fd;
-	r = host->fstat(fd, &place->st);
-	host->close(fd);
 	if (r)
-		return r;
+		return r == -ELOOP ? STEP_LINK : r == -ENOENT ? 1 : r;
 	place->kind = FILEMAP_NAME;
 	place->node = FILEMAP_NONE;
 	place->name = rest;

@@ -42,6 +42,7 @@ struct filemap_node {
 	char *host_name;        /* FILEMAP_NAME */
 	int mount;        /* the mapping whose rights hold here, as given; FILEMAP_NONE: ours */
 	unsigned int how; /* HOSTFS_* of what lies here */
+	bool isolated;    /* fd is a view in which the host itself follows no link */
 	bool writable;
 	bool may_unlink;
 	bool no_hardlinks;

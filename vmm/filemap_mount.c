@@ -144,6 +144,20 @@ static int look_at_source(const struct hostfs *host, const struct fileio_mount *
 	return r;
 }
 
+/* Where it may be had: paths then take a system call less. */
+static void isolate(const struct hostfs *host, struct filemap_node *node,
+	const struct fileio_mount *mount, const char *path)
+{
+	int fd = host->isolate && !mount->submounts ? host->isolate(node->fd, path, mount->writable)
+						    : -EOPNOTSUPP;
+
+	if (fd < 0)
+		return;
+	host->close(node->fd);
+	node->fd = fd;
+	node->isolated = true;
+}
+
 static int open_source(const struct filemap *map, struct filemap_node *node,
 	const struct fileio_mount *mount, struct err *err)
 {
@@ -165,6 +179,7 @@ static int open_source(const struct filemap *map, struct filemap_node *node,
 	if (!r && S_ISDIR(st.st_mode)) {
 		node->kind = FILEMAP_DIR;
 		node->fd = fd;
+		isolate(host, node, mount, path);
 		return 0;
 	}
 	if (fd >= 0)

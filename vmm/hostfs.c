@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "beneath.h"
+#include "mountclone.h"
 #include "scratch.h"
 
 static ssize_t host_readlink(int dir, const char *name, char *buf, size_t size)
@@ -88,7 +89,9 @@ static int host_fs_magic(int fd, long *magic)
 
 static_assert((int)HOSTFS_XDEV == (int)BENEATH_XDEV, "one meaning");
 
-const struct hostfs hostfs_openat2 = { .name = "openat2", .open = beneath_openat2, HOST_CALLS };
+const struct hostfs hostfs_openat2 = {
+	.name = "openat2", .open = beneath_openat2, HOST_CALLS, .isolate = mountclone_open
+};
 const struct hostfs hostfs_walk = { .name = "walk", .open = beneath_walk, HOST_CALLS };
 
 const struct hostfs *hostfs_best(void)

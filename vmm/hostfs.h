@@ -45,6 +45,11 @@ struct hostfs {
 	int (*open_host)(const char *path, int flags);
 	char *(*realpath)(const char *path);
 	int (*fs_magic)(int fd, long *magic);
+	/*
+	 * A view of the directory dir, by its real name path, in which a stat of more than one name follows
+	 * no link and enters no mount: see mountclone.h. A descriptor or -errno; NULL: not offered.
+	 */
+	int (*isolate)(int dir, const char *path, bool writable);
 	int (*scratch_init)(struct scratch *scratch, const char *parent, struct err *err);
 	void (*scratch_finish)(struct scratch *scratch);
 };
