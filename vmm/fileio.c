@@ -813,13 +813,13 @@ static int unlink_mapped(const struct filemap *map, struct filemap_place *place)
 		return -EROFS;
 	if (place->kind == FILEMAP_DIR)
 		return -EISDIR;
+	if (place->kind == FILEMAP_NAME) {
+		r = filemap_look(map, place);
+		if (r || !place->exists)
+			return r ? r : -ENOENT;
+	}
 	if (place->slash)
 		return -ENOTDIR;
-	if (place->kind == FILEMAP_PINNED)
-		return -EBUSY;
-	r = filemap_look(map, place);
-	if (r || !place->exists)
-		return r ? r : -ENOENT;
 	if (!map->nodes[place->node].may_unlink)
 		return -EBUSY;
 	return map->host->unlink(place->dir, place->name, 0);

@@ -59,6 +59,18 @@ bool filemap_parent_writable(const struct filemap *map, int node)
 	return map->nodes[map->tree.nodes[node].parent].writable;
 }
 
+/* What comes of a path that goes on behind a mapped file, which may be missing. */
+static int behind_file(const struct filemap *map, int i)
+{
+	const struct filemap_node *node = &map->nodes[i];
+	struct stat st;
+	int r = 0;
+
+	if (node->kind == FILEMAP_NAME)
+		r = map->host->stat(node->fd, node->host_name, HOSTFS_XDEV, &st);
+	return r ? r : -ENOTDIR;
+}
+
 static int place_node(const struct filemap *map, int i, bool slash, unsigned int want,
 	struct filemap_place *place)
 {
@@ -318,7 +330,7 @@ static int resolve_fast(
 		return place_node(map, node, !place->dots && at[-1] == '/', want, place);
 	}
 	if (map->nodes[node].kind != FILEMAP_DIR)
-		return -ENOTDIR;
+		return behind_file(map, node);
 	if (depth - 1 > map->max_depth && map->nodes[node].scratch &&
 		want & (FILEMAP_CREATE | FILEMAP_MKDIR))
 		return -EDQUOT;
@@ -385,7 +397,7 @@ static int walk_node(struct filemap *map, int node, bool last, bool slash, unsig
 	if (last)
 		return place_node(map, node, slash, want, place);
 	if (map->nodes[node].kind != FILEMAP_DIR)
-		return -ENOTDIR;
+		return behind_file(map, node);
 	return push_node(map, node);
 }
 
