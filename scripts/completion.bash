@@ -3,7 +3,7 @@
 _belljar() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} verb=("${COMP_WORDS[1]}")
 	if [ "$COMP_CWORD" = 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "run record replay golden trace inspect doctor --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run record replay golden trace resolve inspect doctor --help --version" -- "$cur")
 	elif [ "$COMP_CWORD" = 2 ] && [ "$prev" = golden ]; then
 		mapfile -t COMPREPLY < <(compgen -W "check review accept new" -- "$cur")
 	elif [ "$COMP_CWORD" = 2 ] && [ "$prev" = trace ]; then
@@ -12,6 +12,10 @@ _belljar() {
 		mapfile -t COMPREPLY < <(compgen -W "jsonl chrome bjt pcapng" -- "$cur")
 	elif [ "$prev" = --backend ] || [ "$prev" = -b ]; then
 		mapfile -t COMPREPLY < <(compgen -W "auto kvm tcg" -- "$cur")
+	elif [ "$prev" = --resolver ]; then
+		mapfile -t COMPREPLY < <(compgen -W "auto openat2 walk" -- "$cur")
+	elif [ "$prev" = --guest-paths ]; then
+		mapfile -t COMPREPLY < <(compgen -W "bytes utf8" -- "$cur")
 	elif [[ $cur == -* ]]; then
 		[ "${COMP_WORDS[1]}" = trace ] && verb=("${COMP_WORDS[@]:1:2}")
 		mapfile -t COMPREPLY < <(compgen -W "$("${COMP_WORDS[0]}" "${verb[@]}" --help 2>/dev/null |
