@@ -415,6 +415,16 @@ static int check_opened(
 	return 0;
 }
 
+/* A device that came since we looked is EACCES, too, where none may be opened. */
+static bool is_regular_no_more(const struct filemap *map, const struct filemap_place *place)
+{
+	struct filemap_place again = *place;
+
+	if (place->name == place->last)
+		again.name = again.last;
+	return filemap_look(map, &again) || !again.exists || !S_ISREG(again.st.st_mode);
+}
+
 static int open_existing(
 	struct fileio *f, const struct filemap_place *place, int flags, struct guestfd *out)
 {
@@ -433,7 +443,8 @@ static int open_existing(
 	if (f->map.nodes[place->in].no_hardlinks && place->st.st_nlink > 1)
 		return -EACCES;
 	fd = filemap_open(&f->map, place, (flags & FLAGS_PASSED) | O_NONBLOCK, 0);
-	if (fd == -ELOOP || (fd == -ENOENT && flags & O_CREAT))
+	if (fd == -ELOOP || (fd == -ENOENT && flags & O_CREAT) ||
+		(fd == -EACCES && is_regular_no_more(&f->map, place)))
 		return -EAGAIN;
 	if (fd < 0)
 		return fd;

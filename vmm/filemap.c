@@ -34,10 +34,27 @@ static unsigned int how_of(const struct filemap *map, const struct filemap_place
 	return place->node != FILEMAP_NONE ? (unsigned int)HOSTFS_XDEV : map->nodes[place->in].how;
 }
 
+/* lstat of a path of several names, by a host that would follow links on the way. */
+static int look_through(
+	const struct hostfs *host, int dir, const char *path, unsigned int how, struct stat *st)
+{
+	int fd = host->open(dir, path, O_PATH | O_NOFOLLOW, 0, how);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = host->fstat(fd, st);
+	host->close(fd);
+	return r;
+}
+
 int filemap_look(const struct filemap *map, struct filemap_place *place)
 {
 	bool by_name = place->node != FILEMAP_NONE;
-	int r = map->host->stat(place->dir, place->name, how_of(map, place), &place->st);
+	bool in_one = by_name || place->name == place->last || map->nodes[place->in].isolated;
+	unsigned int how = how_of(map, place);
+	int r = in_one ? map->host->stat(place->dir, place->name, how, &place->st)
+		       : look_through(map->host, place->dir, place->name, how, &place->st);
 
 	place->exists = !r;
 	if (!r && by_name && !S_ISREG(place->st.st_mode))
@@ -212,36 +229,23 @@ static int make_parents(struct filemap *map, int node, char *text, struct filema
 	return fd;
 }
 
-static int look_through(
-	const struct hostfs *host, int dir, const char *path, unsigned int how, struct stat *st)
-{
-	int fd = host->open(dir, path, O_PATH | O_NOFOLLOW, 0, how);
-	int r;
-
-	if (fd < 0)
-		return fd;
-	r = host->fstat(fd, st);
-	host->close(fd);
-	return r;
-}
-
 /*
  * Something that is there, named from the anchor on: looked at, through a descriptor that can do nothing
  * where the host would follow links, so that no fifo or device is opened. 1: not there.
  */
 static int fast_existing(
-	const struct filemap *map, char *rest, unsigned int want, struct filemap_place *place)
+	const struct filemap *map, const char *rest, unsigned int want, struct filemap_place *place)
 {
-	const struct filemap_node *in = &map->nodes[place->in];
-	int r = in->isolated ? map->host->stat(place->dir, rest, in->how, &place->st)
-			     : look_through(map->host, place->dir, rest, in->how, &place->st);
+	int r;
 
-	if (r)
-		return r == -ELOOP ? STEP_LINK : r == -ENOENT ? 1 : r;
 	place->kind = FILEMAP_NAME;
 	place->node = FILEMAP_NONE;
 	place->name = rest;
-	place->exists = true;
+	r = filemap_look(map, place);
+	if (r)
+		return r == -ELOOP ? STEP_LINK : r;
+	if (!place->exists)
+		return 1;
 	return is_to_follow(place, want) ? STEP_LINK : 0;
 }
 

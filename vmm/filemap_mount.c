@@ -144,12 +144,10 @@ static int look_at_source(const struct hostfs *host, const struct fileio_mount *
 	return r;
 }
 
-/* Where it may be had: paths then take a system call less. */
-static void isolate(const struct hostfs *host, struct filemap_node *node,
-	const struct fileio_mount *mount, const char *path)
+/* Where it may be had: paths then take a system call less. path as for hostfs->isolate. */
+static void isolate(const struct hostfs *host, struct filemap_node *node, const char *path)
 {
-	int fd = host->isolate && !mount->submounts ? host->isolate(node->fd, path, mount->writable)
-						    : -EOPNOTSUPP;
+	int fd = host->isolate ? host->isolate(node->fd, path, node->writable) : -EOPNOTSUPP;
 
 	if (fd < 0)
 		return;
@@ -179,7 +177,8 @@ static int open_source(const struct filemap *map, struct filemap_node *node,
 	if (!r && S_ISDIR(st.st_mode)) {
 		node->kind = FILEMAP_DIR;
 		node->fd = fd;
-		isolate(host, node, mount, path);
+		if (!mount->submounts)
+			isolate(host, node, path);
 		return 0;
 	}
 	if (fd >= 0)
@@ -226,7 +225,10 @@ static int private_node(struct filemap *map, struct filemap_node *node, const ch
 		if (r)
 			return r;
 	}
-	return directory_node(map->host, node, subdir(map->host, map->scratch.dir, name), err);
+	r = directory_node(map->host, node, subdir(map->host, map->scratch.dir, name), err);
+	if (!r)
+		isolate(map->host, node, NULL);
+	return r;
 }
 
 /*
@@ -246,6 +248,7 @@ static int open_parent(struct filemap *map, int i, const char *scratch_parent, s
 	node->writable = parent->writable;
 	node->no_hardlinks = parent->no_hardlinks;
 	node->how = parent->how;
+	node->isolated = parent->isolated;
 	node->scratch = parent->scratch;
 	if (parent->scratch)
 		return directory_node(host, node, subdir(host, parent->fd, branch->name), err);
@@ -253,7 +256,7 @@ static int open_parent(struct filemap *map, int i, const char *scratch_parent, s
 	if (fd >= 0)
 		return directory_node(host, node, fd, err);
 	node->mount = FILEMAP_NONE;
-	node->writable = false;
+	node->isolated = node->writable = false;
 	snprintf(name, sizeof(name), "parent-%d", i);
 	return private_node(map, node, name, scratch_parent, err);
 }
@@ -276,16 +279,14 @@ static int open_root(struct filemap *map, const struct fileio_mount *mount,
 	const char *scratch_parent, struct err *err)
 {
 	struct filemap_node *root = &map->nodes[FILEMAP_ROOT];
-	int r = mount ? open_source(map, root, mount, err)
-		      : private_node(map, root, "root", scratch_parent, err);
+	int r;
 
-	if (r)
-		return r;
-	if (root->kind != FILEMAP_DIR)
-		return refuse(err, -ENOTDIR, mount, "the root must be a directory");
-	root->scratch = !mount;
-	root->writable |= !mount;
-	return 0;
+	root->scratch = root->writable = !mount;
+	r = mount ? open_source(map, root, mount, err)
+		  : private_node(map, root, "root", scratch_parent, err);
+	if (!r && root->kind != FILEMAP_DIR)
+		r = refuse(err, -ENOTDIR, mount, "the root must be a directory");
+	return r;
 }
 
 /* Parents have lower numbers than their children, so they are open already. */

@@ -65,7 +65,7 @@ int mountclone_open(int dir, const char *path, bool writable)
 			    (writable ? 0 : MOUNT_ATTR_RDONLY),
 		.propagation = MS_PRIVATE,
 	};
-	int r = check_inside(path), fd;
+	int r = path ? check_inside(path) : 0, fd;
 
 	if (r)
 		return r;

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 /*
- * The directory dir, whose real name is path, once more: an O_PATH descriptor. -errno where it cannot be
+ * The directory dir, whose real name is path (NULL: it is new and ours), once more: an O_PATH descriptor. -errno where it cannot be
  * had: no privilege, a kernel before 5.14, no /proc. -EXDEV: something is mounted inside, which would
  * seem to be gone.
  */
