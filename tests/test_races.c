@@ -55,6 +55,7 @@ struct shape {
 	const char *paths[LINES]; /* in turn */
 	const char *must[LINES];  /* outcomes that must be seen */
 	const char *may[LINES];   /* and those that may; there may be no others */
+	bool variant;             /* of another shape: a quarter of the rounds will do */
 	bool device;
 };
 
@@ -110,12 +111,13 @@ struct score {
 	bool failed;
 };
 
-static unsigned int rounds_wanted(void)
+static unsigned int rounds_wanted(const struct shape *shape)
 {
 	const char *text = getenv("RACE_ROUNDS");
 	long n = text ? strtol(text, NULL, 10) : 0;
+	unsigned int rounds = n > 0 ? (unsigned int)n : ROUNDS;
 
-	return n > 0 ? (unsigned int)n : ROUNDS;
+	return shape->variant ? (rounds + 3) / 4 : rounds;
 }
 
 static struct step parse_step(const char *line)
@@ -528,11 +530,11 @@ static bool all_seen(const struct shape *shape, struct score *score)
 	return !shape->swap[0] || score->raced;
 }
 
-static void rounds(const struct shape *shape, struct score *score)
+static void run_rounds(const struct shape *shape, struct score *score)
 {
 	int held = open(shape->held ? shape->held : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct step undo[LINES];
-	unsigned int n_paths = 0, n_undo = 0, n = rounds_wanted();
+	unsigned int n_paths = 0, n_undo = 0, n = rounds_wanted(shape);
 
 	CU_ASSERT_FATAL(held >= 0);
 	while (shape->paths[n_paths])
@@ -589,7 +591,7 @@ static void run_shape(const struct engine *engine, const struct shape *shape)
 	struct score score = { 0 };
 
 	world_begin(engine, shape);
-	rounds(shape, &score);
+	run_rounds(shape, &score);
 	report(engine->name, shape->name, &score);
 	CU_ASSERT_FALSE(score.failed);
 	CU_ASSERT_EQUAL(score.escapes, 0);
@@ -654,6 +656,7 @@ static void reads_what_is_mapped(void)
 			.paths = WAYS,
 			.must = { "ours", "ENOENT" } },
 		{ .name = "directory for absolute link out",
+			.variant = true,
 			.op = READ,
 			.tree = { "d in/dir", "d in/dir/sub", "f in/dir/name ours",
 				"l in/link @/out" },
@@ -661,6 +664,7 @@ static void reads_what_is_mapped(void)
 			.paths = WAYS,
 			.must = { "ours", "ENOENT" } },
 		{ .name = "directory for magic link out",
+			.variant = true,
 			.op = READ,
 			.tree = { "d in/dir", "d in/dir/sub", "f in/dir/name ours",
 				"l in/link /proc/self/cwd/out" },
@@ -668,6 +672,7 @@ static void reads_what_is_mapped(void)
 			.paths = WAYS,
 			.must = { "ours", "ENOENT" } },
 		{ .name = "directory for link out, behind a link",
+			.variant = true,
 			.op = READ,
 			.tree = { "d in/dir", "f in/dir/name ours", "l in/link ../out",
 				"l in/way dir/name", "l in/long ./way/.././dir" },
@@ -681,6 +686,7 @@ static void reads_what_is_mapped(void)
 			.paths = { "/in/file", "/in/../in/file" },
 			.must = { "ours", "ENOENT" } },
 		{ .name = "file for link out, not followed",
+			.variant = true,
 			.op = READ,
 			.flags = O_NOFOLLOW,
 			.tree = { "f in/file ours", "l in/other ../out/name" },
@@ -688,12 +694,14 @@ static void reads_what_is_mapped(void)
 			.paths = { "/in/file", "/in/../in/file" },
 			.must = { "ours", "ELOOP" } },
 		{ .name = "link for link out",
+			.variant = true,
 			.op = READ,
 			.tree = { "f in/name ours", "l in/file name", "l in/other ../out/name" },
 			.swap = { FILE_FOR_OTHER },
 			.paths = { "/in/file" },
 			.must = { "ours", "ENOENT" } },
 		{ .name = "link for loop",
+			.variant = true,
 			.op = READ,
 			.tree = { "f in/name ours", "l in/file name", "l in/other file" },
 			.swap = { FILE_FOR_OTHER },
@@ -715,6 +723,7 @@ static void writes_what_is_mapped(void)
 			.paths = { "/in/file", "/in/../in/file" },
 			.must = { "written", "ENOENT" } },
 		{ .name = "write, directory for link out",
+			.variant = true,
 			.op = WRITE,
 			.flags = O_RDWR | O_APPEND,
 			.tree = { "d in/dir", "d in/dir/sub", "f in/dir/name ours",
@@ -723,6 +732,7 @@ static void writes_what_is_mapped(void)
 			.paths = WAYS,
 			.must = { "written", "ENOENT" } },
 		{ .name = "create, file for link out",
+			.variant = true,
 			.op = WRITE,
 			.flags = O_RDWR | O_CREAT | O_TRUNC,
 			.tree = { "f in/file ours", "l in/other ../out/name" },
@@ -744,18 +754,21 @@ static void observes_what_is_mapped(void)
 			.paths = { "/in/file" },
 			.must = { "file", "ENOENT" } },
 		{ .name = "lstat, file for link out",
+			.variant = true,
 			.op = LSTAT,
 			.tree = { "f in/file ours", "l in/other ../out/name" },
 			.swap = { FILE_FOR_OTHER },
 			.paths = { "/in/file", "/in/../in/file" },
 			.must = { "file", "link" } },
 		{ .name = "stat, directory for link out",
+			.variant = true,
 			.op = STAT,
 			.tree = { "d in/dir", "l in/link ../out" },
 			.swap = { DIR_FOR_LINK },
 			.paths = { "/in/dir", "/in/dir/", "/in/dir/.", "/in/../in/dir" },
 			.must = { "directory", "ENOENT" } },
 		{ .name = "lstat, directory for link out",
+			.variant = true,
 			.op = LSTAT,
 			.tree = { "d in/dir", "d in/dir/sub", "f in/dir/name ours",
 				"l in/link ../out" },
@@ -796,6 +809,7 @@ static void creates_in_what_is_mapped(void)
 			.paths = { "/in/new" },
 			.must = { "written", "ENOENT" } },
 		{ .name = "create anew, nothing for dangling link out",
+			.variant = true,
 			.op = WRITE,
 			.flags = O_WRONLY | O_CREAT | O_EXCL,
 			.swap = { "l in/new ../out/new", "u in/new" },
@@ -804,6 +818,7 @@ static void creates_in_what_is_mapped(void)
 			.paths = { "/in/new" },
 			.must = { "written", "EEXIST" } },
 		{ .name = "create, nothing for dangling link inside",
+			.variant = true,
 			.op = WRITE,
 			.flags = O_WRONLY | O_CREAT,
 			.tree = { "d in/dir" },
@@ -814,6 +829,7 @@ static void creates_in_what_is_mapped(void)
 			.must = { "written" },
 			.may = { "ENOENT" } },
 		{ .name = "mkdir, nothing for dangling link out",
+			.variant = true,
 			.op = MKDIR,
 			.swap = { "l in/new ../out/new", "u in/new" },
 			.held = "in",
@@ -844,6 +860,7 @@ static void removes_only_what_is_mapped(void)
 			.paths = { "/in/x" },
 			.must = { "gone", "ENOENT", "EISDIR" } },
 		{ .name = "unlink, .. of what moves out",
+			.variant = true,
 			.op = UNLINK,
 			.tree = { "d in/a", "d in/a/b", "f in/a/victim ours" },
 			.swap = { "r in/a/b aside/b", "r aside/b in/a/b" },
@@ -868,12 +885,14 @@ static void lists_what_is_mapped(void)
 			.paths = { "/in/dir", "/in/dir/", "/in/dir/." },
 			.must = { "aaa", "ENOENT" } },
 		{ .name = "list, directory for file",
+			.variant = true,
 			.op = LIST,
 			.tree = { "d in/dir", "f in/dir/a1 -", "f in/dir/a2 -", "f in/link -" },
 			.swap = { DIR_FOR_LINK },
 			.paths = { "/in/dir", "/in/./dir" },
 			.must = { "aa", "ENOTDIR" } },
 		{ .name = "list, directory for directory",
+			.variant = true,
 			.op = LIST,
 			.tree = { "d in/dir", "f in/dir/a1 -", "f in/dir/a2 -", "f in/dir/a3 -",
 				"d in/link", "f in/link/b1 -", "f in/link/b2 -" },
@@ -895,6 +914,7 @@ static void opens_nothing_special(void)
 			.paths = { "/in/file" },
 			.must = { "ours", "ENXIO" } },
 		{ .name = "write, file for fifo",
+			.variant = true,
 			.op = WRITE,
 			.flags = O_WRONLY,
 			.tree = { "f in/file ours", "p in/other" },
@@ -902,6 +922,7 @@ static void opens_nothing_special(void)
 			.paths = { "/in/file" },
 			.must = { "written", "ENXIO" } },
 		{ .name = "create, file for fifo",
+			.variant = true,
 			.op = WRITE,
 			.flags = O_RDWR | O_CREAT | O_TRUNC,
 			.tree = { "f in/file ours", "p in/other" },
@@ -909,6 +930,7 @@ static void opens_nothing_special(void)
 			.paths = { "/in/file" },
 			.must = { "written", "ENXIO" } },
 		{ .name = "read, file for socket",
+			.variant = true,
 			.op = READ,
 			.tree = { "f in/file ours", "s in/other" },
 			.swap = { FILE_FOR_OTHER },
@@ -921,6 +943,7 @@ static void opens_nothing_special(void)
 			.paths = { "/in/file" },
 			.must = { "ours", "directory" } },
 		{ .name = "write, file for directory",
+			.variant = true,
 			.op = WRITE,
 			.flags = O_WRONLY | O_CREAT,
 			.tree = { "f in/file ours", "d in/other" },
@@ -928,6 +951,7 @@ static void opens_nothing_special(void)
 			.paths = { "/in/file" },
 			.must = { "written", "EISDIR" } },
 		{ .name = "open directory, file for directory",
+			.variant = true,
 			.op = READ,
 			.flags = O_DIRECTORY,
 			.tree = { "f in/file ours", "d in/other" },
@@ -950,6 +974,7 @@ static void opens_no_device(void)
 			.must = { "ours", "ENXIO" },
 			.device = true },
 		{ .name = "create, file for device",
+			.variant = true,
 			.op = WRITE,
 			.flags = O_RDWR | O_CREAT | O_TRUNC,
 			.tree = { "f in/file ours", "c in/other" },
@@ -983,6 +1008,7 @@ static void goes_up_where_it_came_from(void)
 			.must = { "ours", "ENOENT" },
 			.may = { "EACCES" } },
 		{ .name = "create, .. of what moves out",
+			.variant = true,
 			.op = WRITE,
 			.flags = O_WRONLY | O_CREAT | O_EXCL,
 			.tree = { "d in/a", "d in/a/b", "d in/a/b/d" },
@@ -1008,6 +1034,7 @@ static void keeps_what_was_mapped(void)
 			.paths = { "/etc/conf", "/etc/../etc/conf" },
 			.must = { "old" } },
 		{ .name = "mapped file for link out",
+			.variant = true,
 			.op = WRITE,
 			.flags = O_RDWR | O_TRUNC,
 			.mounts = { "conf:/etc/conf:rw" },
@@ -1016,12 +1043,14 @@ static void keeps_what_was_mapped(void)
 			.paths = { "/etc/conf", "/etc/../etc/conf" },
 			.must = { "written" } },
 		{ .name = "mapped directory for link out",
+			.variant = true,
 			.op = READ,
 			.tree = { "f in/name ours", "l link out" },
 			.swap = { "x in link" },
 			.paths = { "/in/name", "/in/../in/name" },
 			.must = { "ours" } },
 		{ .name = "read, unlinkable file for link out",
+			.variant = true,
 			.op = READ,
 			.mounts = { "state:/state:rw,unlink" },
 			.tree = { "f state ours", "l other out/name" },
@@ -1029,6 +1058,7 @@ static void keeps_what_was_mapped(void)
 			.paths = { "/state", "/./state" },
 			.must = { "ours", "ELOOP" } },
 		{ .name = "create, unlinkable file for link out",
+			.variant = true,
 			.op = WRITE,
 			.flags = O_WRONLY | O_CREAT,
 			.mounts = { "state:/state:rw,unlink" },
@@ -1038,6 +1068,7 @@ static void keeps_what_was_mapped(void)
 			.paths = { "/state", "/./state" },
 			.must = { "written", "ELOOP" } },
 		{ .name = "unlink, unlinkable file for link out",
+			.variant = true,
 			.op = UNLINK,
 			.mounts = { "state:/state:rw,unlink" },
 			.tree = { "f state ours" },
@@ -1061,6 +1092,7 @@ static void never_writes_what_only_reads(void)
 			.paths = { "/ro/file", "/in/../ro/file" },
 			.must = { "written", "EROFS" } },
 		{ .name = "create, ro parent for link to rw",
+			.variant = true,
 			.op = WRITE,
 			.flags = O_WRONLY | O_CREAT,
 			.mounts = { "ro:/ro", "in:/in:rw" },
@@ -1071,6 +1103,7 @@ static void never_writes_what_only_reads(void)
 			.paths = { "/ro/dir/new", "/ro/dir/../dir/new" },
 			.must = { "written", "EROFS", "ENOENT" } },
 		{ .name = "unlink, rw parent for link to ro",
+			.variant = true,
 			.op = UNLINK,
 			.mounts = { "ro:/ro", "in:/in:rw" },
 			.tree = { "d in/dir", "f in/dir/name ours", "l in/link ../ro" },
@@ -1089,6 +1122,7 @@ static void never_writes_what_only_reads(void)
 			.paths = { "/in/sub/ro/name", "/in/other/../sub/ro/name" },
 			.must = { "EROFS" } },
 		{ .name = "write, link to parent of nested ro swapped",
+			.variant = true,
 			.op = WRITE,
 			.flags = O_WRONLY,
 			.mounts = { "in:/in:rw", "ro:/in/sub/ro" },
@@ -1098,6 +1132,7 @@ static void never_writes_what_only_reads(void)
 			.paths = { "/in/alias/ro/name", "/in/alias/ro/../ro/name" },
 			.must = { "EROFS", "written" } },
 		{ .name = "unlink, link to parent of nested ro swapped",
+			.variant = true,
 			.op = UNLINK,
 			.mounts = { "in:/in:rw", "ro:/in/sub/ro" },
 			.tree = { "d in/sub", "l in/alias sub", "d in/other", "d in/other/ro" },
@@ -1107,6 +1142,7 @@ static void never_writes_what_only_reads(void)
 			.paths = { "/in/alias/ro/name" },
 			.must = { "EROFS", "gone" } },
 		{ .name = "write, what nested ro covers moved",
+			.variant = true,
 			.op = WRITE,
 			.flags = O_WRONLY | O_TRUNC,
 			.mounts = { "in:/in:rw", "ro:/in/sub" },
@@ -1130,6 +1166,7 @@ static void makes_parents_in_scratch_only(void)
 			.paths = { "/a/b/c/new" },
 			.must = { "written", "ENOENT" } },
 		{ .name = "create, implicit parent for link out",
+			.variant = true,
 			.op = WRITE,
 			.flags = O_WRONLY | O_CREAT,
 			.swap = { "l root/a @/out", "u root/a" },
@@ -1137,6 +1174,7 @@ static void makes_parents_in_scratch_only(void)
 			.paths = { "/a/deep/new" },
 			.must = { "written", "ENOENT" } },
 		{ .name = "mkdir, implicit parent for link out",
+			.variant = true,
 			.op = MKDIR,
 			.swap = { "l root/a @/out", "u root/a" },
 			.undo = { "e root/a/deep/new", "e root/a/deep", "e root/a" },
@@ -1164,10 +1202,15 @@ static pid_t start_opener(const char *fifo, int flags)
 static void wakes_nobody_at_a_fifo(void)
 {
 	static const struct shape shapes[] = {
-		{ .name = "read, fifo", .flags = O_RDONLY },
-		{ .name = "read, fifo, not blocking", .flags = O_RDONLY | O_NONBLOCK },
-		{ .name = "write, fifo", .op = WRITE, .flags = O_WRONLY | O_CREAT },
-		{ .name = "both, fifo", .op = WRITE, .flags = O_RDWR | O_TRUNC },
+		{ .name = "read, fifo", .variant = true, .flags = O_RDONLY },
+		{ .name = "read, fifo, not blocking",
+			.variant = true,
+			.flags = O_RDONLY | O_NONBLOCK },
+		{ .name = "write, fifo",
+			.variant = true,
+			.op = WRITE,
+			.flags = O_WRONLY | O_CREAT },
+		{ .name = "both, fifo", .variant = true, .op = WRITE, .flags = O_RDWR | O_TRUNC },
 	};
 	static const struct shape tree = { .name = "fifo",
 		.tree = { "p in/fifo", "p out/fifo", "p out/fifo2", "l in/link fifo",
@@ -1191,7 +1234,7 @@ static void wakes_nobody_at_a_fifo(void)
 			memcpy(shape.paths, paths, sizeof(paths));
 			shape.must[0] = "ENXIO";
 			shape.must[1] = "ENOENT";
-			rounds(&shape, &score);
+			run_rounds(&shape, &score);
 			report(engines[i].name, shape.name, &score);
 			CU_ASSERT_FALSE(score.failed);
 		}
