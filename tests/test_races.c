@@ -1250,6 +1250,78 @@ static void wakes_nobody_at_a_fifo(void)
 	}
 }
 
+/* The one scratch tree there is, held open; -1: none. */
+static int open_scratch(void)
+{
+	struct dirent *entry;
+	DIR *dir = opendir("scratch");
+	char path[300];
+	int fd = -1;
+
+	while (dir && fd < 0 && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "scratch/%s/root", entry->d_name);
+		fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+	if (dir)
+		closedir(dir);
+	return fd;
+}
+
+static void start_scratch_swapper(void)
+{
+	struct step link = parse_step("l link @/out"), swap = parse_step("x dir link");
+
+	w.swapper = fork_child();
+	if (w.swapper)
+		return;
+	for (;;) {
+		int root = open_scratch();
+
+		if (root < 0)
+			continue;
+		host_step(root, &link);
+		for (int i = 0; i < 40; i++)
+			if (!host_step(root, &swap))
+				atomic_fetch_add(&w.shared->swaps, 1);
+		close(root);
+	}
+}
+
+/* A tree of the guest's goes while directories in it change places with links out. */
+static void removes_only_its_scratch_tree(void)
+{
+	static const struct shape shape = { .name = "scratch removed", .variant = true };
+	unsigned int n = rounds_wanted(&shape), raced = 0;
+
+	world_begin(&engines[0], &shape);
+	fileio_destroy(w.files);
+	w.files = NULL;
+	start_scratch_swapper();
+	for (unsigned int i = 0; i < n && !changed_canary(); i++) {
+		uint64_t swaps;
+
+		alarm(ROUND_SECONDS);
+		CU_ASSERT_EQUAL_FATAL(world_start(&engines[0], 0), 0);
+		do_open("/dir/sub/victim", O_WRONLY | O_CREAT);
+		do_open("/dir/victim", O_WRONLY | O_CREAT);
+		swaps = atomic_load(&w.shared->swaps);
+		fileio_destroy(w.files);
+		w.files = NULL;
+		raced += atomic_load(&w.shared->swaps) != swaps;
+	}
+	alarm(0);
+	reap(w.swapper);
+	printf("     %s: %u rounds, %u raced; 0 hangs\n", shape.name, n, raced);
+	CU_ASSERT(raced > 0);
+	CU_ASSERT_PTR_NULL(changed_canary());
+	/* What the host put there last may be left. */
+	tmptree_remove(&(struct tmptree){ "scratch" });
+	CU_ASSERT_EQUAL(mkdir("scratch", 0755), 0);
+	world_end();
+}
+
 static bool reads_secret(int fd)
 {
 	char text[8] = "";
@@ -1362,6 +1434,7 @@ static const struct unit_case cases[] = {
 	CASE(keeps_what_was_mapped),
 	CASE(never_writes_what_only_reads),
 	CASE(makes_parents_in_scratch_only),
+	CASE(removes_only_its_scratch_tree),
 };
 
 UNIT_MAIN("races", cases)
