@@ -39,8 +39,8 @@ fi
 
 # What lies there, and for a file what is in it.
 tree_of() { # DIR
-	(cd "$1" && find . -printf '%P %y %m %l\n' | LC_ALL=C sort &&
-		find . -type f -perm -u=r -exec sha256sum -- {} + | LC_ALL=C sort)
+	(cd "$1" && find . -printf '%P %y %m %l\n' 2>/dev/null | LC_ALL=C sort &&
+		find . -type f -perm -u=r -exec sha256sum -- {} + 2>/dev/null | LC_ALL=C sort)
 }
 
 # Everything of what is outside, its times, too.
