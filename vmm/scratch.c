@@ -138,8 +138,8 @@ static int flatten(int dir, const char *name, int top)
 		return 0;
 	if (errno != ENOTEMPTY && errno != EEXIST)
 		return -errno;
-	/* Ours alone, and no link: unlinkat has just said that it is a directory. */
-	fchmodat(dir, name, 0700, 0);
+	/* unlinkat has just said that it is a directory; no link that takes its place is followed. */
+	fchmodat(dir, name, 0700, AT_SYMLINK_NOFOLLOW);
 	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
 		return -EIO;
 	for (size_t i = strlen("moved-"); moved[i]; i++, number >>= 4)
@@ -153,7 +153,7 @@ static int remove_one(int dir, const char *name, int top)
 		return 0;
 	if (errno != EISDIR)
 		return -errno;
-	fchmodat(dir, name, 0700, 0);
+	fchmodat(dir, name, 0700, AT_SYMLINK_NOFOLLOW);
 	empty_dir(dir, name, flatten, top);
 	return unlinkat(dir, name, AT_REMOVEDIR) ? -errno : 0;
 }
