@@ -80,8 +80,9 @@ static int parse(struct kept *k, const char *text, const char *blob_dir, struct 
 	*k = (struct kept){ 0 };
 	r = trace_text_open(&reader, in, "t.bjt", blob_dir, &k->header, err);
 	if (!r) {
-		while ((r = trace_text_next(reader, &record, err)) > 0)
+		while ((r = trace_text_next(reader, &record, err)) == 1)
 			keep(k, &record);
+		CU_ASSERT(r <= 0);
 		trace_text_close(reader);
 	}
 	fclose(in);
@@ -255,6 +256,7 @@ static void a_file_that_cannot_be_read_is_no_empty_one(void)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(directory);
 	CU_ASSERT_EQUAL(trace_text_open(&reader, directory, ".", NULL, &header, &err), -EISDIR);
 	CU_ASSERT_STRING_EQUAL(err.text, ".: Is a directory");
+	trace_text_close(reader); /* there is none */
 	fclose(directory);
 }
 
@@ -335,6 +337,7 @@ static void says_where_and_why_it_is_refused(void)
 		{ BEGIN "close 3 -> -ENOSUCH\nend\n", "expected a result" },
 		{ BEGIN "close 3 -> 9223372036854775808\nend\n", "expected a result" },
 		{ BEGIN "close 3 -> ~\nend\n", "expected a result" },
+		{ BEGIN "close 3 -> 1ENOENT\nend\n", "expected a result" },
 		{ BEGIN "close 3 -> 0 0\nend\n", "'0'; expected the end of the line" },
 		{ BEGIN "close 3 > 0\nend\n", "'> 0'; expected the end of the line" },
 		{ BEGIN "close 3 -> ?\nend\n", "t.bjt:6: 'end' behind a call without result" },
@@ -371,6 +374,7 @@ static void says_where_and_why_it_is_refused(void)
 			"no \\x00" },
 		{ BEGIN "getdents 3 cap=1 -> 0\n  < dent ino=1 off=1 256 \"\"\nend\n",
 			"expected reg" },
+		{ BEGIN "after x \"\" removed\nend\n", "expected the number of a mount" },
 		{ BEGIN "after 0 \"\" removed\nend\n", "t.bjt:5: mount 0; expected less than 0" },
 		{ HEADER "mount \"a\" \"/a\" ro\n\nafter 0 \"x\" gone\nend\n",
 			"expected removed, file" },
@@ -385,6 +389,12 @@ static void says_where_and_why_it_is_refused(void)
 			"byte 0xe9 in column 12; expected ASCII" },
 		{ BEGIN "close 3 -> 0 @n=x\nend\n", "expected @n=NUMBER" },
 		{ BEGIN "close 3 -> 0 @n=1 t=5\nend\n", "expected t=NUMBERns" },
+		{ BEGIN "close 3 -> 0 @n=1 t=5nx\nend\n", "expected t=NUMBERns" },
+		{ BEGIN "close 3 -> 0 @n=1 t=+5\nend\n", "expected t=+NUMBERns" },
+		{ BEGIN "close 3 -> 0 @n=1 d=5\nend\n", "expected d=NUMBERns" },
+		{ BEGIN "close 3 -> 0 @n=1 ip=0xg\nend\n", "expected ip=0x" },
+		{ BEGIN "fstat 3 -> -EIO @n=1 ptr=0xg\nend\n", "each address within its field" },
+		{ BEGIN "fstat 3 -> -EIO @n=1 ptr=0x\nend\n", "each address within its field" },
 		{ BEGIN "close 3 -> 0 @n=1 u=5\nend\n", "expected t=, d=, ip= or ptr=" },
 		{ BEGIN "fstat 3 -> -EIO @n=1 ptr=0x1,0x2\nend\n", "no more addresses" },
 		{ BEGIN "stat \"\" stat -> -EIO @n=1 ptr=0x1\nend\n", "one for each address" },
