@@ -302,6 +302,64 @@ static void refuses_a_bad_header(void)
 	}
 }
 
+/* RFC 3629's borders, and the control characters. */
+static void text_is_utf8_on_one_line(void)
+{
+#define NO_UTF8 "text that is not UTF-8"
+#define CONTROL "a control character in text"
+	static const struct {
+		const char *text, *why;
+	} rows[] = {
+		{ "a~", "" },
+		{ "a\x7f", CONTROL },
+		{ "a\x1f", CONTROL },
+		{ "a\x01", CONTROL },
+		{ "a\x80", NO_UTF8 },
+		{ "a\xbf", NO_UTF8 },
+		{ "a\xc1\xbf", NO_UTF8 },
+		{ "a\xc2\x80", CONTROL },
+		{ "a\xc2\x9f", CONTROL },
+		{ "a\xc2\xa0", "" },
+		{ "a\xc3\x80", "" },
+		{ "a\xdf\xbf", "" },
+		{ "a\xc3", NO_UTF8 },
+		{ "a\xc3(", NO_UTF8 },
+		{ "a\xc3\xc0", NO_UTF8 },
+		{ "a\xe0\x9f\xbf", NO_UTF8 },
+		{ "a\xe0\xa0\x80", "" },
+		{ "a\xe1\x80\x80", "" },
+		{ "a\xe1\x80", NO_UTF8 },
+		{ "a\xe1\x80(", NO_UTF8 },
+		{ "a\xe1(\x80", NO_UTF8 },
+		{ "a\xed\x9f\xbf", "" },
+		{ "a\xed\xa0\x80", NO_UTF8 },
+		{ "a\xee\x80\x80", "" },
+		{ "a\xef\xbf\xbf", "" },
+		{ "a\xf0\x8f\xbf\xbf", NO_UTF8 },
+		{ "a\xf0\x90\x80\x80", "" },
+		{ "a\xf1\x80\x80", NO_UTF8 },
+		{ "a\xf1\x80\x80(", NO_UTF8 },
+		{ "a\xf4\x8f\xbf\xbf", "" },
+		{ "a\xf4\x90\x80\x80", NO_UTF8 },
+		{ "a\xf5\x80\x80\x80", NO_UTF8 },
+		{ "a\xff", NO_UTF8 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char header[100];
+		const char *text;
+
+		snprintf(header, sizeof(header), "{ abi uhyve bjt 1 gen 2 mem 4096 prog %s }",
+			rows[i].text);
+		text = error_of((const char *const[]){ header, NULL });
+		CU_ASSERT(*rows[i].why ? contains(text, rows[i].why) : !*text);
+		if (!contains(text, rows[i].why))
+			printf("     row %zu: %s\n", i, text);
+	}
+#undef NO_UTF8
+#undef CONTROL
+}
+
 static void refuses_a_bad_record(void)
 {
 	static const struct {
@@ -1293,6 +1351,7 @@ static const struct unit_case cases[] = {
 	{ "reads_what_is_written_by_hand", reads_what_is_written_by_hand },
 	{ "another_name_is_one_of_an_earlier_object", another_name_is_one_of_an_earlier_object },
 	{ "refuses_a_bad_header", refuses_a_bad_header },
+	{ "text_is_utf8_on_one_line", text_is_utf8_on_one_line },
 	{ "refuses_a_bad_record", refuses_a_bad_record },
 	{ "takes_numbers_at_their_limits", takes_numbers_at_their_limits },
 	{ "refuses_records_out_of_order", refuses_records_out_of_order },
