@@ -275,6 +275,44 @@ static void whole_blocks_behind_a_torn_one_are_damage(void)
 	}
 }
 
+/* Behind the torn block a packet, and behind that what is no packet: it must be whole blocks, too. */
+static void blocks_behind_a_packet_tell_as_well(void)
+{
+#define EMPTY "\5\0\0\0\x0c\0\0\0\x0c\0\0\0"
+	static const struct {
+		const char *tail;
+		uint32_t len;
+		bool damage;
+	} rows[] = {
+		{ EMPTY, 12, true },
+		{ EMPTY EMPTY, 24, true },
+		{ EMPTY "\5\0\0\0\x10\0\0\0abcd\x10\0\0\0", 28, true },
+		{ EMPTY "1234", 16, false },
+		{ "\5\0\0\0\x0c\0\0\0\x0d\0\0\0", 12, false },
+		{ "\5\0\0\0\x0e\0\0\0ab\x0e\0\0\0", 14, false },
+		{ "\5\0\0\0\x08\0\0\0" EMPTY, 20, false },
+		{ "\5\0\0\0\x10\0\0\0\x10\0\0\0", 12, false },
+		{ "\5\0\0\0\0\0\0\0\0\0\0\0", 12, false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint32_t claim = 4000;
+		size_t at;
+
+		put_start();
+		at = file.len;
+		put_block(OTHER, "", 0);
+		memcpy(file.p + at + 4, &claim, sizeof(claim));
+		put_packet("");
+		put(rows[i].tail, rows[i].len);
+		CU_ASSERT_STRING_EQUAL(read_file(),
+			rows[i].damage
+				? "damaged: a block of 4000 bytes, with whole ones behind its start"
+				: "~");
+	}
+#undef EMPTY
+}
+
 static void a_block_says_its_length_twice(void)
 {
 	uint32_t wrong = 32;
@@ -299,6 +337,7 @@ static const struct unit_case cases[] = {
 	{ "there_is_one_section_and_one_interface", there_is_one_section_and_one_interface },
 	{ "wherever_it_is_cut_it_is_torn", wherever_it_is_cut_it_is_torn },
 	{ "whole_blocks_behind_a_torn_one_are_damage", whole_blocks_behind_a_torn_one_are_damage },
+	{ "blocks_behind_a_packet_tell_as_well", blocks_behind_a_packet_tell_as_well },
 	{ "a_block_says_its_length_twice", a_block_says_its_length_twice },
 };
 
