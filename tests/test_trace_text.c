@@ -300,6 +300,7 @@ static void says_where_and_why_it_is_refused(void)
 		{ HEADER "argv \"a\"\nargv \"a\"\n\n", "t.bjt:4: 'argv' again" },
 		{ HEADER "kernel \"a\"\nkernel \"a\"\n\n", "t.bjt:4: 'kernel' again" },
 		{ HEADER "clock 1\nclock 1\n\n", "t.bjt:4: 'clock' again" },
+		{ HEADER "limit fds=9\nlimit fds=9\n\n", "t.bjt:4: 'limit' again" },
 		{ HEADER "seed 1\nseed 1\n\n", "t.bjt:4: 'seed' again" },
 		{ HEADER "omit t\nomit t\n\n", "t.bjt:4: 'omit' again" },
 		{ HEADER "mount \"a\" \"/a\" ro fil\n\n", "expected the end of the line" },
