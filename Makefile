@@ -151,6 +151,7 @@ help:
 	@echo 'make          build $(B)/belljar and the guests in $(B)/kernels'
 	@echo 'make golden   check the golden traces alone'
 	@echo 'make bench    speed, as ratios measured side by side'
+	@echo 'make mutate   small mistakes put into the parsers: do the tests notice?'
 	@echo 'make install  program, man page, completion, Wireshark dissector below PREFIX=$(PREFIX)'
 	@echo 'MODE=rel|dbg|asan|afl|cov, CC=gcc|clang, V=1 shows commands'
 
@@ -173,6 +174,13 @@ kernels: guests
 # On your own machine also writes what differs to golden/NAME.bjt.new, for `belljar golden review`.
 golden: build
 	@$(B)/belljar golden check --guests $(B)/kernels -q
+
+# Do the tests notice wrong parsers? MODULES="gmem pcapng" MUTANTS=40|all TIME=minutes JOBS=2 SEED=1
+.PHONY: mutate
+mutate:
+	@scripts/setup check
+	@LDLIBS='$(LDLIBS)' MAKE='$(MAKE)' MODULES='$(MODULES)' MUTANTS='$(MUTANTS)' TIME='$(TIME)' JOBS='$(JOBS)' \
+		SEED='$(SEED)' scripts/mutate
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \

@@ -215,20 +215,16 @@ static int look_at_block(struct pcapng *p, const struct known_block *known, uint
 	return r ? r : 1;
 }
 
-/* Takes the block but for its last four bytes, which say its length again. 1, or 0 when torn. */
+/* Takes a block that is whole at hand; its last four bytes say its length again. 1, or -EBADMSG. */
 static int take(struct pcapng *p, uint32_t len)
 {
-	int r = input_skip(p->in, len - 4);
+	uint32_t again = get32(p->in->bytes + len - 4);
+	int r;
 
-	if (!r)
-		r = input_look(p->in, 4);
-	p->torn = r == -ENODATA || (!r && p->in->len < 4);
-	if (r || p->torn)
-		return r == -ENODATA ? 0 : r;
-	if (get32(p->in->bytes) != len)
-		return bad(p, "a block that says %u bytes at its start and %u at its end", len,
-			get32(p->in->bytes));
-	r = input_skip(p->in, 4);
+	if (again != len)
+		return bad(
+			p, "a block that says %u bytes at its start and %u at its end", len, again);
+	r = input_skip(p->in, len);
 	return r ? r : 1;
 }
 
@@ -257,9 +253,9 @@ int pcapng_next(struct pcapng *p, struct pcapng_packet *packet)
 		r = known ? look_at_block(p, known, len) : look_at_unknown(p, len);
 		if (r <= 0)
 			return r;
-		block = p->in->bytes; /* of a known block all is at hand, and stays so */
+		block = p->in->bytes; /* all is at hand, and stays so */
 		r = take(p, len);
-		if (r <= 0)
+		if (r < 0)
 			return r;
 		if (type == BLOCK_PACKET)
 			break;

@@ -153,6 +153,46 @@ static void describes_a_pie(void)
 	CU_ASSERT_EQUAL(image.dynamic.n_symbols, SYM_COUNT);
 }
 
+/* The table of symbols has no length of its own. */
+static void symbols_end_where_strings_behind_them_begin(void)
+{
+	enum { ALL = (SAMPLE_AT(interp) - SAMPLE_AT(sym)) / sizeof(Elf64_Sym) };
+	static const struct {
+		uint64_t strings;
+		size_t n;
+	} rows[] = {
+		{ SAMPLE_DATA_VADDR(str), SYM_COUNT },
+		{ SAMPLE_DATA_VADDR(sym) + 1, 0 },
+		{ SAMPLE_DATA_VADDR(sym), ALL },
+		{ SAMPLE_DATA_VADDR(dyn), ALL },
+		{ SAMPLE_TEXT_VADDR(text), ALL },
+		{ 0, ALL },
+	};
+	struct elf_image image;
+	struct sample s;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		sample_init(&s, ET_DYN);
+		s.dyn[DYN_STRTAB].d_un.d_val = rows[i].strings;
+		s.dyn[DYN_RELA].d_tag = DT_FLAGS;
+		CU_ASSERT_FATAL(!elf_parse((const uint8_t *)&s, sizeof(s), &image, NULL));
+		CU_ASSERT_EQUAL(image.dynamic.n_symbols, rows[i].n);
+	}
+}
+
+static void a_segment_of_zeros_is_nowhere_in_the_file(void)
+{
+	struct elf_image image;
+	struct sample s;
+
+	sample_init(&s, ET_DYN);
+	s.ph[SAMPLE_SPARE] = (Elf64_Phdr){ PT_LOAD, PF_R, UINT64_MAX, 0x9001, 0, 0, 64, 1 };
+	CU_ASSERT_FATAL(!elf_parse((const uint8_t *)&s, sizeof(s), &image, NULL));
+	CU_ASSERT_EQUAL(image.n_segments, 3);
+	CU_ASSERT_EQUAL(image.segments[2].offset, 0);
+	CU_ASSERT_EQUAL(image.segments[2].memsz, 64);
+}
+
 static void finds_notes_by_name_and_type(void)
 {
 	const struct elf_note *note;
@@ -608,6 +648,9 @@ static void writes_nothing_when_it_does_not_fit(void)
 
 static const struct unit_case cases[] = {
 	{ "describes_a_pie", describes_a_pie },
+	{ "symbols_end_where_strings_behind_them_begin",
+		symbols_end_where_strings_behind_them_begin },
+	{ "a_segment_of_zeros_is_nowhere_in_the_file", a_segment_of_zeros_is_nowhere_in_the_file },
 	{ "finds_notes_by_name_and_type", finds_notes_by_name_and_type },
 	{ "collects_notes_of_every_segment", collects_notes_of_every_segment },
 	{ "cuts_long_note_names", cuts_long_note_names },

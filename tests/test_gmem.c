@@ -3,6 +3,7 @@
 #include "gmem.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "unit.h"
 
@@ -89,6 +90,7 @@ static void strings_end_or_are_refused(void)
 	CU_ASSERT_EQUAL(gmem_read_string(&m, GPA + SIZE - 3, buf, sizeof(buf)), -EFAULT);
 	CU_ASSERT_EQUAL(gmem_read_string(&m, GPA + SIZE - 8, buf, sizeof(buf)), -ENAMETOOLONG);
 	CU_ASSERT_EQUAL(gmem_read_string(&m, GPA + SIZE, buf, sizeof(buf)), -EFAULT);
+	CU_ASSERT_EQUAL(gmem_read_string(&m, GPA + SIZE, buf, 0), -EFAULT);
 	CU_ASSERT_EQUAL(gmem_read_string(&m, 0, buf, sizeof(buf)), -EFAULT);
 	CU_ASSERT_EQUAL(gmem_read_string(&m, UINT64_MAX, buf, sizeof(buf)), -EFAULT);
 	CU_ASSERT_EQUAL(gmem_fill(&m, GPA + 7, 0, 1), 0);
@@ -110,6 +112,29 @@ static void refuses_sizes_that_are_not_pages_or_wrap(void)
 	CU_ASSERT_EQUAL(gmem_init(&m, 0, 1ull << 62), -ENOMEM);
 	gmem_finish(&m);
 	gmem_finish(NULL);
+}
+
+static bool is_mapped(void *at)
+{
+	return msync(at, 4096, MS_ASYNC) == 0;
+}
+
+static void what_is_finished_is_gone(void)
+{
+	struct gmem m = { 0 };
+	uint8_t *base, *view;
+
+	CU_ASSERT_EQUAL(gmem_init(&m, GPA, SIZE), 0);
+	base = m.base;
+	view = gmem_view(&m, GPA, 4096);
+	CU_ASSERT_TRUE(is_mapped(base) && is_mapped(view));
+	gmem_view_drop(view, 4096);
+	CU_ASSERT_FALSE(is_mapped(view));
+	gmem_finish(&m);
+	CU_ASSERT_FALSE(is_mapped(base));
+	CU_ASSERT_PTR_NULL(m.base);
+	CU_ASSERT_EQUAL(m.gpa + m.size, 0);
+	gmem_finish(&m);
 }
 
 static void a_view_shows_the_same_bytes(void)
@@ -139,6 +164,7 @@ static const struct unit_case cases[] = {
 	{ "ram_starts_zeroed", ram_starts_zeroed },
 	{ "strings_end_or_are_refused", strings_end_or_are_refused },
 	{ "refuses_sizes_that_are_not_pages_or_wrap", refuses_sizes_that_are_not_pages_or_wrap },
+	{ "what_is_finished_is_gone", what_is_finished_is_gone },
 	{ "a_view_shows_the_same_bytes", a_view_shows_the_same_bytes },
 };
 

@@ -262,6 +262,11 @@ static void refuses_a_bad_header(void)
 		{ "{ bjt 0 abi uhyve gen 2 mem 4096 }", "version 0" },
 		{ "{ bjt 1 gen 2 mem 4096 }", "no ABI" },
 		{ "{ bjt 1 abi other gen 2 mem 4096 }", "unknown ABI \"other\"" },
+		{ "{ bjt 1 abi a234567890b234567890c234567890d2345678e234 gen 2 mem 4096 }",
+			"unknown ABI \"a234567890b234567890c234567890d2345678e2\"" },
+		{ "{ bjt 1 abi uhyvex gen 2 mem 4096 }", "unknown ABI \"uhyvex\"" },
+		{ "{ bjt 1 abi uhyve gen 0 mem 4096 }", "unknown generation 0" },
+		{ "{ bjt 2 abi uhyve gen 2 mem 4096 }", "format 2, and this one reads 1" },
 		{ "{ bjt 1 abi uhyve mem 4096 }", "no ABI generation" },
 		{ "{ bjt 1 abi uhyve gen 3 mem 4096 }", "unknown generation 3" },
 		{ "{ " WITHOUT_MEM " }", "0 bytes of guest memory" },
@@ -286,6 +291,13 @@ static void refuses_a_bad_header(void)
 		{ "{ " WITHOUT_MEM " lim [ 1 2 3 'x' ] mem 4096 }",
 			"key \"lim\": expected a number" },
 		{ "{ " WITHOUT_MEM " mem 4096 utf8 1 }", "key \"utf8\": expected" },
+		{ "{ " WITHOUT_MEM " mem 4096 mnt [ [ 'a' '/b' 0 0 ] ] }", "a mount of 4 parts" },
+		{ "{ " WITHOUT_MEM " mem 4096 mnt [ [ 'a' '/..' 0 ] ] }", "path of mount 0" },
+		{ "{ " WITHOUT_MEM " mem 4096 mnt [ [ 'a' '/a' 0 ] [ 'b' '/x/../y' 0 ] ] }",
+			"path of mount 1" },
+		{ "{ " WITHOUT_MEM " mem 4096 mnt [ [ z3 '/b' 0 ] ] }", "a NUL in a string" },
+		{ "{ " WITHOUT_MEM " mem 4096 tree 1 }", "key \"tree\": expected true or false" },
+		{ "{ " WITHOUT_MEM " mem 4096 cwd x }", "key \"cwd\": expected bytes" },
 		{ "{ " WITHOUT_MEM " mem 4096 more true }", "cut off before its header" },
 		{ "{ " WITHOUT_MEM " mem 4096 } 5", "something behind the map" },
 		{ "5", "expected a map" },
@@ -300,6 +312,66 @@ static void refuses_a_bad_header(void)
 			printf("%s: \"%s\"\n", rows[i].header, text);
 		CU_ASSERT(good);
 	}
+}
+
+/* RFC 3629's borders, and the control characters. */
+static void text_is_utf8_on_one_line(void)
+{
+#define NO_UTF8 "text that is not UTF-8"
+#define CONTROL "a control character in text"
+	static const struct {
+		const char *text, *why;
+	} rows[] = {
+		{ "a~", "" },
+		{ "\x1b[m", CONTROL },
+		{ "\x80", NO_UTF8 },
+		{ "a\x7f", CONTROL },
+		{ "a\x1f", CONTROL },
+		{ "a\x01", CONTROL },
+		{ "a\x80", NO_UTF8 },
+		{ "a\xbf", NO_UTF8 },
+		{ "a\xc1\xbf", NO_UTF8 },
+		{ "a\xc2\x80", CONTROL },
+		{ "a\xc2\x9f", CONTROL },
+		{ "a\xc2\xa0", "" },
+		{ "a\xc3\x80", "" },
+		{ "a\xdf\xbf", "" },
+		{ "a\xc3", NO_UTF8 },
+		{ "a\xc3(", NO_UTF8 },
+		{ "a\xc3\xc0", NO_UTF8 },
+		{ "a\xe0\x9f\xbf", NO_UTF8 },
+		{ "a\xe0\xa0\x80", "" },
+		{ "a\xe1\x80\x80", "" },
+		{ "a\xe1\x80", NO_UTF8 },
+		{ "a\xe1\x80(", NO_UTF8 },
+		{ "a\xe1(\x80", NO_UTF8 },
+		{ "a\xed\x9f\xbf", "" },
+		{ "a\xed\xa0\x80", NO_UTF8 },
+		{ "a\xee\x80\x80", "" },
+		{ "a\xef\xbf\xbf", "" },
+		{ "a\xf0\x8f\xbf\xbf", NO_UTF8 },
+		{ "a\xf0\x90\x80\x80", "" },
+		{ "a\xf1\x80\x80", NO_UTF8 },
+		{ "a\xf1\x80\x80(", NO_UTF8 },
+		{ "a\xf4\x8f\xbf\xbf", "" },
+		{ "a\xf4\x90\x80\x80", NO_UTF8 },
+		{ "a\xf5\x80\x80\x80", NO_UTF8 },
+		{ "a\xff", NO_UTF8 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char header[100];
+		const char *text;
+
+		snprintf(header, sizeof(header), "{ abi uhyve bjt 1 gen 2 mem 4096 prog %s }",
+			rows[i].text);
+		text = error_of((const char *const[]){ header, NULL });
+		CU_ASSERT(*rows[i].why ? contains(text, rows[i].why) : !*text);
+		if (!contains(text, rows[i].why))
+			printf("     row %zu: %s\n", i, text);
+	}
+#undef NO_UTF8
+#undef CONTROL
 }
 
 static void refuses_a_bad_record(void)
@@ -542,9 +614,10 @@ static void joins_what_came_in_parts(void)
 
 static void a_header_may_come_in_parts(void)
 {
-	const char *const lines[] = { "{ abi uhyve bjt 1 gen 1 mem 4096 argv [ 'a' ] more true }",
-		"{ argv [ 'b' ] env [ 'K=V' ] more true }",
-		"{ argv [ 'c' ] mnt [ [ 'h' '/g' 7 ] ] }", END, NULL };
+	const char *const lines[] = { "{ abi uhyve bjt 1 gen 1 mem 4096 mnt [ ] argv [ 'a' ] "
+				      "call { } karg [ 'k' ] more true }",
+		"{ env [ 'K=V' ] argv [ 'b' ] karg [ 'l' ] more true }",
+		"{ env [ 'L=' ] mnt [ [ 'h' '/g' 7 ] ] argv [ 'c' ] call { } }", END, NULL };
 	struct bytes *b = recording(lines);
 	const struct trace_header *h;
 	struct trace_reader *r;
@@ -552,7 +625,8 @@ static void a_header_may_come_in_parts(void)
 
 	CU_ASSERT_FATAL(!trace_reader_open_memory(&r, b->p, b->len, "x", &err));
 	h = trace_reader_header(r);
-	CU_ASSERT(h->argv.n == 3 && !strcmp(h->argv.list[2], "c") && h->env.n == 1);
+	CU_ASSERT(h->argv.n == 3 && !strcmp(h->argv.list[2], "c") && h->env.n == 2 &&
+		  h->kernel_args.n == 2);
 	CU_ASSERT(h->n_mounts == 1 && h->mounts[0].writable && h->mounts[0].may_unlink &&
 		  h->mounts[0].is_file);
 	CU_ASSERT_STRING_EQUAL(h->cwd, "/");
@@ -562,6 +636,107 @@ static void a_header_may_come_in_parts(void)
 		error_of((const char *const[]){ "{ abi uhyve bjt 1 gen 1 mem 4096 more true }",
 			"{ mem 8192 }", END, NULL }),
 		"key \"mem\" twice"));
+}
+
+/* Every key, and none that is not there. */
+static void reads_all_of_a_header(void)
+{
+	const char *const lines[] = {
+		"{ abi uhyve bjt 1 clk 0x1122334455667788 cpu kvm cwd '/d' "
+		"env [ 'A=1' 'B=' ] gen 2 lim [ 1 2 3 4 ] mem 0x10000000000 "
+		"mnt [ [ 'w' '/w' 1 ] [ 'u' '/..u' 2 ] [ 'f' '/f/...' 4 ] "
+		"[ '' '/.x/x..' 8 ] ] argv [ 'g' ] call { any [ thing ] } "
+		"karg [ 'k' '' ] prog me seed 0xffffffffffffffff tree true utf8 true "
+		"cpuid [ [ 1 2 3 4 0xffffffff ] [ 6 7 8 9 10 11 ] ] guest z32 "
+		"guest2 z3 }",
+		END, NULL
+	};
+	static const struct cpuid_entry cpuid[] = {
+		{ .leaf = 1, .eax = 2, .ebx = 3, .ecx = 4, .edx = UINT32_MAX },
+		{ 6, 7, true, 8, 9, 10, 11 },
+	};
+	struct bytes *b = recording(lines);
+	const struct trace_header *h;
+	struct trace_reader *r;
+	struct err err;
+
+	CU_ASSERT_FATAL(!trace_reader_open_memory(&r, b->p, b->len, "x", &err));
+	h = trace_reader_header(r);
+	CU_ASSERT_EQUAL(h->version, 1);
+	CU_ASSERT_EQUAL(h->boot_time_ns, 0x1122334455667788);
+	CU_ASSERT_STRING_EQUAL(h->cpu, "kvm");
+	CU_ASSERT_STRING_EQUAL(h->cwd, "/d");
+	CU_ASSERT(h->env.n == 2 && !strcmp(h->env.list[0], "A=1") && !strcmp(h->env.list[1], "B="));
+	CU_ASSERT_EQUAL(h->abi_version, 2);
+	CU_ASSERT_EQUAL(h->mem_size, 1ull << 40);
+	CU_ASSERT(h->argv.n == 1 && !strcmp(h->argv.list[0], "g"));
+	CU_ASSERT(h->kernel_args.n == 2 && !strcmp(h->kernel_args.list[0], "k") &&
+		  !h->kernel_args.list[1][0]);
+	CU_ASSERT_STRING_EQUAL(h->program, "me");
+	CU_ASSERT_EQUAL(h->seed, UINT64_MAX);
+	CU_ASSERT(h->has_tree && h->has_guest_hash && h->utf8_paths);
+	CU_ASSERT_EQUAL(h->limits.fds, 1);
+	CU_ASSERT_EQUAL(h->limits.scratch_bytes, 2);
+	CU_ASSERT_EQUAL(h->limits.scratch_inodes, 3);
+	CU_ASSERT_EQUAL(h->limits.depth, 4);
+	CU_ASSERT_EQUAL_FATAL(h->n_mounts, 4);
+	for (unsigned i = 0; i < 4; i++) {
+		CU_ASSERT_EQUAL(h->mounts[i].writable, i == 0);
+		CU_ASSERT_EQUAL(h->mounts[i].may_unlink, i == 1);
+		CU_ASSERT_EQUAL(h->mounts[i].is_file, i == 2);
+		CU_ASSERT_EQUAL(h->mounts[i].no_hardlinks, i == 3);
+	}
+	CU_ASSERT_STRING_EQUAL(h->mounts[2].host, "f");
+	CU_ASSERT_STRING_EQUAL(h->mounts[2].guest, "/f/...");
+	CU_ASSERT_EQUAL_FATAL(h->n_cpuid, 2);
+	CU_ASSERT(cpuid_table_same(h->cpuid, h->n_cpuid, cpuid, 2));
+	CU_ASSERT(!h->cpuid[0].has_subleaf && h->cpuid[1].has_subleaf);
+	trace_reader_close(r);
+}
+
+static void broken_cbor_is_said(void)
+{
+	static const struct {
+		const char *payload;
+		size_t len;
+	} rows[] = {
+		{ "\xa1\x61n\x18", 4 },
+		{ "\xa1\x61r\x18", 4 },
+		{ "\xa1\x61q\x18", 4 },
+		{ "\xa1\x61", 2 },
+		{ "\xa1\x61n", 3 },
+		{ "\xbf\xff", 2 },
+		{ "", 0 },
+	};
+	static struct bytes b;
+	struct err err;
+	char kinds[9];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		put_start(&b);
+		put_line(&b, HEADER);
+		put_packet(&b, rows[i].payload, rows[i].len);
+		CU_ASSERT_EQUAL(read_all(b.p, b.len, kinds, sizeof(kinds), &err), -EBADMSG);
+		CU_ASSERT(contains(err.text, "broken CBOR"));
+	}
+}
+
+static void keys_come_in_any_order(void)
+{
+	const char *const lines[] = { "{ mem 4096 gen 1 unknown 5 bjt 1 abi uhyve me 1 memo 2 }",
+		"{ nr 0x1120 r 3 o 'x' outs 'y' n 7 a [ 1 ] }", NULL };
+	struct bytes *b = recording(lines);
+	struct trace_record record;
+	struct trace_reader *r;
+	struct err err;
+
+	CU_ASSERT_FATAL(!trace_reader_open_memory(&r, b->p, b->len, "x", &err));
+	CU_ASSERT_EQUAL(trace_reader_header(r)->mem_size, 4096);
+	CU_ASSERT_EQUAL(trace_reader_next(r, &record, &err), 1);
+	CU_ASSERT_EQUAL(record.result, 3);
+	CU_ASSERT_EQUAL(record.seq, 7);
+	CU_ASSERT_EQUAL(record.out_len, 0);
+	trace_reader_close(r);
 }
 
 static void refuses_a_cpuid_that_is_none(void)
@@ -591,6 +766,8 @@ static void refuses_a_cpuid_that_is_none(void)
 		strcat(many, "[ 1 0 0 0 0 ] ");
 	strcat(many, "] }");
 	CU_ASSERT(contains(error_of((const char *const[]){ many, END, NULL }), "257 entries"));
+	strcpy(many + strlen(many) - strlen("[ 1 0 0 0 0 ] ] }"), "] }");
+	CU_ASSERT_STRING_EQUAL(error_of((const char *const[]){ many, END, NULL }), "");
 	free(many);
 }
 
@@ -1293,6 +1470,7 @@ static const struct unit_case cases[] = {
 	{ "reads_what_is_written_by_hand", reads_what_is_written_by_hand },
 	{ "another_name_is_one_of_an_earlier_object", another_name_is_one_of_an_earlier_object },
 	{ "refuses_a_bad_header", refuses_a_bad_header },
+	{ "text_is_utf8_on_one_line", text_is_utf8_on_one_line },
 	{ "refuses_a_bad_record", refuses_a_bad_record },
 	{ "takes_numbers_at_their_limits", takes_numbers_at_their_limits },
 	{ "refuses_records_out_of_order", refuses_records_out_of_order },
@@ -1301,6 +1479,9 @@ static const struct unit_case cases[] = {
 	{ "tells_garbage_from_a_cut", tells_garbage_from_a_cut },
 	{ "joins_what_came_in_parts", joins_what_came_in_parts },
 	{ "a_header_may_come_in_parts", a_header_may_come_in_parts },
+	{ "reads_all_of_a_header", reads_all_of_a_header },
+	{ "broken_cbor_is_said", broken_cbor_is_said },
+	{ "keys_come_in_any_order", keys_come_in_any_order },
 	{ "refuses_a_cpuid_that_is_none", refuses_a_cpuid_that_is_none },
 	{ "a_header_has_an_end", a_header_has_an_end },
 	{ "every_cut_is_read_up_to_it", every_cut_is_read_up_to_it },

@@ -80,8 +80,9 @@ static int parse(struct kept *k, const char *text, const char *blob_dir, struct 
 	*k = (struct kept){ 0 };
 	r = trace_text_open(&reader, in, "t.bjt", blob_dir, &k->header, err);
 	if (!r) {
-		while ((r = trace_text_next(reader, &record, err)) > 0)
+		while ((r = trace_text_next(reader, &record, err)) == 1)
 			keep(k, &record);
+		CU_ASSERT(r <= 0);
 		trace_text_close(reader);
 	}
 	fclose(in);
@@ -149,6 +150,7 @@ static void text_comes_back_as_it_was(void)
 		BEGIN "getdents 3 cap=512 -> 80\n  < dent ino=5 off=1 dir \".\"\n"
 		      "  < dent ino=0 off=-1 unknown \"\"\n  < dent ino=9 off=3 200 \"a "
 		      "\\\"b\\x80\"\nend\n",
+		BEGIN "getdents 3 cap=512 -> 24\n  < dent ino=9 off=3 255 \"x\"\nend\n",
 		BEGIN "getdents 3 cap=512 -> 2\n  <x 0102\nend\n",
 		"bjt 1\nguest \"g w.elf\" abi=uhyve/1 mem=1\nargv \"\" \"a b\" \"\\xff\"\nkernel "
 		"\"-f\" \"2\"\n"
@@ -244,6 +246,20 @@ static void liberties_of_whoever_edits(void)
 	drop(&k);
 }
 
+static void a_file_that_cannot_be_read_is_no_empty_one(void)
+{
+	FILE *directory = fopen(".", "r");
+	struct trace_text_reader *reader;
+	struct trace_header header = { 0 };
+	struct err err = { 0 };
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(directory);
+	CU_ASSERT_EQUAL(trace_text_open(&reader, directory, ".", NULL, &header, &err), -EISDIR);
+	CU_ASSERT_STRING_EQUAL(err.text, ".: Is a directory");
+	trace_text_close(reader); /* there is none */
+	fclose(directory);
+}
+
 static void says_where_and_why_it_is_refused(void)
 {
 	static const struct {
@@ -256,9 +272,16 @@ static void says_where_and_why_it_is_refused(void)
 		{ "bjt 0\n", "t.bjt:1: version 0" },
 		{ "bjt 1 2\n", "t.bjt:1: '2'; expected the end of the line" },
 		{ "bjt 1\n\n", "no 'guest' line" },
+		{ "bjt 1\n", "no 'guest' line" },
+		{ "bjt :\n", "t.bjt:1: ':'; expected a version" },
+		{ "bjt\r 1\n", "t.bjt:1: byte 0x0d in column 4" },
 		{ "bjt 1\nguest g\n\n", "t.bjt:2: 'g'; expected the guest's name" },
 		{ "bjt 1\nguest \"g\"abi=uhyve/2\n\n", "expected a blank" },
 		{ "bjt 1\nguest \"g\" abi=uhive/2 mem=1\n\n", "expected an ABI" },
+		{ "bjt 1\nguest \"g\" mem=1\n\n", "expected abi=NAME/GENERATION" },
+		{ "bjt 1\nguest \"g\" abi=uhyve/: mem=1\n\n", "expected abi=NAME/GENERATION" },
+		{ "bjt 1\nguest \"g\" abi=uhyve/2147483648 mem=1\n\n",
+			"expected abi=NAME/GENERATION" },
 		{ "bjt 1\nguest \"g\" abi=uhyve/x mem=1\n\n", "expected abi=NAME/GENERATION" },
 		{ "bjt 1\nguest \"g\" abi=uhyve mem=1\n\n", "expected abi=NAME/GENERATION" },
 		{ "bjt 1\nguest \"g\" abi=uhyve/2 mem=18446744073709551616\n\n", "expected mem=" },
@@ -274,6 +297,12 @@ static void says_where_and_why_it_is_refused(void)
 		{ HEADER "limit frob=1\n\n", "expected fds=, scratch=" },
 		{ HEADER "limit depth=1 fds=1\n\n", "expected fds=, scratch=" },
 		{ HEADER "paths bytes\n\n", "t.bjt:3: 'bytes'; expected utf8" },
+		{ HEADER "argv \"a\"\nargv \"a\"\n\n", "t.bjt:4: 'argv' again" },
+		{ HEADER "kernel \"a\"\nkernel \"a\"\n\n", "t.bjt:4: 'kernel' again" },
+		{ HEADER "clock 1\nclock 1\n\n", "t.bjt:4: 'clock' again" },
+		{ HEADER "limit fds=9\nlimit fds=9\n\n", "t.bjt:4: 'limit' again" },
+		{ HEADER "seed 1\nseed 1\n\n", "t.bjt:4: 'seed' again" },
+		{ HEADER "omit t\nomit t\n\n", "t.bjt:4: 'omit' again" },
 		{ HEADER "mount \"a\" \"/a\" ro fil\n\n", "expected the end of the line" },
 		{ HEADER "env A=1\n\n", "t.bjt:3: 'A=1'; expected \"NAME=VALUE\"" },
 		{ HEADER "argv \"a\n\n", "t.bjt:3: the line ends within quotes" },
@@ -309,6 +338,7 @@ static void says_where_and_why_it_is_refused(void)
 		{ BEGIN "close 3 -> -ENOSUCH\nend\n", "expected a result" },
 		{ BEGIN "close 3 -> 9223372036854775808\nend\n", "expected a result" },
 		{ BEGIN "close 3 -> ~\nend\n", "expected a result" },
+		{ BEGIN "close 3 -> 1ENOENT\nend\n", "expected a result" },
 		{ BEGIN "close 3 -> 0 0\nend\n", "'0'; expected the end of the line" },
 		{ BEGIN "close 3 > 0\nend\n", "'> 0'; expected the end of the line" },
 		{ BEGIN "close 3 -> ?\nend\n", "t.bjt:6: 'end' behind a call without result" },
@@ -345,6 +375,7 @@ static void says_where_and_why_it_is_refused(void)
 			"no \\x00" },
 		{ BEGIN "getdents 3 cap=1 -> 0\n  < dent ino=1 off=1 256 \"\"\nend\n",
 			"expected reg" },
+		{ BEGIN "after x \"\" removed\nend\n", "expected the number of a mount" },
 		{ BEGIN "after 0 \"\" removed\nend\n", "t.bjt:5: mount 0; expected less than 0" },
 		{ HEADER "mount \"a\" \"/a\" ro\n\nafter 0 \"x\" gone\nend\n",
 			"expected removed, file" },
@@ -353,11 +384,18 @@ static void says_where_and_why_it_is_refused(void)
 		{ HEADER "mount \"a\" \"/a\" ro\n\nafter 0 \"x\" dir mode=010000\nend\n", "OCTAL" },
 		{ BEGIN "close 3 -> 0\r\nend\r\n", "t.bjt:5: CR LF line end" },
 		{ "bjt 1\r\n", "t.bjt:1: CR LF line end; expected LF alone: git's core.autocrlf" },
+		{ BEGIN "close 3 -> 0\x01\nend\n", "t.bjt:5: byte 0x01 in column 13" },
 		{ BEGIN "close\t3 -> 0\nend\n", "t.bjt:5: byte 0x09 in column 6" },
 		{ BEGIN "unlink \"caf\xe9\" -> 0\nend\n",
 			"byte 0xe9 in column 12; expected ASCII" },
 		{ BEGIN "close 3 -> 0 @n=x\nend\n", "expected @n=NUMBER" },
 		{ BEGIN "close 3 -> 0 @n=1 t=5\nend\n", "expected t=NUMBERns" },
+		{ BEGIN "close 3 -> 0 @n=1 t=5nx\nend\n", "expected t=NUMBERns" },
+		{ BEGIN "close 3 -> 0 @n=1 t=+5\nend\n", "expected t=+NUMBERns" },
+		{ BEGIN "close 3 -> 0 @n=1 d=5\nend\n", "expected d=NUMBERns" },
+		{ BEGIN "close 3 -> 0 @n=1 ip=0xg\nend\n", "expected ip=0x" },
+		{ BEGIN "fstat 3 -> -EIO @n=1 ptr=0xg\nend\n", "each address within its field" },
+		{ BEGIN "fstat 3 -> -EIO @n=1 ptr=0x\nend\n", "each address within its field" },
 		{ BEGIN "close 3 -> 0 @n=1 u=5\nend\n", "expected t=, d=, ip= or ptr=" },
 		{ BEGIN "fstat 3 -> -EIO @n=1 ptr=0x1,0x2\nend\n", "no more addresses" },
 		{ BEGIN "stat \"\" stat -> -EIO @n=1 ptr=0x1\nend\n", "one for each address" },
@@ -1081,6 +1119,8 @@ static const struct unit_case cases[] = {
 	{ "full_text_comes_back_as_it_was", full_text_comes_back_as_it_was },
 	{ "addresses_of_a_crash_stay_out", addresses_of_a_crash_stay_out },
 	{ "liberties_of_whoever_edits", liberties_of_whoever_edits },
+	{ "a_file_that_cannot_be_read_is_no_empty_one",
+		a_file_that_cannot_be_read_is_no_empty_one },
 	{ "says_where_and_why_it_is_refused", says_where_and_why_it_is_refused },
 	{ "a_result_fits_its_data", a_result_fits_its_data },
 	{ "random_records_of_every_row_round_trip", random_records_of_every_row_round_trip },
