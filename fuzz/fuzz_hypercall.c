@@ -28,11 +28,13 @@
 #include "err.h"
 #include "fuzz/hypercall_input.h"
 #include "fuzz/hypercall_world.h"
+#include "fuzz/keep.h"
 #include "hcall.h"
 #include "trace.h"
 #include "vm.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int fuzz_print_bjt(const uint8_t *data, size_t size, FILE *out);
 
 enum {
 	TOUCHED_MAX = 64, /* ranges read in one call */
@@ -61,8 +63,9 @@ static struct machine {
 	uint64_t told; /* all that was seen of this run, as a number */
 	uint64_t inodes[INODES_MAX];
 	unsigned n_inodes;
-	int fd_max; /* of the guest's, so far */
-	bool changed, opened;
+	int fd_max;                 /* of the guest's, so far */
+	int fd_first;               /* the host's lowest free one */
+	bool asked, changed, in_rw; /* a path was used; files changed; some path had that name */
 	/* The double fetch: */
 	bool attack, attackable;
 	uint8_t flip;
@@ -340,6 +343,7 @@ static void on_enter(struct machine *m, const struct hcall *call)
 static void on_read(struct machine *m, const struct trace_event *event)
 {
 	tell(m, event->data, event->len);
+	m->in_rw |= memmem(event->data, event->len, "rw", 2) != NULL;
 	change(m, place_of(m, event), event->len);
 }
 
@@ -350,7 +354,8 @@ static void on_write(struct machine *m, const struct trace_event *event)
 
 	assert(gpa >= FORMAT_RAM && event->len <= FORMAT_END - gpa);
 	assert(!memcmp(at, event->data, event->len));
-	rename_inodes(m, event->call->row, at, event->len);
+	if (!m->sink.next) /* who keeps them wants the real ones */
+		rename_inodes(m, event->call->row, at, event->len);
 	tell(m, at, event->len);
 	expect(m, gpa, at, event->len);
 }
@@ -365,13 +370,15 @@ static void note(struct machine *m, const struct hcall *call)
 {
 	const struct hcall_field *f = call->row->fields;
 
-	if (call->result < 0 || f[0].kind != HCALL_PATH)
+	if (f[0].kind != HCALL_PATH)
+		return;
+	m->asked = true;
+	if (call->result < 0)
 		return;
 	m->changed |= !f[1].name; /* unlink, mkdir */
 	if (f[1].kind != HCALL_OPEN_FLAGS)
 		return;
 	assert(call->result >= FD_FIRST);
-	m->opened = true;
 	m->fd_max = m->fd_max > (int)call->result ? m->fd_max : (int)call->result;
 	m->changed |= writes((int)hcall_field_value(call, &f[1]));
 }
@@ -462,8 +469,6 @@ static void close_all(struct machine *m)
 /* All calls of the input, though the machine stops in some. Returns what was told. */
 static uint64_t run(struct machine *m, const uint8_t *data, size_t size, bool attack)
 {
-	int fd = world_next_fd();
-
 	m->input = (struct input){ .from = data + 1,
 		.to = data + size,
 		.abi = m->vm->abi,
@@ -474,7 +479,7 @@ static uint64_t run(struct machine *m, const uint8_t *data, size_t size, bool at
 	m->flip = data[0] ? data[0] : 0xff;
 	m->told = m->n_inodes = m->n_touched = 0;
 	m->fd_max = 0;
-	m->changed = m->opened = false;
+	m->asked = m->changed = m->in_rw = false;
 	m->vm->n_calls = 0;
 	m->vm->exit = (struct vcpu_exit){ 0 };
 	reset_memory(m);
@@ -482,10 +487,10 @@ static uint64_t run(struct machine *m, const uint8_t *data, size_t size, bool at
 		vm_run(m->vm);
 	while (m->vm->stop.exit.kind != VCPU_HALT);
 	assert(!memcmp(m->mem, m->shadow, FORMAT_SIZE));
-	close_all(m);
-	assert(world_next_fd() == fd);
-	world_check_canaries();
-	world_undo(m->changed);
+	if (m->asked) {
+		close_all(m);
+		world_undo(m->changed, m->changed && m->in_rw);
+	}
 	return m->told;
 }
 
@@ -498,8 +503,79 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (!m->vm)
 		make_machine(m);
+	m->fd_first = world_next_fd();
 	first = run(m, data, size, false);
 	second = run(m, data, size, true);
 	assert(first == second);
+	if (m->asked) {
+		assert(world_next_fd() == m->fd_first);
+		world_check_canaries();
+	}
 	return 0;
+}
+
+/* --- as golden text ------------------------------------------------------------------------------ */
+
+/* The objects of the mapped directories, as comments: who replays the text makes them in NAME.d. */
+static void print_world(FILE *out)
+{
+	fputs("# in both ro/ and rw/:\n", out);
+	for (size_t i = 0; i < FORMAT_COUNT(world_objects); i++) {
+		const struct world_object *o = &world_objects[i];
+
+		if (o->type == S_IFREG)
+			fprintf(out, "#   echo %.*s >%s\n", (int)strcspn(o->text, "\n"), o->text,
+				o->name);
+		else if (o->type == S_IFLNK)
+			fprintf(out, "#   ln -s %s %s\n", o->text, o->name);
+		else
+			fprintf(out, "#   %s %s\n", o->type == S_IFDIR ? "mkdir" : "mkfifo",
+				o->name);
+	}
+}
+
+static int print_kept(FILE *out, const struct keep *k)
+{
+	static char ro[] = "ro", rw[] = "rw", ro_guest[] = "/ro", rw_guest[] = "/rw", root[] = "/";
+	static char guest[] = "guest", *words[] = { guest, arg_one, arg_empty },
+		    *entries[] = { env_one };
+	struct trace_mount mounts[] = { { .host = ro, .guest = ro_guest },
+		{ .host = rw, .guest = rw_guest, .writable = true } };
+	const struct trace_header header = { .version = TRACE_VERSION,
+		.abi = &abi_uhyve,
+		.abi_version = 2,
+		.mem_size = 2 << 20,
+		.argv = { words, 1 + N_ARGS },
+		.env = { entries, 1 },
+		.cwd = root,
+		.mounts = mounts,
+		.n_mounts = 2,
+		.boot_time_ns = WORLD_CLOCK_NS };
+	struct trace_text_config config = { 0 };
+	struct trace_record end = keep_end(k);
+	struct err err = { "" };
+	int r = trace_text_begin(out, &header, &config, &err);
+
+	for (size_t i = 0; !r && i < k->n; i++)
+		r = trace_text_put(out, &header, &k->list[i].record, &config, &err);
+	return r ? r : trace_text_put(out, &header, &end, &config, &err);
+}
+
+int fuzz_print_bjt(const uint8_t *data, size_t size, FILE *out)
+{
+	struct machine *m = &machine;
+	struct keep keep = { .sink.emit = keep_emit };
+	int r;
+
+	if (!size)
+		return -ENODATA;
+	if (!m->vm)
+		make_machine(m);
+	m->sink.next = &keep.sink;
+	run(m, data, size, false);
+	m->sink.next = NULL;
+	r = print_kept(out, &keep);
+	print_world(out);
+	keep_finish(&keep);
+	return r;
 }

@@ -48,6 +48,7 @@ enum {
 	FORMAT_INT_RAW = 0x80,
 	FORMAT_FDS = 16,
 	FORMAT_CALLS_MAX = 32,
+	FORMAT_DATA_MAX = 64, /* bytes that one call takes from the back */
 	FORMAT_PATH_TOKENS = 32,
 	FORMAT_TOKEN_LITERAL = 0xff,
 };
@@ -90,7 +91,7 @@ static const struct format_token {
 	TOKEN("caf\xc3\xa9"), TOKEN("cafe\xcc\x81"), TOKEN("\\"), TOKEN(" "), TOKEN("a/"), TOKEN("x"),
 	TOKEN(TIMES128("n") TIMES8("nnnnnnnnnnnnnnn") "nnnnnnn"),  /* the longest name */
 	TOKEN(TIMES128("n") TIMES128("n")),                        /* one byte more */
-	TOKEN(TIMES128("d/d/")), TOKEN(TIMES128("././././")), TOKEN(TIMES128("../../")),
+	TOKEN(TIMES8("d/")), TOKEN(TIMES128("././././")), TOKEN(TIMES128("../../")),
 #undef TOKEN
 };
 /* clang-format on */

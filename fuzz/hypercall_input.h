@@ -184,7 +184,8 @@ static uint64_t input_field(
 static void input_fill(struct input *in, uint64_t at, uint64_t len)
 {
 	size_t n;
-	const uint8_t *data = input_data(in, len < FORMAT_PAGE ? (size_t)len : FORMAT_PAGE, &n);
+	const uint8_t *data =
+		input_data(in, len < FORMAT_DATA_MAX ? (size_t)len : FORMAT_DATA_MAX, &n);
 
 	in->store(in->ctx, at, data, n);
 }

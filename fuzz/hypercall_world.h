@@ -22,6 +22,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -56,25 +57,41 @@ static struct world {
 	unsigned rounds;
 } world;
 
-static void world_empty(int dir)
-{
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), sub;
-	DIR *stream = fdopendir(fd);
-	struct dirent *e;
+static void world_empty(int dir, const char *name);
 
-	assert(stream);
-	while ((e = readdir(stream))) {
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-			continue;
-		if (!unlinkat(dir, e->d_name, 0))
-			continue;
-		sub = openat(dir, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		assert(sub >= 0);
-		world_empty(sub);
-		close(sub);
-		assert(!unlinkat(dir, e->d_name, AT_REMOVEDIR));
+/* Nothing is allocated, for this is done behind most inputs. False: there was nothing. */
+static bool world_empty_once(int fd)
+{
+	_Alignas(8) char list[1024];
+	const struct dirent64 *e;
+	bool found = false;
+	long n;
+
+	assert(!lseek(fd, 0, SEEK_SET));
+	while ((n = syscall(SYS_getdents64, fd, list, sizeof(list))) > 0) {
+		for (long at = 0; at < n; at += e->d_reclen) {
+			e = (const struct dirent64 *)(const void *)(list + at);
+			if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+				continue;
+			found = true;
+			if (e->d_type == DT_DIR)
+				world_empty(fd, e->d_name);
+			assert(!unlinkat(fd, e->d_name, e->d_type == DT_DIR ? AT_REMOVEDIR : 0));
+		}
 	}
-	closedir(stream);
+	assert(!n);
+	return found;
+}
+
+/* Removing while reading may pass names over, hence once more. */
+static void world_empty(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	assert(fd >= 0);
+	while (world_empty_once(fd))
+		;
+	close(fd);
 }
 
 static void world_make_object(int dir, const struct world_object *o)
@@ -139,7 +156,7 @@ static void world_remove_if_stale(int tmp, const char *name)
 		return;
 	if (!fstat(fd, &st) && st.st_uid == geteuid() && st.st_ctime < time(NULL) - WORLD_STALE_S &&
 		!flock(fd, LOCK_EX | LOCK_NB)) {
-		world_empty(fd);
+		world_empty(fd, ".");
 		unlinkat(tmp, name, AT_REMOVEDIR);
 	}
 	close(fd);
@@ -163,7 +180,7 @@ static void world_remove(void)
 	world.files = NULL;
 	if (world.private)
 		return;
-	world_empty(world.home);
+	world_empty(world.home, ".");
 	assert(!rmdir(world.path));
 }
 
@@ -279,14 +296,15 @@ static void world_check_canaries(void)
 	assert(!fstat(world.home, &st) && world_same(&st, &world.whole));
 }
 
-/* changed: some call made, removed or wrote something. All of the guest's descriptors are closed. */
-static void world_undo(bool changed)
+/* What calls made, removed or wrote is to be undone there. All of the guest's descriptors are closed. */
+static void world_undo(bool scratch, bool rw)
 {
 	static uint64_t fresh;
 
-	if (changed) {
-		world_empty(world.scratch);
-		world_empty(world.rw);
+	if (scratch)
+		world_empty(world.scratch, ".");
+	if (rw) {
+		world_empty(world.rw, ".");
 		world_fill(world.rw);
 	}
 	if (world.rounds++ % WORLD_LOOK_EVERY)
