@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: ISC
 /*
- * Any bytes as the calls of a guest (hypercall_format.h), answered by the handlers over real files. Each
- * input is run twice; the second time what has been read of the guest's memory is another thing at once, and
- * back when the call is answered. Beyond not crashing, and both times:
+ * Any bytes as the calls of a guest (hypercall_format.h), answered by the handlers over files in memory. Inputs
+ * whose first byte is odd are run twice; the second time what has been read of the guest's memory is another
+ * thing at once, and back when the call is answered. Beyond not crashing:
  *
  *   - memory is what the guest put there, what the sinks were told, and the result, where the row says; no byte else;
  *   - results are >= 0 or an errno that guests know;
- *   - no descriptor stays open, nothing beside the mapped directories changes;
+ *   - no descriptor stays open, nothing beside the mapped directories is touched, no fifo opened;
  *   - the second time is as the first: every byte read, written and answered, and how the machine stopped.
  *
  * Memory lies between pages that nobody may touch. Inode numbers are told as 1, 2, 3 in the order of an
@@ -26,8 +26,8 @@
 #include "backend.h"
 #include "cpu.h"
 #include "err.h"
+#include "fuzz/hypercall_host.h"
 #include "fuzz/hypercall_input.h"
-#include "fuzz/hypercall_world.h"
 #include "fuzz/keep.h"
 #include "hcall.h"
 #include "trace.h"
@@ -63,9 +63,7 @@ static struct machine {
 	uint64_t told; /* all that was seen of this run, as a number */
 	uint64_t inodes[INODES_MAX];
 	unsigned n_inodes;
-	int fd_max;                 /* of the guest's, so far */
-	int fd_first;               /* the host's lowest free one */
-	bool asked, changed, in_rw; /* a path was used; files changed; some path had that name */
+	int fd_max; /* of the guest's, so far */
 	/* The double fetch: */
 	bool attack, attackable;
 	uint8_t flip;
@@ -343,7 +341,6 @@ static void on_enter(struct machine *m, const struct hcall *call)
 static void on_read(struct machine *m, const struct trace_event *event)
 {
 	tell(m, event->data, event->len);
-	m->in_rw |= memmem(event->data, event->len, "rw", 2) != NULL;
 	change(m, place_of(m, event), event->len);
 }
 
@@ -360,27 +357,13 @@ static void on_write(struct machine *m, const struct trace_event *event)
 	expect(m, gpa, at, event->len);
 }
 
-static bool writes(int flags)
+/* What is to be closed behind the input. */
+static void note_opened(struct machine *m, const struct hcall *call)
 {
-	return flags & (O_CREAT | O_TRUNC) || (flags & O_ACCMODE) != O_RDONLY;
-}
-
-/* What is to be undone behind the input. */
-static void note(struct machine *m, const struct hcall *call)
-{
-	const struct hcall_field *f = call->row->fields;
-
-	if (f[0].kind != HCALL_PATH)
-		return;
-	m->asked = true;
-	if (call->result < 0)
-		return;
-	m->changed |= !f[1].name; /* unlink, mkdir */
-	if (f[1].kind != HCALL_OPEN_FLAGS)
+	if (call->result < 0 || trace_row_find(call->row, HCALL_OPEN_FLAGS) < 0)
 		return;
 	assert(call->result >= FD_FIRST);
 	m->fd_max = m->fd_max > (int)call->result ? m->fd_max : (int)call->result;
-	m->changed |= writes((int)hcall_field_value(call, &f[1]));
 }
 
 static void on_leave(struct machine *m, const struct hcall *call)
@@ -392,7 +375,7 @@ static void on_leave(struct machine *m, const struct hcall *call)
 	if (!call->ends)
 		expect_result(m, call);
 	change_back(m);
-	note(m, call);
+	note_opened(m, call);
 }
 
 static void emit(struct trace_sink *sink, const struct trace_event *event)
@@ -425,7 +408,7 @@ static int next(void *ctx, struct backend *b, struct vcpu_exit *exit)
 	if (exit->kind == VCPU_PORT && exit->in)
 		tell_number(&machine, exit->data);
 	if (!input_next(&machine.input, exit))
-		*exit = (struct vcpu_exit){ .kind = VCPU_HALT };
+		*exit = (struct vcpu_exit){ .kind = VCPU_DEBUG };
 	return 0;
 }
 
@@ -434,7 +417,7 @@ static void make_machine(struct machine *m)
 	struct err err = { "" };
 	struct cpu_state state;
 
-	world_make();
+	host_make();
 	make_memory(m);
 	m->sink.emit = emit;
 	assert(!vm_create_script(&m->vm,
@@ -442,7 +425,7 @@ static void make_machine(struct machine *m)
 			.abi_version = 2,
 			.ram_gpa = FORMAT_RAM,
 			.mem_size = FORMAT_SIZE,
-			.files = world.files,
+			.files = host.files,
 			.sinks = &m->sink,
 			.args = { .image_path = "guest",
 				.app = args,
@@ -462,8 +445,8 @@ static void make_machine(struct machine *m)
 static void close_all(struct machine *m)
 {
 	for (int fd = FD_FIRST; fd <= m->fd_max; fd++)
-		fileio_close(world.files, fd);
-	assert(fileio_close(world.files, FD_FIRST) == -EBADF);
+		fileio_close(host.files, fd);
+	assert(fileio_close(host.files, FD_FIRST) == -EBADF);
 }
 
 /* All calls of the input, though the machine stops in some. Returns what was told. */
@@ -476,21 +459,18 @@ static uint64_t run(struct machine *m, const uint8_t *data, size_t size, bool at
 		.store = store,
 		.ctx = m };
 	m->attack = attack;
-	m->flip = data[0] ? data[0] : 0xff;
+	m->flip = data[0];
 	m->told = m->n_inodes = m->n_touched = 0;
 	m->fd_max = 0;
-	m->asked = m->changed = m->in_rw = false;
 	m->vm->n_calls = 0;
 	m->vm->exit = (struct vcpu_exit){ 0 };
 	reset_memory(m);
 	do
 		vm_run(m->vm);
-	while (m->vm->stop.exit.kind != VCPU_HALT);
+	while (m->vm->stop.exit.kind != VCPU_DEBUG);
 	assert(!memcmp(m->mem, m->shadow, FORMAT_SIZE));
-	if (m->asked) {
-		close_all(m);
-		world_undo(m->changed, m->changed && m->in_rw);
-	}
+	close_all(m);
+	host_undo();
 	return m->told;
 }
 
@@ -503,13 +483,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (!m->vm)
 		make_machine(m);
-	m->fd_first = world_next_fd();
 	first = run(m, data, size, false);
-	second = run(m, data, size, true);
-	assert(first == second);
-	if (m->asked) {
-		assert(world_next_fd() == m->fd_first);
-		world_check_canaries();
+	if (data[0] & 1) {
+		second = run(m, data, size, true);
+		assert(first == second);
 	}
 	return 0;
 }
@@ -517,15 +494,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 /* --- as golden text ------------------------------------------------------------------------------ */
 
 /* The objects of the mapped directories, as comments: who replays the text makes them in NAME.d. */
-static void print_world(FILE *out)
+static void print_host(FILE *out)
 {
-	fputs("# in both ro/ and rw/:\n", out);
-	for (size_t i = 0; i < FORMAT_COUNT(world_objects); i++) {
-		const struct world_object *o = &world_objects[i];
+	fputs("# in both ro/ and rw/ of its directory:\n", out);
+	for (size_t i = 0; i < HOST_OBJECTS; i++) {
+		const struct host_object *o = &host_objects[i];
+		const char *slash = o->dir[0] ? "/" : "";
 
 		if (o->type == S_IFREG)
-			fprintf(out, "#   echo %.*s >%s\n", (int)strcspn(o->text, "\n"), o->text,
-				o->name);
+			fprintf(out, "#   echo %.*s >%s%s%s\n", (int)strcspn(o->text, "\n"),
+				o->text, o->dir, slash, o->name);
 		else if (o->type == S_IFLNK)
 			fprintf(out, "#   ln -s %s %s\n", o->text, o->name);
 		else
@@ -550,7 +528,7 @@ static int print_kept(FILE *out, const struct keep *k)
 		.cwd = root,
 		.mounts = mounts,
 		.n_mounts = 2,
-		.boot_time_ns = WORLD_CLOCK_NS };
+		.boot_time_ns = HOST_CLOCK_NS };
 	struct trace_text_config config = { 0 };
 	struct trace_record end = keep_end(k);
 	struct err err = { "" };
@@ -575,7 +553,7 @@ int fuzz_print_bjt(const uint8_t *data, size_t size, FILE *out)
 	run(m, data, size, false);
 	m->sink.next = NULL;
 	r = print_kept(out, &keep);
-	print_world(out);
+	print_host(out);
 	keep_finish(&keep);
 	return r;
 }

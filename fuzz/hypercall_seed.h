@@ -217,7 +217,7 @@ static void seed_call(struct seed *s, const struct vm *vm, const struct vcpu_exi
 		return;
 	s->calls++;
 	if (!s->n)
-		seed_byte(s, 0);
+		seed_byte(s, 0xff); /* with the double fetch */
 	if (!number || number == VM_PORT_LEGACY || exit->size != 4 ||
 		exit->in != (row->arg == HCALL_ARG_IN))
 		return seed_wild(s, exit);
