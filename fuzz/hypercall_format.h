@@ -57,7 +57,8 @@ enum {
 static const uint64_t format_edges[] = { 0, UINT64_MAX, FORMAT_END, FORMAT_END - 1, FORMAT_END - 8,
 	FORMAT_END - 64, FORMAT_END - 120, FORMAT_END - FORMAT_PAGE, FORMAT_RAM - 1, FORMAT_RAM,
 	FORMAT_BLOCK, FORMAT_BLOCK + 8, FORMAT_BLOCK - 8, UINT64_MAX - 15, 1ull << 63, 1ull << 32,
-	FORMAT_PATH, FORMAT_END - 20, (1ull << 32) + FORMAT_DATA };
+	FORMAT_PATH, FORMAT_END - 20, (1ull << 32) + FORMAT_DATA, FORMAT_END - 119,
+	FORMAT_END - 7 };
 
 static const uint64_t format_lengths[] = { UINT64_MAX, 1ull << 63, INT64_MAX, 1ull << 32,
 	(1ull << 32) + 1, 0x7ffff000, FORMAT_SIZE, FORMAT_SIZE + 1, FORMAT_END - FORMAT_DATA,
