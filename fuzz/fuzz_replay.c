@@ -137,6 +137,19 @@ struct answered {
 	unsigned n_changed;
 };
 
+/* The end that goes with what was kept. */
+static struct trace_record keep_end(const struct keep *k)
+{
+	if (k->stop.kind == VM_RUNNING)
+		return (struct trace_record){
+			.kind = TRACE_END, .stop_kind = VM_CRASHED, .stop_text = "halted"
+		};
+	return (struct trace_record){ .kind = TRACE_END,
+		.stop_kind = (int)k->stop.kind,
+		.stop_code = k->stop.code,
+		.stop_text = k->stop.text };
+}
+
 /* The questions of one trace with the answers of its replay, and the trees as that left them. */
 static void make_answered(struct answered *a, const struct subtrace *t, const struct keep *keep,
 	const struct tree *changes)

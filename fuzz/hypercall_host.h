@@ -40,12 +40,12 @@ struct host_object {
 	const char *text;
 };
 
-static const struct host_object host_objects[] = { { "", "a", S_IFREG, "alpha\n" },
-	{ "", "ab", S_IFDIR, NULL }, { "ab", "a.b", S_IFREG, "beta\n" },
-	{ "", "dir", S_IFDIR, NULL }, { "", "link", S_IFLNK, "a" },
-	{ "", "up", S_IFLNK, "../canary" }, { "", "abs", S_IFLNK, "/etc/passwd" },
-	{ "", "loop", S_IFLNK, "loop" }, { "", "gone", S_IFLNK, "ab/new" },
-	{ "", "dirlink", S_IFLNK, "ab/." }, { "", "fifo", S_IFIFO, NULL } };
+static const struct host_object host_objects[] = { { "", "a", S_IFREG, "alpha" },
+	{ "", "ab", S_IFDIR, NULL }, { "ab", "a.b", S_IFREG, "beta" }, { "", "dir", S_IFDIR, NULL },
+	{ "", "link", S_IFLNK, "a" }, { "", "up", S_IFLNK, "../canary" },
+	{ "", "abs", S_IFLNK, "/etc/passwd" }, { "", "loop", S_IFLNK, "loop" },
+	{ "", "gone", S_IFLNK, "ab/new" }, { "", "dirlink", S_IFLNK, "ab/." },
+	{ "", "fifo", S_IFIFO, NULL } };
 
 enum { HOST_OBJECTS = sizeof(host_objects) / sizeof(host_objects[0]) };
 
@@ -205,8 +205,8 @@ static int host_add(int dir, const char *name, mode_t mode, const char *target)
 static void host_add_object(int root, const struct host_object *o)
 {
 	int dir = o->dir[0] ? memfs_child(root, o->dir, strlen(o->dir)) : root;
-	int node = host_add(dir, o->name, o->type | (o->type == S_IFDIR ? 0755 : 0644),
-		o->type == S_IFLNK ? o->text : NULL);
+	mode_t mode = o->type == S_IFDIR ? 0755 : o->type == S_IFLNK ? 0777 : 0644;
+	int node = host_add(dir, o->name, o->type | mode, o->type == S_IFLNK ? o->text : NULL);
 
 	if (o->type != S_IFREG)
 		return;

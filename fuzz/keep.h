@@ -104,19 +104,6 @@ static void keep_emit(struct trace_sink *sink, const struct trace_event *event)
 	}
 }
 
-/* The end that goes with what was kept. */
-static struct trace_record keep_end(const struct keep *k)
-{
-	if (k->stop.kind == VM_RUNNING)
-		return (struct trace_record){
-			.kind = TRACE_END, .stop_kind = VM_CRASHED, .stop_text = "halted"
-		};
-	return (struct trace_record){ .kind = TRACE_END,
-		.stop_kind = (int)k->stop.kind,
-		.stop_code = k->stop.code,
-		.stop_text = k->stop.text };
-}
-
 static void keep_finish(struct keep *k)
 {
 	for (size_t i = 0; i < k->n; i++) {
