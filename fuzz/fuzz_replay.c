@@ -10,8 +10,8 @@
  *   - one answer changed in it is one mismatch, which names the call and what was changed;
  *   - whatever else is changed, no call in front of it answers otherwise.
  *
- * The input is the trace, or, in front of it, how many changes there are and four bytes for each: what is changed, the
- * number of the call (2), and the new value.
+ * The input is the trace, or, in front of it, how many changes there are and four bytes for each: what is
+ * changed, the number of the call (2), and by how much.
  */
 #include <assert.h>
 #include <dirent.h>

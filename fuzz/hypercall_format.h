@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * How bytes say what a guest asks: for the fuzz target, which reads them, and for the tests, which write their own
- * calls down as seeds.
+ * How bytes say what a guest asks: for the fuzz target, which reads them, and for the tests, which write
+ * their own calls down as seeds.
  *
- * The first byte, when it is odd, is what the double fetch does to memory: exclusive or. Then calls, from the front; the data they write come from the
- * back. Every string of bytes is a list of calls; a byte of 0xff is where something is broken:
+ * The first byte, when it is odd, is what the double fetch does to memory: exclusive or. Then calls, from
+ * the front; the data they write come from the back. Every string of bytes is a list of calls; a byte of 0xff
+ * is where something is broken:
  *
  *	row         number of the ABI's row; FORMAT_WILD: port (2), size and direction (1), argument (8);
  *	            FORMAT_POKE: offset in RAM (2), how many bytes from the back (1)

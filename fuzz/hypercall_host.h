@@ -4,8 +4,8 @@
  * tree, a mapped directory to read and one to write, and beside them what nobody may touch. What an input
  * changes is undone behind it.
  *
- * Bytes are the kernel's to read and write, so a regular file that is opened is one of a pool of memory files, the same
- * for everybody who opens it.
+ * Bytes are the kernel's to read and write, so a regular file that is opened is one of a pool of memory
+ * files, the same for everybody who opens it.
  */
 #ifndef HYPERCALL_HOST_H
 #define HYPERCALL_HOST_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 /*
- * The golden traces on the way of fuzz_replay, with their files: as they are nothing differs, and each answer that is changed
- * is told. With BELLJAR_SEEDS=DIR they are left in DIR as inputs for it: text, or, where files belong to it, a
- * recording that holds them.
+ * The golden traces on the way of fuzz_replay, with their files: as they are nothing differs, and each answer
+ * that is changed is told. With BELLJAR_SEEDS=DIR they are left in DIR as inputs for it: text, or, where files
+ * belong to it, a recording that holds them.
  */
 #include "fuzz/fuzz_replay.c"
 
