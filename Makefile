@@ -33,7 +33,7 @@ endif
 
 VERSION  := 0.1.0
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes $(if $(CI),-Werror)
-override CPPFLAGS += -D_GNU_SOURCE -DBELLJAR_VERSION='"$(VERSION)"' -I. -Ivmm -Iharness
+override CPPFLAGS += -D_GNU_SOURCE -DBELLJAR_VERSION='"$(VERSION)"' -I. -Ivmm -Iharness -Ifuzz/lib
 CFLAGS   += -std=gnu17 $(WARN) $(flags_$(MODE))
 LDFLAGS  += $(flags_$(MODE))
 LDLIBS   += -lelf -ldw -lunicorn -lfdt -lnettle -lcbor -lpthread
@@ -85,14 +85,19 @@ $(bench_bin): %: %.o $(B)/libharness.a $(B)/libvmm.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-# A test is one CUnit program linked with both libraries.
-$(B)/tests/%: $(B)/tests/%.o $(B)/libharness.a $(B)/libvmm.a
+# What fuzz targets and their tests share.
+fuzzlib_obj := $(patsubst %.c,$(B)/%.o,$(wildcard fuzz/lib/*.c))
+obj         += $(fuzzlib_obj)
+$(B)/libfuzzlib.a: $(fuzzlib_obj)
+
+# A test is one CUnit program linked with the libraries.
+$(B)/tests/%: $(B)/tests/%.o $(B)/libfuzzlib.a $(B)/libharness.a $(B)/libvmm.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcunit
 
 # A fuzz target is one LLVMFuzzerTestOneInput: here linked with a main that replays files; with clang and
 # -fsanitize=fuzzer in place of that main it is a libFuzzer program (see HACKING.md).
-$(B)/fuzz/fuzz_%: $(B)/fuzz/fuzz_%.o $(B)/fuzz/replay_main.o $(B)/libharness.a $(B)/libvmm.a
+$(B)/fuzz/fuzz_%: $(B)/fuzz/fuzz_%.o $(B)/fuzz/replay_main.o $(B)/libfuzzlib.a $(B)/libharness.a $(B)/libvmm.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

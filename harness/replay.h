@@ -23,6 +23,7 @@ struct replay_result {
 	bool no_tree; /* host side: there is no directory of its files, so all mounts are empty */
 };
 
+struct trace_sink;
 struct tree;
 struct replay_host_options {
 	const char *
@@ -35,6 +36,7 @@ struct replay_host_options {
 		*stop; /* may be NULL; when it is set, -EINTR soon, all tidied up */
 	/* Zeroed, or NULL: gets what the calls made of the files, as far as that is compared. The caller's. */
 	struct tree *changes;
+	struct trace_sink *watch; /* may be NULL; sees what the machine does, behind who compares it */
 };
 /*
  * 0 with *result (mismatches are no error), or -errno with err when it cannot be replayed. What is compared are

@@ -560,6 +560,7 @@ static void start_check(struct host_replay *h)
 	h->check.out = h->o->out;
 	h->check.json = h->o->json;
 	h->check.most = h->o->most;
+	h->check.sink.next = h->o->watch;
 }
 
 /* A machine that stopped in a call is started again as long as there are calls. */

@@ -291,8 +291,9 @@ static void join_names(struct look *l)
 			l->named[entries[i].same - 1].entry = i;
 		entries[i].same = 0;
 	}
-	if (l->n_named)
-		qsort(l->named, l->n_named, sizeof(*l->named), compare_named);
+	if (!l->n_named)
+		return;
+	qsort(l->named, l->n_named, sizeof(*l->named), compare_named);
 	for (const struct named *at = l->named; at < l->named + l->n_named; at++) {
 		if (at->dev != first->dev || at->ino != first->ino)
 			first = at;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 /*
  * The way of a hypercall, asked by a script instead of a CPU: every call of the table with good and
- * hostile blocks, the ways results go back, what watchers are told, and what stops the machine.
+ * hostile blocks, the ways results go back, what watchers are told, and what stops the machine. With
+ * BELLJAR_SEEDS=DIR the calls of every case are left in DIR, too, as inputs for fuzz_hypercall.
  */
 #include "hcall.h"
 
@@ -15,6 +16,7 @@
 #include "backend.h"
 #include "err.h"
 #include "fileio.h"
+#include "fuzz/hypercall_seed.h"
 #include "trace.h"
 #include "unit.h"
 #include "vm.h"
@@ -27,6 +29,7 @@ enum {
 	NAME = RAM + 0x3000
 };
 #define RAM_END ((uint64_t)RAM + SIZE)
+#define SEEDS   "BELLJAR_SEEDS"
 
 /* One port access for the script to make. */
 struct ask {
@@ -42,6 +45,7 @@ static struct fixture {
 	struct ask ask;
 	bool asked;
 	uint32_t in_data;
+	struct seed seed;
 	struct {
 		struct trace_sink sink;
 		unsigned kinds[TRACE_KIND_COUNT];
@@ -66,6 +70,8 @@ static int next(void *ctx, struct backend *b, struct vcpu_exit *exit)
 		.data = (uint32_t)f.ask.arg,
 		.rdi = f.ask.arg,
 		.rip = 0x1234 };
+	if (getenv(SEEDS))
+		seed_call(&f.seed, f.vm, exit);
 	return 0;
 }
 
@@ -117,6 +123,11 @@ static void start(void)
 
 static void finish(void)
 {
+	static unsigned n_seeds;
+
+	if (getenv(SEEDS))
+		CU_ASSERT(seed_write(
+			&f.seed, getenv(SEEDS), CU_get_current_test()->pName, n_seeds++));
 	vm_destroy(f.vm);
 	fileio_destroy(f.files);
 }

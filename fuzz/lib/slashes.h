@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+/* Paths taken apart at slashes. Loops, for names are short and strspn(3) is made for long ones. */
+#ifndef SLASHES_H
+#define SLASHES_H
+
+#include <stddef.h>
+
+static inline const char *skip_slashes(const char *path)
+{
+	while (*path == '/')
+		path++;
+	return path;
+}
+
+/* Of the name that path begins with. */
+static inline size_t name_length(const char *path)
+{
+	size_t len = 0;
+
+	while (path[len] && path[len] != '/')
+		len++;
+	return len;
+}
+
+#endif
