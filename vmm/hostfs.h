@@ -26,7 +26,7 @@ struct hostfs {
 	 * Beneath dir; no link is followed and no `..` is walked. open: path has one or more names, `.` and
 	 * further slashes, no `..`; flags as open(2), and O_CLOEXEC | O_NOCTTY always; -ELOOP where a link
 	 * is in the way (at the end O_PATH | O_NOFOLLOW without O_DIRECTORY opens the link itself), -EACCES
-	 * where another mount begins. stat is lstat(2) of one name, or of `.`; unlink's flags are 0 or AT_REMOVEDIR.
+	 * where another mount begins. stat is lstat(2) of one name, of `.`, or, for the number that a listing tells, of `..`; unlink's flags are 0 or AT_REMOVEDIR.
 	 */
 	int (*open)(int dir, const char *path, int flags, mode_t mode, unsigned int how);
 	int (*stat)(int dir, const char *name, unsigned int how, struct stat *st);
