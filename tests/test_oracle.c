@@ -716,7 +716,7 @@ static bool means_to_write(int flags)
 }
 
 /* The name of the directory that this path asks to be made in; NULL: none is ever made for it. */
-static const char *parent_to_make(const struct oracle_spec *spec, const struct oracle_op *op)
+static char *parent_to_make(const struct oracle_spec *spec, const struct oracle_op *op)
 {
 	static char text[ORACLE_PATH];
 	size_t n;
@@ -797,6 +797,24 @@ static bool is_elsewhere_mounted(const struct oracle_op *op, const struct oracle
 	       !(st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
+/* What a file is, and what its mapping grants, is looked at before what is asked of it. */
+static int promised_error(const struct oracle_op *op, const struct oracle_answer *answer)
+{
+	struct statvfs fs;
+	struct stat st = answer->st;
+	bool plain;
+
+	if (answer->r && (answer->r != -EACCES || stat(op->path, &st)))
+		return answer->r;
+	plain = S_ISREG(st.st_mode) || S_ISDIR(st.st_mode);
+	if (!plain && !(op->flags & O_DIRECTORY))
+		return -ENXIO;
+	if (answer->r && S_ISREG(st.st_mode) && means_to_write(op->flags) &&
+		!statvfs(op->path, &fs) && fs.f_flag & ST_RDONLY)
+		return -EROFS;
+	return answer->r;
+}
+
 /* The kernel's answer, but for what we promise instead: see the rows with a policy. */
 static void ask_promise(const struct oracle_world *w, const struct oracle_spec *spec,
 	const struct oracle_op *asked, struct oracle_answer *answer)
@@ -804,9 +822,7 @@ static void ask_promise(const struct oracle_world *w, const struct oracle_spec *
 	const struct oracle_who kernel = { .dir = AT_FDCWD };
 	static struct made made;
 	struct oracle_op op = *asked;
-	const char *parent;
-	struct statvfs fs;
-	struct stat st;
+	char *parent;
 	int r = op.kind == ORACLE_OPEN ? refused_flags(op.flags) : 0;
 
 	memset(answer, 0, offsetof(struct oracle_answer, names) + 1);
@@ -819,27 +835,16 @@ static void ask_promise(const struct oracle_world *w, const struct oracle_spec *
 	oracle_ask(&kernel, &op, answer);
 	parent = answer->r == -ENOENT ? parent_to_make(spec, &op) : NULL;
 	if (parent) {
-		r = make_parents(w, (char *)(uintptr_t)parent, &made);
-		if (!r)
+		answer->r = make_parents(w, parent, &made);
+		if (!answer->r)
 			oracle_ask(&kernel, &op, answer);
-		else
-			answer->r = r;
 		if (answer->r)
 			unmake_parents(&made);
 	}
-	if (op.kind != ORACLE_OPEN)
-		return;
-	if (!answer->r && !S_ISREG(answer->st.st_mode) && !S_ISDIR(answer->st.st_mode)) {
+	r = op.kind == ORACLE_OPEN ? promised_error(&op, answer) : answer->r;
+	if (r)
 		memset(answer, 0, offsetof(struct oracle_answer, names) + 1);
-		answer->r = -ENXIO;
-	}
-	/* So is what it is, and what the mapping grants. */
-	if (answer->r == -EACCES && !stat(op.path, &st) && !S_ISDIR(st.st_mode) &&
-		!S_ISREG(st.st_mode) && !(op.flags & O_DIRECTORY))
-		answer->r = -ENXIO;
-	if (answer->r == -EACCES && means_to_write(op.flags) && !statvfs(op.path, &fs) &&
-		fs.f_flag & ST_RDONLY && !stat(op.path, &st) && S_ISREG(st.st_mode))
-		answer->r = -EROFS;
+	answer->r = r;
 }
 
 /* --- running them --- */
