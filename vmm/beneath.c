@@ -92,7 +92,7 @@ static int walk_last(int dir, const char *name, int flags, mode_t mode, unsigned
 
 int beneath_walk(int dir, const char *path, int flags, mode_t mode, unsigned int how)
 {
-	char text[FILEMAP_NAME_MAX + 1] = ".";
+	char text[FILEMAP_NAME_MAX + 2] = ".";
 	struct filemap_name name;
 	int at = dir, next;
 
@@ -102,9 +102,12 @@ int beneath_walk(int dir, const char *path, int flags, mode_t mode, unsigned int
 		strcpy(text, ".");
 		if (filemap_name_is_dot(name))
 			continue;
-		if (filemap_name_is_dotdot(name) || name.len > FILEMAP_NAME_MAX) {
-			next = name.len > FILEMAP_NAME_MAX ? -ENAMETOOLONG : -EACCES;
+		if (filemap_name_is_dotdot(name)) {
+			next = -EACCES;
 		} else {
+			if (name.len >
+				FILEMAP_NAME_MAX) /* for the host to refuse: perhaps it is EACCES */
+				name.len = FILEMAP_NAME_MAX + 1;
 			memcpy(text, name.text, name.len);
 			text[name.len] = 0;
 			if (!*path)

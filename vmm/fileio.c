@@ -856,8 +856,10 @@ static int unlink_place(struct fileio *f, struct filemap_place *place)
 		return -EISDIR;
 	if (place->node != FILEMAP_NONE)
 		return unlink_mapped(&f->map, place);
-	if (!place->writable)
-		return -EROFS;
+	if (!place->writable) {
+		r = filemap_look(&f->map, place);
+		return r == -EACCES ? r : -EROFS;
+	}
 	if (place->slash) {
 		r = filemap_look(&f->map, place);
 		if (r || !place->exists)

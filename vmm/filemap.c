@@ -118,6 +118,15 @@ static bool is_to_follow(const struct filemap_place *place, unsigned int want)
 	       (want & FILEMAP_FOLLOW || place->slash);
 }
 
+/* r, unless dir may not be searched: whatever there is to say of a name in it, that comes first. */
+static int searched(const struct filemap *map, int dir, int r)
+{
+	struct stat st;
+	int denied = map->host->stat(dir, ".", HOSTFS_XDEV, &st);
+
+	return denied ? denied : r;
+}
+
 /* place->dir, in and slash are set. STEP_LINK: there is a link, and it is to be followed. */
 static int place_name(const struct filemap *map, struct filemap_name name, unsigned int want,
 	struct filemap_place *place)
@@ -125,9 +134,10 @@ static int place_name(const struct filemap *map, struct filemap_name name, unsig
 	int r;
 
 	if (place->slash && want & FILEMAP_CREATE)
-		return -EISDIR;
+		return searched(map, place->dir, -EISDIR);
 	if (name.len > FILEMAP_NAME_MAX) /* what is to be unlinked is looked for last of all */
-		return want == FILEMAP_PARENT && !place->writable ? -EROFS : -ENAMETOOLONG;
+		return searched(map, place->dir,
+			want == FILEMAP_PARENT && !place->writable ? -EROFS : -ENAMETOOLONG);
 	place->kind = FILEMAP_NAME;
 	place->node = FILEMAP_NONE;
 	memcpy(place->last, name.text, name.len);
@@ -521,14 +531,13 @@ static int walk_step(
 	char copy[FILEMAP_NAME_MAX + 1];
 	struct filemap_name name, link;
 	const char *next = *at;
-	struct stat st;
-	int r;
+	int r, top = map->levels[map->depth - 1].fd;
 
 	if (!filemap_path_next(&next, &name))
 		return walk_end(map, want, place);
 	*at += next - *at;
 	if (filemap_name_is_dot(name) || filemap_name_is_dotdot(name)) {
-		r = map->host->stat(map->levels[map->depth - 1].fd, ".", HOSTFS_XDEV, &st);
+		r = searched(map, top, 0);
 		if (r) /* even that takes the right to search the directory */
 			return r;
 	}
@@ -541,7 +550,7 @@ static int walk_step(
 		return STEP_ON;
 	}
 	if (name.len > FILEMAP_NAME_MAX && (*at)[strspn(*at, "/")])
-		return -ENAMETOOLONG;
+		return searched(map, top, -ENAMETOOLONG);
 	if (name.len > FILEMAP_NAME_MAX)
 		return walk_last(map, name, **at == '/', want, place);
 	memcpy(copy, name.text, name.len);
