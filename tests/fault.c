@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
-#include <libelf.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -88,16 +87,15 @@ void fault_stop(void)
 	fault.state = NULL;
 }
 
-unsigned fault_injected(void)
+unsigned fault_failed(void)
 {
-	return fault.state ? fault.state->injected : 0;
+	return fault.state && fault.state->plan.kind <= FAULT_IO ? fault.state->injected : 0;
 }
 
 /* The frames that tell two sites apart. */
 enum { SITE_FRAMES = 5, SURVEY_CALLS = 20000 };
 
-static void note_site(
-	struct fault_state *s, enum fault_kind kind, uint64_t n, const void *caller)
+static void note_site(struct fault_state *s, enum fault_kind kind, uint64_t n, const void *caller)
 {
 	struct fault_trace trace;
 	uint64_t hash = 1469598103934665603u;
@@ -105,7 +103,8 @@ static void note_site(
 
 	fault_backtrace(&trace, caller);
 	for (int f = 0; f < trace.n && f < SITE_FRAMES; f++) /* distances: the same in every run */
-		hash = (hash ^ (uint64_t)((char *)trace.at[f] - (char *)fault_start)) * 1099511628211u;
+		hash = (hash ^ (uint64_t)((char *)trace.at[f] - (char *)fault_start)) *
+		       1099511628211u;
 	hash |= 1;
 	i = hash >> 32;
 	for (size_t tries = 0; tries < FAULT_SITES; tries++, i++) {
@@ -127,7 +126,8 @@ static bool due(struct fault_state *s, const struct fault_call *call, enum fault
 
 	if (s->survey && n <= SURVEY_CALLS)
 		note_site(s, kind, n, caller);
-	if (s->plan.kind != kind || !s->plan.n || n < s->plan.n || (n > s->plan.n && !s->plan.onward))
+	if (s->plan.kind != kind || !s->plan.n || n < s->plan.n ||
+		(n > s->plan.n && !s->plan.onward))
 		return false;
 	if (!atomic_fetch_add(&s->injected, 1)) {
 		s->call = call;
@@ -351,8 +351,6 @@ PLAIN(int, pthread_create, (pthread_t *thread, const pthread_attr_t *attr, void 
 	(thread, attr, run, arg), ALLOC, EAGAIN, EAGAIN)
 
 /* Other libraries' own: not to leak, and out of memory where they say so. */
-MAKES(Elf *, elf_memory, (char *image, size_t size), (image, size), 0, 0)
-TAKES(int, elf_end, (Elf *elf), (elf), elf)
 MAKES(Dwfl *, dwfl_begin, (const Dwfl_Callbacks *callbacks), (callbacks), 0, 0)
 TAKES(void, dwfl_end, (Dwfl *dwfl), (dwfl), dwfl)
 PLAIN(uc_err, uc_mem_map_ptr, (uc_engine *uc, uint64_t at, size_t size, uint32_t perms, void *p),
@@ -484,7 +482,7 @@ HEAD(int, fault_call_asprintf, (char **out, const char *format, ...))
 	int r;
 
 	if (hit(&call, CALLER))
-		return *out = (char *)1, -1; /* undefined, says the manual */
+		return -1; /* glibc leaves *out as it was */
 	va_start(args, format);
 	r = vasprintf(out, format, args);
 	va_end(args);
@@ -634,7 +632,7 @@ static mode_t mode_of(int flags, va_list args)
 
 HEAD(int, fault_call_open, (const char *path, int flags, ...))
 {
-	static const struct fault_call call = { "open", IO | INTR, EMFILE };
+	static const struct fault_call call = { "open", IO, EMFILE };
 	va_list args;
 	mode_t mode;
 
@@ -695,8 +693,7 @@ HEAD(int, fault_call_ioctl, (int fd, unsigned long request, ...))
 	return hit(&call, CALLER) ? -1 : ioctl(fd, request, arg);
 }
 
-HEAD(ssize_t, fault_call_pwritev2,
-	(int fd, const struct iovec *parts, int n, off_t at, int flags))
+HEAD(ssize_t, fault_call_pwritev2, (int fd, const struct iovec *parts, int n, off_t at, int flags))
 {
 	static const struct fault_call call = { "pwritev2", IO | INTR | PART, ENOSPC };
 	struct iovec first = parts[0];
@@ -704,8 +701,8 @@ HEAD(ssize_t, fault_call_pwritev2,
 	if (hit(&call, CALLER))
 		return -1;
 	first.iov_len = part(&call, first.iov_len, CALLER);
-	return n && first.iov_len != parts[0].iov_len ? pwritev2(fd, &first, 1, at, flags) :
-							pwritev2(fd, parts, n, at, flags);
+	return n && first.iov_len != parts[0].iov_len ? pwritev2(fd, &first, 1, at, flags)
+						      : pwritev2(fd, parts, n, at, flags);
 }
 
 HEAD(int, fault_call_timer_create, (clockid_t clock, struct sigevent *event, timer_t *timer))
@@ -736,7 +733,8 @@ HEAD(long, fault_call_syscall, (long number, ...))
 	for (size_t i = 0; i < 6; i++)
 		a[i] = va_arg(args, long);
 	va_end(args);
-	if ((number == SYS_openat2 && hit(&opens, CALLER)) || (number == SYS_getdents64 && hit(&lists, CALLER)))
+	if ((number == SYS_openat2 && hit(&opens, CALLER)) ||
+		(number == SYS_getdents64 && hit(&lists, CALLER)))
 		return -1;
 	r = syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 	return number == SYS_openat2 ? own_fd((int)r, "openat2", CALLER) : r;

@@ -56,8 +56,8 @@ struct fault_state {
 /* From now on, in this process and its children. */
 void fault_start(struct fault_state *state);
 void fault_stop(void);
-/* Is this a fault build with a plan that has come to pass? */
-unsigned fault_injected(void);
+/* How many calls have failed: not those that were only interrupted or done in part. */
+unsigned fault_failed(void);
 
 /* The i-th thing not given back: what made it, and from where. False behind the last. */
 struct fault_owned {
