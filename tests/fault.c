@@ -36,6 +36,7 @@
 
 const char *const fault_kind_names[FAULT_KIND_COUNT] = { "alloc", "io", "intr", "part" };
 
+/* INTR: of what may wait. Opening, locking without waiting and cutting files of a local disk do not. */
 enum {
 	ALLOC = 1 << FAULT_ALLOC,
 	IO = 1 << FAULT_IO,
@@ -406,11 +407,11 @@ MOVES(write, (int fd, const void *buf, size_t len), (fd, buf, len), ENOSPC)
 MOVES(pwrite, (int fd, const void *buf, size_t len, off_t at), (fd, buf, len, at), ENOSPC)
 PLAIN(struct dirent *, readdir, (DIR *dir), (dir), IO, EIO, NULL)
 PLAIN(off_t, lseek, (int fd, off_t at, int whence), (fd, at, whence), IO, EIO, -1)
-PLAIN(int, ftruncate, (int fd, off_t len), (fd, len), IO | INTR, ENOSPC, -1)
-PLAIN(int, fallocate, (int fd, int mode, off_t at, off_t len), (fd, mode, at, len), IO | INTR, ENOSPC, -1)
+PLAIN(int, ftruncate, (int fd, off_t len), (fd, len), IO, ENOSPC, -1)
+PLAIN(int, fallocate, (int fd, int mode, off_t at, off_t len), (fd, mode, at, len), IO, ENOSPC, -1)
 PLAIN(int, posix_fallocate, (int fd, off_t at, off_t len), (fd, at, len), IO, ENOSPC, ENOSPC)
 PLAIN(int, fchmod, (int fd, mode_t mode), (fd, mode), IO, EPERM, -1)
-PLAIN(int, flock, (int fd, int how), (fd, how), IO | INTR, ENOLCK, -1)
+PLAIN(int, flock, (int fd, int how), (fd, how), IO, ENOLCK, -1)
 PLAIN(int, poll, (struct pollfd *fds, nfds_t n, int timeout_ms), (fds, n, timeout_ms), IO | INTR, ENOMEM, -1)
 PLAIN(int, ppoll, (struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask),
 	(fds, n, timeout, mask), IO | INTR, ENOMEM, -1)
@@ -644,7 +645,7 @@ HEAD(int, fault_call_open, (const char *path, int flags, ...))
 
 HEAD(int, fault_call_openat, (int dir, const char *path, int flags, ...))
 {
-	static const struct fault_call call = { "openat", IO | INTR, EMFILE };
+	static const struct fault_call call = { "openat", IO, EMFILE };
 	va_list args;
 	mode_t mode;
 
@@ -683,14 +684,16 @@ HEAD(int, fault_call_fcntl, (int fd, int what, ...))
 
 HEAD(int, fault_call_ioctl, (int fd, unsigned long request, ...))
 {
-	static const struct fault_call call = { "ioctl", IO | INTR, ENOMEM };
+	static const struct fault_call call = { "ioctl", IO, ENOMEM };
+	static const struct fault_call runs = { "KVM_RUN", IO | INTR, ENOMEM };
 	va_list args;
 	void *arg;
 
 	va_start(args, request);
 	arg = va_arg(args, void *);
 	va_end(args);
-	return hit(&call, CALLER) ? -1 : ioctl(fd, request, arg);
+	return hit(request == _IO(0xae, 0x80) ? &runs : &call, CALLER) ? -1
+								       : ioctl(fd, request, arg);
 }
 
 HEAD(ssize_t, fault_call_pwritev2, (int fd, const struct iovec *parts, int n, off_t at, int flags))
@@ -724,7 +727,7 @@ HEAD(int, fault_both_timer_delete, (timer_t timer))
 /* Calls that have no function of their own. */
 HEAD(long, fault_call_syscall, (long number, ...))
 {
-	static const struct fault_call opens = { "openat2", IO | INTR, EMFILE };
+	static const struct fault_call opens = { "openat2", IO, EMFILE };
 	static const struct fault_call lists = { "getdents64", IO, EIO };
 	va_list args;
 	long a[6], r;

@@ -787,7 +787,7 @@ static void a_golden_checked(void)
 	snprintf(path, sizeof(path), "%s/exit.bjt", dir);
 	if (WELL(golden_read("golden/exit.bjt", &text, &len, &err)) &&
 		WELL(golden_write(path, text, len, &err)) && WELL(golden_scan(&suite, dir, &err))) {
-		CU_ASSERT_EQUAL(suite.n, 1);
+		CU_ASSERT_EQUAL(suite.n + suite.strays.files.n, 1);
 		env.dir = dir;
 		if (WELL(golden_check_all(&env, &subject, 1, &tally, &err)))
 			CU_ASSERT(tally.passed == 1 || !nothing_failed());
