@@ -109,7 +109,7 @@ $(B)/fault/%.o: $(B)/tests/%.o $(B)/fault/gives
 	$(Q)$(OBJCOPY) --redefine-syms=$(B)/fault/gives $< $@
 $(B)/fault/fault_%: $(B)/fault/test_%.o $(fault_run) $(B)/fault/libharness.a $(B)/fault/libvmm.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcunit
+	$(Q)$(CC) $(LDFLAGS) $(if $(filter cov,$(MODE)),-u __gcov_dump) -o $@ $^ $(LDLIBS) -lcunit
 .PRECIOUS: $(B)/fault/%.o $(B)/fault/%.a
 
 # A fuzz target is one LLVMFuzzerTestOneInput: here linked with a main that replays files; with clang and
@@ -185,7 +185,7 @@ demo:
 check:
 	@scripts/setup check
 	@$(MAKE) --no-print-directory build tests
-	@scripts/check $(B) scripts/check-layers scripts/check-warnings $(test_bin) $(e2e)
+	@scripts/check $(B) scripts/check-layers scripts/check-warnings $(test_bin) $(fault_bin) $(e2e)
 
 bench: build $(bench_bin)
 	@scripts/bench $(B)

@@ -6,8 +6,8 @@
  *
  * Environment: FAULT=CASE[:KIND:N[+]] runs one, in this process, for a debugger; + also fails all that
  * follow. FAULT_ALL=1: every call and every kind; else one call of each site, and only such that fail.
- * FAULT_MS: time for the failures of each case and kind, else 100 ms, or
- * 1 s where all counts.
+ * FAULT_MS: time for the failures of each case and kind, else 50 ms, or
+ * 250 ms where all counts.
  */
 #include <CUnit/CUnit.h>
 #include <dirent.h>
@@ -519,39 +519,49 @@ static bool already_tried(enum fault_kind kind, uint64_t hash)
 	for (size_t i = 0; i < runner.n_tried[kind]; i++)
 		if (runner.tried[kind][i] == hash)
 			return true;
-	if (runner.n_tried[kind] < TRIED_MAX)
-		runner.tried[kind][runner.n_tried[kind]++] = hash;
 	return false;
 }
 
+static void note_tried(enum fault_kind kind, uint64_t hash)
+{
+	if (runner.n_tried[kind] < TRIED_MAX && !already_tried(kind, hash))
+		runner.tried[kind][runner.n_tried[kind]++] = hash;
+}
+
+struct candidate {
+	uint64_t n, site;
+};
+
 /* The n of a kind that are worth failing: all; or the first of each site that no case before has had. */
-static size_t list_calls(enum fault_kind kind, uint64_t *list)
+static size_t list_calls(enum fault_kind kind, struct candidate *list)
 {
 	const struct fault_state *s = &runner.shared->state;
 	size_t n = 0;
 
 	for (uint64_t i = 1; runner.all && i <= s->count[kind] && n < LIST_MAX; i++)
-		list[n++] = i;
+		list[n++].n = i;
 	for (size_t i = 0; !runner.all && i < FAULT_SITES; i++)
 		if (s->sites[kind][i].hash && !already_tried(kind, s->sites[kind][i].hash))
-			list[n++] = s->sites[kind][i].first;
+			list[n++] = (struct candidate){ s->sites[kind][i].first,
+				s->sites[kind][i].hash };
 	return n;
 }
 
 /* One kind of failure through one case. Returns how many went wrong. */
 static unsigned try_kind(const struct unit_case *c, enum fault_kind kind, bool onward,
-	const struct outcome *normal, uint64_t total, const uint64_t *list, size_t n, char *summary,
-	size_t size)
+	const struct outcome *normal, uint64_t total, const struct candidate *list, size_t n,
+	char *summary, size_t size)
 {
 	uint64_t until = now_ms() + runner.ms;
 	unsigned bad = 0, tried = 0;
 	struct outcome o;
 
 	for (size_t i = 0; i < n && (runner.all || now_ms() < until); i++) {
-		struct fault_plan plan = { .kind = kind, .n = list[i], .onward = onward };
+		struct fault_plan plan = { .kind = kind, .n = list[i].n, .onward = onward };
 		const char *what;
 
 		run_case(c, &plan, false, &o);
+		note_tried(kind, list[i].site);
 		tried += o.injected != 0;
 		what = judge(&o, normal);
 		if (what && ++bad <= FINDINGS_SHOWN)
@@ -590,7 +600,7 @@ static void skip(const char *name, const char *why)
 
 static void try_case(const struct unit_case *c)
 {
-	static uint64_t lists[FAULT_KIND_COUNT][LIST_MAX];
+	static struct candidate lists[FAULT_KIND_COUNT][LIST_MAX];
 	uint64_t totals[FAULT_KIND_COUNT];
 	size_t n[FAULT_KIND_COUNT];
 	char summary[400] = "";
@@ -667,7 +677,7 @@ int unit_fault_run(const struct unit_case *cases, size_t n, char *skip_reason)
 	runner = (struct runner){ .cases = cases, .skip_reason = skip_reason };
 	runner.strict = &fault_strict && fault_strict;
 	runner.all = getenv("FAULT_ALL") != NULL;
-	runner.ms = ms ? strtoull(ms, NULL, 10) : runner.strict ? 1000 : 100;
+	runner.ms = ms ? strtoull(ms, NULL, 10) : runner.strict ? 250 : 50;
 	runner.output = memfd_create("output", MFD_CLOEXEC);
 	runner.shared = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);

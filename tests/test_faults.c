@@ -403,7 +403,7 @@ static void run_begin(struct run *run)
 	put_path(run->in, sizeof(run->in), &run->tree, "in:/in");
 	put_path(run->out, sizeof(run->out), &run->tree, "out:/out:rw");
 	put_path(run->file, sizeof(run->file), &run->tree, "run.pcapng");
-	put_path(run->strace, sizeof(run->strace), &run->tree, "strace");
+	snprintf(run->strace, sizeof(run->strace), "--strace=%s/strace", run->tree.path);
 	snprintf(run->image, sizeof(run->image), "%s", guest("report.elf"));
 	run->words[0] = run->image;
 	session_init(s);
@@ -415,12 +415,10 @@ static void run_begin(struct run *run)
 /* As a command line would. */
 static bool run_options(struct run *run, struct err *err)
 {
-	char strace[120],
-		*words[] = { "run", "--mount", run->in, "--mount", run->out, strace, "guest" };
+	char *words[] = { "run", "--mount", run->in, "--mount", run->out, run->strace, "guest" };
 	static const struct option_row none[] = { { 0 } };
 	int first;
 
-	snprintf(strace, sizeof(strace), "--strace=%s", run->strace);
 	return well(options_parse_with_vm(none, NULL, vm_option_rows, &run->session.options, 7,
 			    words, &first, err),
 		err, "options");
