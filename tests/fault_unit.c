@@ -7,7 +7,7 @@
  * Environment: FAULT=CASE[:KIND:N[+]] runs one, in this process, for a debugger; + also fails all that
  * follow. FAULT_ALL=1: every call and every kind; else one call of each site, and only such that fail.
  * FAULT_MS: time for the failures of each case and kind, else 50 ms, or
- * 250 ms where all counts.
+ * 500 ms where all counts.
  */
 #include <CUnit/CUnit.h>
 #include <dirent.h>
@@ -677,7 +677,7 @@ int unit_fault_run(const struct unit_case *cases, size_t n, char *skip_reason)
 	runner = (struct runner){ .cases = cases, .skip_reason = skip_reason };
 	runner.strict = &fault_strict && fault_strict;
 	runner.all = getenv("FAULT_ALL") != NULL;
-	runner.ms = ms ? strtoull(ms, NULL, 10) : runner.strict ? 250 : 50;
+	runner.ms = ms ? strtoull(ms, NULL, 10) : runner.strict ? 500 : 50;
 	runner.output = memfd_create("output", MFD_CLOEXEC);
 	runner.shared = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
