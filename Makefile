@@ -31,6 +31,8 @@ $(error $(CC) is not installed; $(if $(filter afl,$(MODE)),as root: apt-get inst
 endif
 endif
 
+NM       ?= nm
+OBJCOPY  ?= objcopy
 VERSION  := 0.1.0
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes $(if $(CI),-Werror)
 override CPPFLAGS += -D_GNU_SOURCE -DBELLJAR_VERSION='"$(VERSION)"' -I. -Ivmm -Iharness -Ifuzz/lib
@@ -95,6 +97,27 @@ $(B)/tests/%: $(B)/tests/%.o $(B)/libfuzzlib.a $(B)/libharness.a $(B)/libvmm.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcunit
 
+# Failures made to order: the same objects, but what may fail in our libraries is called through the wrappers
+# of tests/fault.c, and so are in the tests the calls that give things back.
+# Not those that count rounds against the clock.
+fault_bin := $(patsubst tests/test_%.c,$(B)/fault/fault_%,$(filter-out tests/test_races.c,$(test_src)))
+fault_run := $(B)/tests/fault.o $(B)/tests/fault_unit.o
+obj       += $(fault_run)
+
+$(B)/fault/calls: $(B)/tests/fault.o
+	$(Q)mkdir -p $(@D) && $(NM) -g --defined-only $< | sed -nE 's/.* T (fault_(call|both)_(.*))/\3 \1/p' >$@
+$(B)/fault/gives: $(fault_run)
+	$(Q)mkdir -p $(@D) && $(NM) -g --defined-only $^ | sed -nE 's/.* T (fault_both_(.*))/\2 \1/p' >$@
+$(B)/fault/%.a: $(B)/%.a $(B)/fault/calls
+	$(call say,FAULT,$@)
+	$(Q)$(OBJCOPY) --redefine-syms=$(B)/fault/calls $< $@
+$(B)/fault/%.o: $(B)/tests/%.o $(B)/fault/gives
+	$(Q)$(OBJCOPY) --redefine-syms=$(B)/fault/gives $< $@
+$(B)/fault/fault_%: $(B)/fault/test_%.o $(fault_run) $(B)/fault/libharness.a $(B)/fault/libvmm.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $(if $(filter cov,$(MODE)),-u __gcov_dump) -o $@ $^ $(LDLIBS) -lcunit
+.PRECIOUS: $(B)/fault/%.o $(B)/fault/%.a
+
 # A fuzz target is one LLVMFuzzerTestOneInput: here linked with a main that replays files; with clang and
 # -fsanitize=fuzzer in place of that main it is a libFuzzer program (see HACKING.md).
 $(B)/fuzz/fuzz_%: $(B)/fuzz/fuzz_%.o $(B)/fuzz/replay_main.o $(B)/libfuzzlib.a $(B)/libharness.a $(B)/libvmm.a
@@ -147,7 +170,7 @@ $(B)/kernels/%-v1.elf: $(B)/kernels/%.o $(B)/kernels/rt/notes_v1.o $(B)/kernels/
 -include $(guest_obj:.o=.d)
 
 # What a user types. Names that are folders too, hence .PHONY.
-.PHONY: demo check bench install clean tests fuzz golden kernels scripts help
+.PHONY: demo check bench install clean tests faults fuzz golden kernels scripts help
 e2e := $(sort $(wildcard tests/e2e_*.sh))
 
 help:
@@ -168,12 +191,17 @@ demo:
 check:
 	@scripts/setup check
 	@$(MAKE) --no-print-directory build tests
-	@scripts/check $(B) scripts/check-layers scripts/check-warnings $(test_bin) $(e2e)
+	@scripts/check $(B) scripts/check-layers scripts/check-warnings $(test_bin) $(fault_bin) $(e2e)
 
 bench: build $(bench_bin)
 	@scripts/bench $(B)
 
-tests: $(test_bin) $(fuzz_bin)
+tests: $(test_bin) $(fuzz_bin) $(fault_bin)
+
+# Every call of every kind, where check fails one of each site: an hour or so.
+faults: build tests
+	@FAULT_ALL=1 TEST_SECONDS=7200 scripts/check $(B) $(fault_bin)
+
 kernels: guests
 
 # On your own machine also writes what differs to golden/NAME.bjt.new, for `belljar golden review`.

@@ -161,9 +161,11 @@ int golden_scan(struct golden_suite *suite, const char *dir, struct err *err)
 	*suite = (struct golden_suite){ .dir = dir };
 	if (!stream)
 		return err_set(err, -errno, "%s: %m; --dir DIR says where the goldens are", dir);
-	while (!r && (entry = readdir(stream)))
+	while (!r && (errno = 0, entry = readdir(stream)))
 		if (entry->d_name[0] != '.')
 			r = add_entry(suite, dirfd(stream), entry->d_name, err);
+	if (!r && errno)
+		r = err_set(err, -errno, "%s: %m", dir);
 	closedir(stream);
 	if (!r && suite->n)
 		qsort(suite->list, suite->n, sizeof(*suite->list), by_name);
@@ -264,7 +266,7 @@ static int look_at_blobs(const char *dir, const struct strings *mentioned, struc
 	int r;
 	DIR *stream = open_blobs(dir, &r, err);
 
-	while (stream && !r && (entry = readdir(stream))) {
+	while (stream && !r && (errno = 0, entry = readdir(stream))) {
 		char *name = entry->d_name;
 		struct strings *to = is_hash(name, strlen(name)) ? hashes : others;
 
@@ -275,6 +277,8 @@ static int look_at_blobs(const char *dir, const struct strings *mentioned, struc
 				by_text))
 			r = strings_add(to, name, err);
 	}
+	if (stream && !r && errno)
+		r = err_set(err, -errno, "%s/" BLOBS ": %m", dir);
 	if (stream)
 		closedir(stream);
 	return r;

@@ -127,9 +127,9 @@ static int copy_bytes(int from, int to)
 	char piece[PIECE];
 	ssize_t n;
 
-	while ((n = read(from, piece, sizeof(piece))) > 0)
+	while ((n = TEMP_FAILURE_RETRY(read(from, piece, sizeof(piece)))) > 0)
 		for (ssize_t at = 0, m; at < n; at += m) {
-			m = write(to, piece + at, (size_t)(n - at));
+			m = TEMP_FAILURE_RETRY(write(to, piece + at, (size_t)(n - at)));
 			if (m < 0)
 				return -errno;
 		}

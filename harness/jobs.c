@@ -201,8 +201,10 @@ static int drain(struct pool *pool, struct child *child)
 	while (!r && child->output >= 0) {
 		ssize_t n = read(child->output, bytes, sizeof(bytes));
 
-		if (n < 0 && errno == EAGAIN)
-			return 0;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -errno;
 		if (n > 0) {
 			r = keep_output(&pool->results[child->job], bytes, (size_t)n);
 			continue;

@@ -271,6 +271,7 @@ int scan_quoted(struct scan *in, struct bytes *to, const char *what)
 int scan_string(struct scan *in, char **string, const char *what)
 {
 	struct bytes b = { 0 };
+	void *tight;
 	int r = scan_quoted(in, &b, what);
 
 	if (!r && !bytes_room(&b, 1))
@@ -282,7 +283,8 @@ int scan_string(struct scan *in, char **string, const char *what)
 		return r;
 	}
 	b.data[b.len] = 0;
+	tight = realloc(b.data, b.len + 1);
 	free(*string);
-	*string = realloc(b.data, b.len + 1);
-	return *string ? 0 : scan_no_memory(in);
+	*string = (char *)(tight ? tight : b.data);
+	return 0;
 }

@@ -299,7 +299,8 @@ int trace_recover(const char *path, struct err *err)
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return err_set(err, -EINVAL, "%s: not a recording: no regular file", path);
 	if (faccessat(AT_FDCWD, tail, F_OK, AT_SYMLINK_NOFOLLOW))
-		return judge(&verdict, path, err);
+		return errno == ENOENT ? judge(&verdict, path, err)
+				       : err_set(err, -errno, "%s: %m", tail);
 	if (flock(fd, LOCK_EX | LOCK_NB))
 		return err_set(err, -EBUSY,
 			"%s: is being written; recover it when its recorder has ended", path);

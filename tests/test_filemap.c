@@ -143,6 +143,7 @@ static void finds_whole_names_among_many(void)
 	CU_ASSERT_FATAL(filemap_tree_init(&tree) == 0);
 	CU_ASSERT_EQUAL(filemap_tree_child(&tree, FILEMAP_ROOT, numbered(text, 0)), FILEMAP_NONE);
 	parent = filemap_tree_add_path(&tree, "/parent");
+	CU_ASSERT_FATAL(parent > 0);
 	for (int i = 0; i < N; i++)
 		CU_ASSERT_FATAL(filemap_tree_add(&tree, i % 2 ? parent : FILEMAP_ROOT,
 					numbered(text, i)) > 0);

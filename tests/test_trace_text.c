@@ -644,7 +644,7 @@ static void random_trace(struct random *r, struct kept *k)
 	struct buffers b;
 
 	*k = (struct kept){ 0 };
-	trace_header_copy(&k->header, &header);
+	CU_ASSERT_FATAL(!trace_header_copy(&k->header, &header));
 	for (int i = 0; i < 200; i++) {
 		random_call(r, &rec, &b);
 		keep(k, &rec);

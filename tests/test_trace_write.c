@@ -632,8 +632,10 @@ static void loses_no_finished_call_to_sigkill(void)
 		CU_ASSERT_FATAL(child >= 0);
 		if (!child)
 			record_for_ever(finished);
-		while (!__atomic_load_n(finished, __ATOMIC_ACQUIRE))
+		while (!__atomic_load_n(finished, __ATOMIC_ACQUIRE)) {
+			CU_ASSERT_FATAL(waitpid(child, NULL, WNOHANG) == 0);
 			usleep(100);
+		}
 		usleep((useconds_t)(i * 7919 % 5000));
 		kill(child, SIGKILL);
 		waitpid(child, NULL, 0);

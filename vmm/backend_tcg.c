@@ -209,6 +209,7 @@ struct tcg {
 	const char *refused;
 	uc_err started; /* what uc_emu_start returned */
 	bool gave_up;   /* Unicorn aborted: nothing of it can be run any more */
+	bool no_memory; /* nor when it had none left for what we need of it */
 
 	/* What the guest wrote and Unicorn cannot hold. */
 	uint64_t cr0, cr2, cr3, cr4, cr8, efer, pat, apic_base, misc_enable, xcr0;
@@ -727,7 +728,8 @@ static void window_move(struct tcg *t, uint64_t gva)
 	uc_mem_unmap(t->uc, t->window_at, WINDOW_SIZE);
 	t->window_at = to;
 	t->shadow.base = to + PAGE;
-	uc_mem_map_ptr(t->uc, to, WINDOW_SIZE, UC_PROT_ALL, t->window);
+	if (uc_mem_map_ptr(t->uc, to, WINDOW_SIZE, UC_PROT_ALL, t->window))
+		t->no_memory = true;
 	tcg_shadow_clear(&t->shadow);
 	reg_set(t, UC_X86_REG_CR3, t->shadow.base);
 }
@@ -1609,6 +1611,8 @@ static void on_site(uc_engine *uc, uint64_t addr, uint32_t size, void *ctx)
 	stop(t, STOP_SITE, addr);
 }
 
+static const char out_of_memory[] = "the software CPU is out of memory";
+
 static void sites_drop(struct tcg *t)
 {
 	for (size_t i = 0; i < t->n_sites; i++)
@@ -1628,8 +1632,10 @@ static bool site_add(struct tcg *t, uint64_t addr, const struct tcg_insn *insn, 
 
 	*s = (struct site){ .t = t, .addr = addr, .insn = *insn, .memo_block = NO_ADDRESS };
 	s->leave = leave;
-	if (uc_hook_add(t->uc, &s->hook, UC_HOOK_CODE, (void *)(uintptr_t)on_site, s, addr, addr))
+	if (uc_hook_add(t->uc, &s->hook, UC_HOOK_CODE, (void *)(uintptr_t)on_site, s, addr, addr)) {
+		t->no_memory |= !t->n_sites; /* none that could be dropped */
 		return false;
+	}
 	t->n_sites++;
 	uc_ctl_remove_cache(t->uc, addr, addr + 1);
 	return true;
@@ -1660,7 +1666,7 @@ static bool sites_install(struct tcg *t)
 	struct block b = *block_of(t, t->rip);
 
 	while (!sites_add(t, &b)) {
-		if (t->max_sites == SITES_MAX && t->n_sites == b.n)
+		if (t->no_memory || (t->max_sites == SITES_MAX && t->n_sites == b.n))
 			return false; /* already alone */
 		sites_drop(t);
 	}
@@ -2615,8 +2621,11 @@ static void glimpse_open(struct tcg *t, uint64_t gva, unsigned access)
 	t->glimpse.gpa = t->fill_gpa;
 	t->glimpse.watched = is_watched(t, gva, PAGE);
 	if (t->glimpse.watched) {
-		uc_hook_add(t->uc, &t->glimpse.hook, UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE,
-			(void *)(uintptr_t)on_watched, t, 1, 0);
+		if (uc_hook_add(t->uc, &t->glimpse.hook, UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE,
+			    (void *)(uintptr_t)on_watched, t, 1, 0)) {
+			t->glimpse.watched = false;
+			t->no_memory = true;
+		}
 		/* Translated again, every access of it goes by the hook. */
 		if (can_fetch(t, t->rip))
 			uc_ctl_remove_cache(t->uc, t->rip, t->rip + 1);
@@ -2694,9 +2703,9 @@ static void emulate(struct tcg *t, bool step)
 		t->guest_tf = rflags & CPU_RFLAGS_TF;
 		reg_set(t, UC_X86_REG_RFLAGS, rflags | CPU_RFLAGS_TF);
 	}
-	if (!t->gave_up)
+	if (!t->gave_up && !t->no_memory)
 		t->gave_up = !abort_guard(start_emulator, t);
-	if (t->gave_up || (t->started != UC_ERR_OK && t->stop != STOP_POISON))
+	if (t->gave_up || t->no_memory || (t->started != UC_ERR_OK && t->stop != STOP_POISON))
 		t->stop = STOP_FAILED;
 	if (t->stop == STOP_NONE || t->stop == STOP_FAILED || t->stop == STOP_POISON)
 		t->rip = reg_get(t, UC_X86_REG_RIP);
@@ -2839,7 +2848,8 @@ static void at_odds(struct tcg *t)
 	} else if (t->stop == STOP_FAILED) {
 		t->refused =
 			t->gave_up ? "the software CPU has no way to run what is here or soon after"
-				   : "the emulator gave up";
+			: t->no_memory ? out_of_memory
+				       : "the emulator gave up";
 	} else if (t->poisoned) {
 		t->poisoned = false;
 		deliver_fault(t, CPU_VEC_UD, 0);
@@ -2865,7 +2875,8 @@ static bool advance(struct tcg *t, struct vcpu_exit *exit, bool step)
 	case STOP_SITES:
 		t->again = true;
 		if (!sites_install(t))
-			t->refused = "too many privileged instructions in one block";
+			t->refused = t->no_memory ? out_of_memory
+						  : "too many privileged instructions in one block";
 		break;
 	case STOP_STALE:
 		t->again = true;

@@ -37,6 +37,26 @@ static int parent_check(int fd, const char *parent, struct err *err)
 	return 0;
 }
 
+/* What was made a moment ago; not what somebody else may have put in its place. */
+static int open_private(struct scratch *scratch, const char *parent, struct err *err)
+{
+	struct stat st;
+	int r = beneath_open(scratch->parent, scratch->name, O_PATH | O_DIRECTORY, 0);
+
+	scratch->dir = r;
+	if (r >= 0)
+		r = fstat(r, &st) ? -errno : 0;
+	if (r < 0) {
+		err_set(err, r, "scratch in %s: %s: %s", parent, scratch->name, strerror(-r));
+		unlinkat(scratch->parent, scratch->name, AT_REMOVEDIR);
+		return r;
+	}
+	if (st.st_uid != geteuid() || st.st_mode & 077)
+		return err_set(err, -EPERM, "scratch in %s: %s was replaced while it was made",
+			parent, scratch->name);
+	return 0;
+}
+
 /* mkdtemp(3), beneath a descriptor. */
 static int private_dir(struct scratch *scratch)
 {
@@ -47,8 +67,7 @@ static int private_dir(struct scratch *scratch)
 			return -EIO;
 		snprintf(scratch->name, sizeof(scratch->name), "belljar-%016jx", (uintmax_t)number);
 		if (!mkdirat(scratch->parent, scratch->name, 0700))
-			return beneath_open(
-				scratch->parent, scratch->name, O_PATH | O_DIRECTORY, 0);
+			return 0;
 		if (errno != EEXIST)
 			return -errno;
 	}
@@ -57,7 +76,6 @@ static int private_dir(struct scratch *scratch)
 
 int scratch_init(struct scratch *scratch, const char *parent, struct err *err)
 {
-	struct stat st;
 	int r;
 
 	*scratch = (struct scratch){ .parent = -1, .dir = -1 };
@@ -71,15 +89,12 @@ int scratch_init(struct scratch *scratch, const char *parent, struct err *err)
 			strerror(errno));
 	r = parent_check(scratch->parent, parent, err);
 	if (!r) {
-		r = scratch->dir = private_dir(scratch);
-		if (r < 0)
-			err_set(err, r, "scratch in %s: %s; set TMPDIR to one you can write to",
-				parent, strerror(-r));
-		else if (fstat(scratch->dir, &st) || st.st_uid != geteuid() || st.st_mode & 077)
-			r = err_set(err, -EPERM, "scratch in %s: %s was replaced while it was made",
-				parent, scratch->name);
+		r = private_dir(scratch);
+		r = r ? err_set(err, r, "scratch in %s: %s; set TMPDIR to one you can write to",
+				parent, strerror(-r)) :
+			open_private(scratch, parent, err);
 	}
-	if (r >= 0)
+	if (!r)
 		return 0;
 	if (scratch->dir >= 0)
 		close(scratch->dir);
