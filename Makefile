@@ -1,4 +1,5 @@
-# One file. MODE=rel|dbg|asan|afl|cov picks flags and build/$(MODE)/; V=1 shows commands; CC=clang works.
+# One file. MODE=rel|dbg|asan|cov picks flags and build/$(MODE)/; V=1 shows commands; CC=clang works.
+# MODE=afl|aflcmp|aflasan|libfuzzer|ossfuzz: what fuzzing engines run; scripts/fuzz picks among them.
 MODE    ?= rel
 V       ?= 0
 PREFIX  ?= /usr/local
@@ -11,23 +12,42 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
-MODES     := rel dbg asan afl cov
-flags_rel  := -O2 -g
-flags_dbg  := -O0 -g3
-flags_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-flags_afl  := -O2 -g
-flags_cov  := -O0 -g --coverage -fprofile-update=atomic
+# A row per mode: flags; of those that feed fuzz targets also the compiler and what links the engine's main
+# instead of fuzz/replay_main.c. Of ossfuzz both come from its environment.
+MODES     := rel dbg asan cov afl aflcmp aflasan libfuzzer ossfuzz
+sanitize  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+flags_rel       := -O2 -g
+flags_dbg       := -O0 -g3
+flags_asan      := $(sanitize)
+flags_cov       := -O0 -g --coverage -fprofile-update=atomic
+flags_afl       := -O2 -g
+flags_aflcmp    := -O2 -g
+flags_aflasan   := $(sanitize)
+flags_libfuzzer := $(sanitize) -fsanitize=fuzzer-no-link
+engine_afl       := -fsanitize=fuzzer
+engine_aflcmp    := -fsanitize=fuzzer
+engine_aflasan   := -fsanitize=fuzzer
+engine_libfuzzer := -fsanitize=fuzzer
+engine_ossfuzz   := $(LIB_FUZZING_ENGINE)
+cc_afl       := afl-clang-fast
+cc_aflcmp    := afl-clang-fast
+cc_aflasan   := afl-clang-fast
+cc_libfuzzer := clang
 ifeq ($(filter $(MODE),$(MODES)),)
 $(error MODE=$(MODE): one of $(MODES))
 endif
-ifeq ($(MODE),afl)
-CC := afl-clang-fast
+ifneq ($(cc_$(MODE)),)
+override CC := $(cc_$(MODE))
+endif
+export AFL_QUIET := 1
+ifeq ($(MODE),aflcmp)
+export AFL_LLVM_CMPLOG := 1
 endif
 
 # What compiles needs a compiler; demo and check install it, the others say what is missing.
-ifneq ($(filter-out demo check clean help,$(or $(MAKECMDGOALS),build)),)
+ifneq ($(filter-out demo check clean help fuzz fuzz-triage fuzz-cmin,$(or $(MAKECMDGOALS),build)),)
 ifeq ($(shell command -v $(CC)),)
-$(error $(CC) is not installed; $(if $(filter afl,$(MODE)),as root: apt-get install afl++,scripts/setup build installs what is needed))
+$(error $(CC) is not installed; $(if $(filter afl-%,$(CC)),as root: apt-get install afl++,scripts/setup build installs what is needed))
 endif
 endif
 
@@ -47,8 +67,12 @@ main_obj    := $(B)/harness/main.o
 test_bin    := $(test_src:tests/%.c=$(B)/tests/%)
 fuzz_src    := $(wildcard fuzz/fuzz_*.c)
 fuzz_bin    := $(fuzz_src:%.c=$(B)/%)
+fuzz_main   := $(if $(engine_$(MODE)),,$(B)/fuzz/replay_main.o)
+fuzz_lib    := $(filter-out fuzz/fuzz_% fuzz/replay_main.c fuzz/empty.c,$(wildcard fuzz/*.c))
+fuzz_lib    := $(fuzz_lib:%.c=$(B)/%.o)
+fuzz_ld     := $(if $(filter ossfuzz,$(MODE)),$(CXX) $(CXXFLAGS),$(CC))
 obj         := $(lib_obj) $(har_obj) $(main_obj) $(test_src:%.c=$(B)/%.o) $(fuzz_src:%.c=$(B)/%.o) \
-	       $(B)/fuzz/replay_main.o $(B)/tests/bench.o
+	       $(fuzz_lib) $(B)/fuzz/replay_main.o $(B)/fuzz/empty.o $(B)/tests/bench.o
 
 .PHONY: all build
 .DEFAULT_GOAL := all
@@ -85,11 +109,18 @@ $(B)/tests/%: $(B)/tests/%.o $(B)/libharness.a $(B)/libvmm.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcunit
 
-# A fuzz target is one LLVMFuzzerTestOneInput: here linked with a main that replays files; with clang and
-# -fsanitize=fuzzer in place of that main it is a libFuzzer program (see HACKING.md).
-$(B)/fuzz/fuzz_%: $(B)/fuzz/fuzz_%.o $(B)/fuzz/replay_main.o $(B)/libharness.a $(B)/libvmm.a
+# A fuzz target is one LLVMFuzzerTestOneInput, linked with what fuzz targets share, and with the mode's engine
+# or, where there is none, with a main that replays files.
+$(B)/fuzz/libfuzz.a: $(fuzz_lib)
+fuzz_link = $(fuzz_ld) $(LDFLAGS) -o $@ $^ $(engine_$(MODE)) $(LDLIBS)
+$(B)/fuzz/fuzz_%: $(B)/fuzz/fuzz_%.o $(fuzz_main) $(B)/fuzz/libfuzz.a $(B)/libharness.a $(B)/libvmm.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(fuzz_link)
+
+# What an engine does without a target: the measure of how fast one can be.
+$(B)/fuzz/empty: $(B)/fuzz/empty.o $(fuzz_main)
+	$(call say,LD,$@)
+	$(Q)$(fuzz_link)
 
 # The guests: one image for each ABI generation, and the same bytes whatever MODE is. Not the host's
 # program, so nothing of CFLAGS and CPPFLAGS reaches them.
@@ -137,7 +168,7 @@ $(B)/kernels/%-v1.elf: $(B)/kernels/%.o $(B)/kernels/rt/notes_v1.o $(B)/kernels/
 -include $(guest_obj:.o=.d)
 
 # What a user types. Names that are folders too, hence .PHONY.
-.PHONY: demo check bench install clean tests fuzz golden kernels scripts help
+.PHONY: demo check bench install clean tests golden kernels scripts help
 e2e := $(sort $(wildcard tests/e2e_*.sh))
 
 help:
@@ -147,7 +178,9 @@ help:
 	@echo 'make golden   check the golden traces alone'
 	@echo 'make bench    speed, as ratios measured side by side'
 	@echo 'make install  program, man page, completion, Wireshark dissector below PREFIX=$(PREFIX)'
-	@echo 'MODE=rel|dbg|asan|afl|cov, CC=gcc|clang, V=1 shows commands'
+	@echo 'make fuzz     the fuzz targets; TARGET=NAME [TIME=60] [JOBS=2] [ENGINE=afl|libfuzzer] runs one'
+	@echo 'make fuzz-triage, fuzz-cmin   [TARGET=NAME] what was found: sorted into causes, kept as a small corpus'
+	@echo 'MODE=rel|dbg|asan|cov, CC=gcc|clang, V=1 shows commands'
 
 demo:
 	@scripts/setup build
@@ -164,6 +197,22 @@ bench: build $(B)/tests/bench
 
 tests: $(test_bin) $(fuzz_bin)
 kernels: guests
+
+# The scripts build what they need, in the modes they need.
+.PHONY: fuzz fuzz-triage fuzz-cmin fuzz-targets
+TIME   ?= 60
+JOBS   ?= 2
+ENGINE ?= afl
+fuzz:
+	@scripts/fuzz $(if $(TARGET),--engine '$(ENGINE)' --time '$(TIME)' --jobs '$(JOBS)' '$(TARGET)')
+
+fuzz-triage:
+	@scripts/fuzz-triage $(TARGET)
+
+fuzz-cmin:
+	@scripts/fuzz-cmin $(TARGET)
+
+fuzz-targets: $(fuzz_bin)
 
 # On your own machine also writes what differs to golden/NAME.bjt.new, for `belljar golden review`.
 golden: build
