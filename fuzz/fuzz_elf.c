@@ -13,12 +13,11 @@
 #include "cpu.h"
 #include "elf_load.h"
 #include "err.h"
+#include "fuzz/fuzz.h"
 #include "gmem.h"
 #include "symbols.h"
 
 enum { RAM_SIZE = 128 << 10, DIRT = 0xa5, FRAMES_MAX = 16 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool printable_line(const char *text)
 {

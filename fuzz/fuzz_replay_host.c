@@ -18,13 +18,12 @@
 #include <unistd.h>
 
 #include "err.h"
+#include "fuzz/fuzz.h"
 #include "log.h"
 #include "replay.h"
 #include "trace_read.h"
 
 enum { FILE_MAX = 4 << 20, MEM_MAX = 128 << 20 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char home[] = "/tmp/belljar-fuzz-XXXXXX", private[sizeof(home) + 8];
 
@@ -117,4 +116,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(count("/proc/self/fd") == fds);
 	assert(count(private) == 2 && count(home) == 3);
 	return 0;
+}
+
+int fuzz_print_bjt(const uint8_t *data, size_t size, FILE *out)
+{
+	return print_trace(data, size, out);
 }

@@ -11,9 +11,8 @@
 #include <unistd.h>
 
 #include "err.h"
+#include "fuzz/fuzz.h"
 #include "subtrace.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static uint64_t state;
 
@@ -116,4 +115,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	subtrace_finish(&t);
 	trace_reader_close(reader);
 	return 0;
+}
+
+int fuzz_print_bjt(const uint8_t *data, size_t size, FILE *out)
+{
+	return print_trace(data, size, out);
 }

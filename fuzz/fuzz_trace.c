@@ -14,13 +14,12 @@
 #include "abi.h"
 #include "cpuid_table.h"
 #include "err.h"
+#include "fuzz/fuzz.h"
 #include "trace_read.h"
 #include "trace_write.h"
 #include "vm.h"
 
 enum { RECORDS_MAX = 4000 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static char dir[64];
 
@@ -383,4 +382,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	try_memory(copy, size);
 	free(copy);
 	return 0;
+}
+
+/* Of a bare trace, and of a file and its tail the file. */
+int fuzz_print_bjt(const uint8_t *data, size_t size, FILE *out)
+{
+	size_t len;
+
+	if (size && *data == 'P')
+		return -EINVAL;
+	if (size < 3 || *data != 'T')
+		return print_trace(data, size, out);
+	len = (size_t)(data[1] | data[2] << 8);
+	return print_trace(data + 3, len < size - 3 ? len : size - 3, out);
 }
