@@ -88,7 +88,7 @@ $(B)/libvmm.a: $(lib_obj)
 $(B)/libharness.a: $(har_obj)
 $(B)/%.a:
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && ar crs $@ $^
+	$(Q)mkdir -p $(@D) && rm -f $@ && ar crs $@ $^
 
 # Another compiler or other flags make everything anew.
 compiler := $(CC) $(CPPFLAGS) $(CFLAGS)
