@@ -44,6 +44,13 @@ need_target() { # NAME
 	exit 2
 }
 
+# What tells this host's main fuzzer from those of others.
+host_name() {
+	local name=${FUZZ_HOST:-$(uname -n)}
+	name=${name//[!A-Za-z0-9_-]/_}
+	echo "${name:0:24}"
+}
+
 has_afl() {
 	command -v afl-fuzz >/dev/null && command -v afl-clang-fast >/dev/null
 }

@@ -144,6 +144,30 @@ else
 	result without_afl_it_is_said_what_to_install $? "$out"
 fi
 
+# Two hosts, which are two directories: each has a main fuzzer, and one more that stays where it is.
+other=$dir/other
+mine=build/fuzz/planted/afl/main-here theirs=$other/build/fuzz/planted/afl/main-there
+mkdir -p $mine/queue "$theirs/queue/.state" "$theirs/crashes" "$other/build/fuzz/planted/afl/asan/queue"
+echo here >$mine/queue/id:000000
+echo there >"$theirs/queue/id:000000"
+echo stays | tee "$theirs/fuzzer_stats" "$theirs/queue/.state/x" "$other/build/fuzz/planted/afl/asan/queue/id:000001" >"$theirs/crashes/id:1"
+if command -v rsync >/dev/null; then
+	out=$(FUZZ_HOST=here scripts/fuzz-sync --once planted "$other" "$dir/absent/x" 2>&1)
+	code=$?
+	[ $code = 1 ] && [ "$(cat "$other/$mine/queue/id:000000")" = here ] &&
+		[ "$(find build/fuzz/planted/afl/main-there -type f)" = build/fuzz/planted/afl/main-there/queue/id:000000 ] &&
+		[ ! -e build/fuzz/planted/afl/asan/queue/id:000001 ] && grep -q "^planted: $other: 1 sent, 1 fetched$" <<<"$out" &&
+		grep -q "^planted: $dir/absent/x: " <<<"$out"
+	result hosts_exchange_what_their_main_fuzzers_found $? "exit $code: $out; $(find build/fuzz/planted/afl/main-* "$other" -type f)"
+	start=$SECONDS
+	out=$(FUZZ_HOST=here scripts/fuzz-sync --interval 1 --for 3 planted "$other" 2>&1)
+	code=$?
+	[ $code = 0 ] && [ $((SECONDS - start)) -lt 10 ] && [ "$(grep -c ': 0 sent, 0 fetched$' <<<"$out")" -ge 2 ]
+	result synchronising_ends_in_time $? "exit $code: $out"
+else
+	skip sync "rsync is not installed (apt-get install rsync)"
+fi
+
 rm -rf build/fuzz fuzz/corpus fuzz/seeds/planted/crash-* golden/*
 out=$(make fuzz TARGET=planted TIME=4 JOBS=1 ENGINE=libfuzzer 2>&1)
 code=$?
