@@ -28,7 +28,7 @@ engine_afl       := -fsanitize=fuzzer
 engine_aflcmp    := -fsanitize=fuzzer
 engine_aflasan   := -fsanitize=fuzzer
 engine_libfuzzer := -fsanitize=fuzzer
-engine_ossfuzz   := $(LIB_FUZZING_ENGINE)
+engine_ossfuzz   := $(LIB_FUZZING_ENGINE) -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/lib'
 cc_afl       := afl-clang-fast
 cc_aflcmp    := afl-clang-fast
 cc_aflasan   := afl-clang-fast
