@@ -21,4 +21,13 @@ int fuzz_print_bjt(const uint8_t *data, size_t size, FILE *out);
 /* The trace that these bytes are, a recording or text, as golden text; as fuzz_print_bjt. */
 int print_trace(const uint8_t *trace, size_t size, FILE *out);
 
+/*
+ * A new directory of this process alone: below $TMPDIR, else in memory if the machine has such a file system,
+ * else below /tmp. Never NULL; stays until the process ends.
+ */
+char *fuzz_directory(void);
+
+/* How many of the first 256 descriptors are open: who counts before and after sees a leak. One system call. */
+int fuzz_open_files(void);
+
 #endif

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,7 +26,8 @@
 
 enum { FILE_MAX = 4 << 20, MEM_MAX = 128 << 20 };
 
-static char home[] = "/tmp/belljar-fuzz-XXXXXX", private[sizeof(home) + 8];
+static char *home, *private;
+static DIR *streams[2]; /* of both */
 
 static void go_home(void)
 {
@@ -37,24 +39,26 @@ static void set_up(void)
 {
 	struct rlimit limit = { FILE_MAX, FILE_MAX };
 
-	assert(mkdtemp(home));
-	snprintf(private, sizeof(private), "%s/tmp", home);
+	home = fuzz_directory();
+	assert(asprintf(&private, "%s/tmp", home) > 0);
 	assert(!mkdir(private, 0700) && !setenv("TMPDIR", private, 1));
+	streams[0] = opendir(home);
+	streams[1] = opendir(private);
+	assert(streams[0] && streams[1]);
 	signal(SIGXFSZ, SIG_IGN);
 	assert(!setrlimit(RLIMIT_FSIZE, &limit));
+	mallopt(M_MMAP_THRESHOLD, 128 << 10); /* large tables, hardly used, need no clearing then */
 	log_set_level(LOG_ERROR);
 	atexit(go_home);
 }
 
-static int count(const char *dir)
+static int count(DIR *stream)
 {
-	DIR *stream = opendir(dir);
 	int n = 0;
 
-	assert(stream);
+	rewinddir(stream);
 	while (readdir(stream))
 		n++;
-	closedir(stream);
 	return n;
 }
 
@@ -103,9 +107,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct err err = { "" };
 	int fds;
 
-	if (!private[0])
+	if (!private)
 		set_up();
-	fds = count("/proc/self/fd");
+	fds = fuzz_open_files();
 	if (trace_reader_open_memory(&reader, data, size, "input", &err)) {
 		assert(err.text[0] && printable_line(err.text));
 		return 0;
@@ -113,8 +117,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (trace_reader_header(reader)->mem_size <= MEM_MAX)
 		replay(reader, size & 1);
 	trace_reader_close(reader);
-	assert(count("/proc/self/fd") == fds);
-	assert(count(private) == 2 && count(home) == 3);
+	assert(fuzz_open_files() == fds);
+	assert(count(streams[0]) == 3 && count(streams[1]) == 2);
 	return 0;
 }
 
