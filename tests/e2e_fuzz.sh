@@ -118,10 +118,10 @@ if command -v afl-fuzz >/dev/null && command -v afl-clang-fast >/dev/null; then
 	result what_was_triaged_is_not_triaged_again $? "$out"
 
 	rm -rf build/fuzz/planted/status
-	env --default-signal=INT setsid scripts/fuzz --time 60 --jobs 2 planted >"$dir/log" 2>&1 </dev/null &
+	env --default-signal=INT setsid scripts/fuzz --time 60 --jobs 3 planted >"$dir/log" 2>&1 </dev/null &
 	pid=$!
-	for _ in {1..100}; do
-		[ -s build/fuzz/planted/status/asan ] && break
+	for _ in {1..300}; do
+		[ -s build/fuzz/planted/status/cmplog ] && break
 		sleep 0.1
 	done
 	kill -INT $pid
