@@ -1,4 +1,5 @@
-# One file. MODE=rel|dbg|asan|afl|cov picks flags and build/$(MODE)/; V=1 shows commands; CC=clang works.
+# One file. MODE=rel|dbg|asan|cov picks flags and build/$(MODE)/; V=1 shows commands; CC=clang works.
+# MODE=afl|aflcmp|aflasan|libfuzzer|ossfuzz: what fuzzing engines run; scripts/fuzz picks among them.
 MODE    ?= rel
 V       ?= 0
 PREFIX  ?= /usr/local
@@ -11,23 +12,42 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
-MODES     := rel dbg asan afl cov
-flags_rel  := -O2 -g
-flags_dbg  := -O0 -g3
-flags_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-flags_afl  := -O2 -g
-flags_cov  := -O0 -g --coverage -fprofile-update=atomic
+# A row per mode: flags; of those that feed fuzz targets also the compiler and what links the engine's main
+# instead of fuzz/replay_main.c. Of ossfuzz both come from its environment.
+MODES     := rel dbg asan cov afl aflcmp aflasan libfuzzer ossfuzz
+sanitize  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+flags_rel       := -O2 -g
+flags_dbg       := -O0 -g3
+flags_asan      := $(sanitize)
+flags_cov       := -O0 -g --coverage -fprofile-update=atomic
+flags_afl       := -O2 -g
+flags_aflcmp    := -O2 -g
+flags_aflasan   := $(sanitize)
+flags_libfuzzer := $(sanitize) -fsanitize=fuzzer-no-link
+engine_afl       := -fsanitize=fuzzer
+engine_aflcmp    := -fsanitize=fuzzer
+engine_aflasan   := -fsanitize=fuzzer
+engine_libfuzzer := -fsanitize=fuzzer
+engine_ossfuzz   := $(LIB_FUZZING_ENGINE) -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/lib'
+cc_afl       := afl-clang-fast
+cc_aflcmp    := afl-clang-fast
+cc_aflasan   := afl-clang-fast
+cc_libfuzzer := clang
 ifeq ($(filter $(MODE),$(MODES)),)
 $(error MODE=$(MODE): one of $(MODES))
 endif
-ifeq ($(MODE),afl)
-CC := afl-clang-fast
+ifneq ($(cc_$(MODE)),)
+override CC := $(cc_$(MODE))
+endif
+export AFL_QUIET := 1
+ifeq ($(MODE),aflcmp)
+export AFL_LLVM_CMPLOG := 1
 endif
 
 # What compiles needs a compiler; demo and check install it, the others say what is missing.
-ifneq ($(filter-out demo check clean help,$(or $(MAKECMDGOALS),build)),)
+ifneq ($(filter-out demo check clean help fuzz fuzz-triage fuzz-cmin,$(or $(MAKECMDGOALS),build)),)
 ifeq ($(shell command -v $(CC)),)
-$(error $(CC) is not installed; $(if $(filter afl,$(MODE)),as root: apt-get install afl++,scripts/setup build installs what is needed))
+$(error $(CC) is not installed; $(if $(filter afl-%,$(CC)),as root: apt-get install afl++,scripts/setup build installs what is needed))
 endif
 endif
 
@@ -50,8 +70,11 @@ test_bin    := $(test_src:tests/%.c=$(B)/tests/%)
 bench_bin   := $(patsubst %.c,$(B)/%,$(wildcard tests/bench*.c))
 fuzz_src    := $(wildcard fuzz/fuzz_*.c)
 fuzz_bin    := $(fuzz_src:%.c=$(B)/%)
+fuzz_main   := $(if $(engine_$(MODE)),,$(B)/fuzz/replay_main.o)
+fuzz_lib    := $(patsubst %.c,$(B)/%.o,$(wildcard fuzz/lib/*.c))
+fuzz_ld     := $(if $(filter ossfuzz,$(MODE)),$(CXX) $(CXXFLAGS),$(CC))
 obj         := $(lib_obj) $(har_obj) $(main_obj) $(test_src:%.c=$(B)/%.o) $(fuzz_src:%.c=$(B)/%.o) \
-	       $(B)/fuzz/replay_main.o $(bench_bin:%=%.o)
+	       $(fuzz_lib) $(B)/fuzz/replay_main.o $(B)/fuzz/empty.o $(bench_bin:%=%.o)
 
 .PHONY: all build
 .DEFAULT_GOAL := all
@@ -67,7 +90,7 @@ $(B)/libvmm.a: $(lib_obj)
 $(B)/libharness.a: $(har_obj)
 $(B)/%.a:
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && ar crs $@ $^
+	$(Q)mkdir -p $(@D) && rm -f $@ && ar crs $@ $^
 
 # Another compiler or other flags make everything anew.
 compiler := $(CC) $(CPPFLAGS) $(CFLAGS)
@@ -88,19 +111,17 @@ $(bench_bin): %: %.o $(B)/libharness.a $(B)/libvmm.a
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # What fuzz targets and their tests share.
-fuzzlib_obj := $(patsubst %.c,$(B)/%.o,$(wildcard fuzz/lib/*.c))
-obj         += $(fuzzlib_obj)
-$(B)/libfuzzlib.a: $(fuzzlib_obj)
+$(B)/libfuzz.a: $(fuzz_lib)
 
-# A test is one CUnit program linked with the libraries.
-$(B)/tests/%: $(B)/tests/%.o $(B)/libfuzzlib.a $(B)/libharness.a $(B)/libvmm.a
+$(B)/tests/%: $(B)/tests/%.o $(B)/libfuzz.a $(B)/libharness.a $(B)/libvmm.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcunit
 
 # Failures made to order: the same objects, but what may fail in our libraries is called through the wrappers
 # of tests/fault.c, and so are in the tests the calls that give things back.
-# Not those that count rounds against the clock.
-fault_bin := $(patsubst tests/test_%.c,$(B)/fault/fault_%,$(filter-out tests/test_races.c,$(test_src)))
+# Not those that count rounds against the clock or hold ours against the kernel, nor those of the fuzz targets.
+fault_not := races oracle model fuzz_%
+fault_bin := $(patsubst %,$(B)/fault/fault_%,$(filter-out $(fault_not),$(test_src:tests/test_%.c=%)))
 fault_run := $(B)/tests/fault.o $(B)/tests/fault_unit.o
 obj       += $(fault_run)
 
@@ -118,11 +139,17 @@ $(B)/fault/fault_%: $(B)/fault/test_%.o $(fault_run) $(B)/fault/libharness.a $(B
 	$(Q)$(CC) $(LDFLAGS) $(if $(filter cov,$(MODE)),-u __gcov_dump) -o $@ $^ $(LDLIBS) -lcunit
 .PRECIOUS: $(B)/fault/%.o $(B)/fault/%.a
 
-# A fuzz target is one LLVMFuzzerTestOneInput: here linked with a main that replays files; with clang and
-# -fsanitize=fuzzer in place of that main it is a libFuzzer program (see HACKING.md).
-$(B)/fuzz/fuzz_%: $(B)/fuzz/fuzz_%.o $(B)/fuzz/replay_main.o $(B)/libfuzzlib.a $(B)/libharness.a $(B)/libvmm.a
+# A fuzz target is one LLVMFuzzerTestOneInput, linked with what fuzz targets share, and with the mode's engine
+# or, where there is none, with a main that replays files.
+fuzz_link = $(fuzz_ld) $(LDFLAGS) -o $@ $^ $(engine_$(MODE)) $(LDLIBS)
+$(B)/fuzz/fuzz_%: $(B)/fuzz/fuzz_%.o $(fuzz_main) $(B)/libfuzz.a $(B)/libharness.a $(B)/libvmm.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(fuzz_link)
+
+# What an engine does without a target: the measure of how fast one can be.
+$(B)/fuzz/empty: $(B)/fuzz/empty.o $(fuzz_main)
+	$(call say,LD,$@)
+	$(Q)$(fuzz_link)
 
 # The guests: one image for each ABI generation, and the same bytes whatever MODE is. Not the host's
 # program, so nothing of CFLAGS and CPPFLAGS reaches them.
@@ -170,7 +197,7 @@ $(B)/kernels/%-v1.elf: $(B)/kernels/%.o $(B)/kernels/rt/notes_v1.o $(B)/kernels/
 -include $(guest_obj:.o=.d)
 
 # What a user types. Names that are folders too, hence .PHONY.
-.PHONY: demo check bench install clean tests faults fuzz golden kernels scripts help
+.PHONY: demo check bench install clean tests faults golden kernels scripts help
 e2e := $(sort $(wildcard tests/e2e_*.sh))
 
 help:
@@ -181,7 +208,9 @@ help:
 	@echo 'make bench    speed, as ratios measured side by side'
 	@echo 'make mutate   small mistakes put into the parsers: do the tests notice?'
 	@echo 'make install  program, man page, completion, Wireshark dissector below PREFIX=$(PREFIX)'
-	@echo 'MODE=rel|dbg|asan|afl|cov, CC=gcc|clang, V=1 shows commands'
+	@echo 'make fuzz     the fuzz targets; TARGET=NAME [TIME=60] [JOBS=2] [ENGINE=afl|libfuzzer] runs one'
+	@echo 'make fuzz-triage, fuzz-cmin   [TARGET=NAME] what was found: sorted into causes, kept as a small corpus'
+	@echo 'MODE=rel|dbg|asan|cov, CC=gcc|clang, V=1 shows commands'
 
 demo:
 	@scripts/setup build
@@ -203,6 +232,22 @@ faults: build tests
 	@FAULT_ALL=1 TEST_SECONDS=7200 scripts/check $(B) $(fault_bin)
 
 kernels: guests
+
+# The scripts build what they need, in the modes they need.
+.PHONY: fuzz fuzz-triage fuzz-cmin fuzz-targets
+TIME   ?= 60
+JOBS   ?= 2
+ENGINE ?= afl
+fuzz:
+	@scripts/fuzz $(if $(TARGET),--engine '$(ENGINE)' --time '$(TIME)' --jobs '$(JOBS)' '$(TARGET)')
+
+fuzz-triage:
+	@scripts/fuzz-triage $(TARGET)
+
+fuzz-cmin:
+	@scripts/fuzz-cmin $(TARGET)
+
+fuzz-targets: $(fuzz_bin)
 
 # On your own machine also writes what differs to golden/NAME.bjt.new, for `belljar golden review`.
 golden: build

@@ -10,10 +10,9 @@
 #include <string.h>
 
 #include "err.h"
+#include "fuzz/fuzz.h"
 #include "trace_text.h"
 #include "vm.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool printable_line(const char *text)
 {
@@ -97,4 +96,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	free(copy);
 	return 0;
+}
+
+int fuzz_print_bjt(const uint8_t *data, size_t size, FILE *out)
+{
+	return print_trace(data, size, out);
 }

@@ -6,6 +6,7 @@
  * is JSON; a refusal says why.
  */
 #include <assert.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,12 +15,11 @@
 #include "abi.h"
 #include "backend.h"
 #include "err.h"
+#include "fuzz/fuzz.h"
 #include "replay.h"
 #include "session.h"
 #include "trace_read.h"
 #include "vm.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { RAM = 0x10000, RAM_SIZE = 0x10000, BLOCK = RAM + 0x1000, CALLS_MAX = 200 };
 
@@ -127,4 +127,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	replay(data, len, &calls, false);
 	replay(data, len, &calls, true);
 	return 0;
+}
+
+int fuzz_print_bjt(const uint8_t *data, size_t size, FILE *out)
+{
+	size_t len;
+
+	if (size < 2)
+		return -EINVAL;
+	len = data[0] | (size_t)data[1] << 8;
+	return print_trace(data + 2, len < size - 2 ? len : size - 2, out);
 }

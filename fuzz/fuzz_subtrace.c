@@ -11,9 +11,8 @@
 #include <unistd.h>
 
 #include "err.h"
+#include "fuzz/fuzz.h"
 #include "subtrace.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static uint64_t state;
 
@@ -36,15 +35,17 @@ static void check_closed(const struct subtrace *t, const bool *keep)
 	}
 }
 
-/* The part as text; free it. */
+/* The part as text; free it. By way of a file that is the same for all. */
 static char *text_of(const struct subtrace *t, const bool *keep, size_t *len)
 {
-	int fd = memfd_create("part", MFD_CLOEXEC);
+	static int fd = -1;
 	struct err err = { "" };
 	char path[64], *text;
 	off_t end;
 
-	assert(fd >= 0);
+	if (fd < 0)
+		fd = memfd_create("part", MFD_CLOEXEC);
+	assert(fd >= 0 && !ftruncate(fd, 0));
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	assert(!subtrace_write(t, keep, path, TRACE_BJT, &err));
 	end = lseek(fd, 0, SEEK_END);
@@ -52,7 +53,6 @@ static char *text_of(const struct subtrace *t, const bool *keep, size_t *len)
 	*len = (size_t)end;
 	text = malloc(*len);
 	assert(text && pread(fd, text, *len, 0) == end);
-	close(fd);
 	return text;
 }
 
@@ -116,4 +116,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	subtrace_finish(&t);
 	trace_reader_close(reader);
 	return 0;
+}
+
+int fuzz_print_bjt(const uint8_t *data, size_t size, FILE *out)
+{
+	return print_trace(data, size, out);
 }

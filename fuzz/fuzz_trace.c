@@ -14,33 +14,30 @@
 #include "abi.h"
 #include "cpuid_table.h"
 #include "err.h"
+#include "fuzz/fuzz.h"
 #include "trace_read.h"
 #include "trace_write.h"
 #include "vm.h"
 
 enum { RECORDS_MAX = 4000 };
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static char dir[64];
+static char *dir;
 
 static void remove_dir(void)
 {
 	rmdir(dir);
 }
 
-/* Where recordings are written again: in memory if the machine has such a file system. */
+/* Where recordings are written again. */
 static const char *again_path(void)
 {
-	static char path[80];
+	static char *path;
 
-	if (!dir[0]) {
-		snprintf(dir, sizeof(dir), "%s/belljar-fuzz-XXXXXX",
-			access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-		assert(mkdtemp(dir));
+	if (!path) {
+		dir = fuzz_directory();
+		assert(asprintf(&path, "%s/again", dir) > 0);
 		atexit(remove_dir);
 	}
-	snprintf(path, sizeof(path), "%s/again", dir);
 	return path;
 }
 
@@ -289,7 +286,7 @@ static void try_tail(const uint8_t *data, size_t size)
 {
 	const char *path = again_path();
 	struct trace_reader *a, *b;
-	char tail[90];
+	char tail[300];
 	struct err err = { "" };
 	size_t file_len;
 	bool whole = false;
@@ -299,7 +296,7 @@ static void try_tail(const uint8_t *data, size_t size)
 		return;
 	file_len = (size_t)(data[0] | data[1] << 8);
 	file_len = file_len < size - 2 ? file_len : size - 2;
-	snprintf(tail, sizeof(tail), "%s.tail", path);
+	assert(snprintf(tail, sizeof(tail), "%s.tail", path) < (int)sizeof(tail));
 	save(path, data + 2, file_len);
 	save(tail, data + 2 + file_len, size - 2 - file_len);
 	if (!trace_reader_open(&a, path, &err)) {
@@ -383,4 +380,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	try_memory(copy, size);
 	free(copy);
 	return 0;
+}
+
+/* Of a bare trace, and of a file and its tail the file. */
+int fuzz_print_bjt(const uint8_t *data, size_t size, FILE *out)
+{
+	size_t len;
+
+	if (size && *data == 'P')
+		return -EINVAL;
+	if (size < 3 || *data != 'T')
+		return print_trace(data, size, out);
+	len = (size_t)(data[1] | data[2] << 8);
+	return print_trace(data + 3, len < size - 3 ? len : size - 3, out);
 }

@@ -5,6 +5,7 @@
  * no more, and the condition meets as many calls as it has been asked about at most.
  */
 #include <assert.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,14 +13,13 @@
 #include <string.h>
 
 #include "err.h"
+#include "fuzz/fuzz.h"
 #include "trace_export.h"
 #include "trace_grep.h"
 #include "trace_html.h"
 #include "trace_read.h"
 #include "trace_show.h"
 #include "trace_stat.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct text {
 	char *buf;
@@ -177,4 +177,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_exports(data, size);
 	check_condition(condition, data, size);
 	return 0;
+}
+
+int fuzz_print_bjt(const uint8_t *data, size_t size, FILE *out)
+{
+	const uint8_t *newline = memchr(data, '\n', size);
+
+	if (!newline)
+		return -EINVAL;
+	newline++;
+	return print_trace(newline, size - (size_t)(newline - data), out);
 }
