@@ -59,35 +59,57 @@ static int checked(int fd, int flags, unsigned int how)
 	return r;
 }
 
+int beneath_truncate(int fd)
+{
+	int r;
+
+	do
+		r = ftruncate(fd, 0);
+	while (r && errno == EINTR);
+	return r ? -errno : 0;
+}
+
+/* What may be told before the last component is opened: it may be another mount or a link. */
+static int check_last(int dir, const char *name, int flags, unsigned int how)
+{
+	struct statx stx;
+	int r = look(dir, name, how, &stx);
+
+	if (r)
+		return r == -ENOENT && flags & O_CREAT ? 0 : r;
+	if (S_ISLNK(stx.stx_mode))
+		return flags & O_CREAT && flags & O_EXCL ? -EEXIST : -ELOOP;
+	return 0;
+}
+
 /*
- * Looked at first: the last component may be another mount or a link, and openat could tell only
- * after the deed. A truncation waits until what was opened has been looked at, too.
+ * Looked at first, for openat could tell only after the deed; and a truncation waits until what was opened
+ * has been looked at, too.
  */
 static int walk_last(int dir, const char *name, int flags, mode_t mode, unsigned int how)
 {
-	int open_flags = flags & ~O_TRUNC;
-	struct statx stx;
+	int open_flags = (flags & ~O_TRUNC) | O_NOCTTY;
+	bool itself = !strcmp(name, "."); /* which may well be a mapping's root */
 	int fd, r;
 
 	if (flags & O_PATH)
 		return checked(open_name(dir, name, O_PATH, 0), flags, how);
-	r = strcmp(name, ".") ? look(dir, name, how, &stx) : 0;
-	if (!r && strcmp(name, ".") && S_ISLNK(stx.stx_mode))
-		r = flags & O_CREAT && flags & O_EXCL ? -EEXIST : -ELOOP;
-	if (r && !(r == -ENOENT && flags & O_CREAT))
+	r = itself ? 0 : check_last(dir, name, flags, how);
+	if (r)
 		return r;
 	if (flags & O_TRUNC && (flags & O_ACCMODE) == O_RDONLY)
 		open_flags |= O_RDWR; /* the same rights, and ftruncate wants it */
-	fd = open_name(dir, name, open_flags | O_NOCTTY, mode);
-	if (strcmp(name, ".")) /* dir itself may well be a mapping's root */
+	fd = open_name(dir, name, open_flags, mode);
+	if (!itself)
 		fd = checked(fd, O_NOFOLLOW | (flags & O_DIRECTORY), how);
-	/* EINVAL: as open(2), a fifo that has just come here has nothing to truncate. */
-	if (fd >= 0 && flags & O_TRUNC && ftruncate(fd, 0) && errno != EINVAL) {
-		r = -errno;
-		close(fd);
-		return r;
-	}
-	return fd;
+	if (fd < 0 || !(flags & O_TRUNC))
+		return fd;
+	r = beneath_truncate(fd);
+	if (!r ||
+		r == -EINVAL) /* as open(2), a fifo that has just come here has nothing to truncate */
+		return fd;
+	close(fd);
+	return r;
 }
 
 int beneath_walk(int dir, const char *path, int flags, mode_t mode, unsigned int how)

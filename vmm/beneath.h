@@ -26,6 +26,8 @@ int beneath_walk(int dir, const char *path, int flags, mode_t mode, unsigned int
 int beneath_open(int dir, const char *path, int flags, mode_t mode);
 /* lstat of one name; -EACCES when another mount begins there, but for BENEATH_XDEV. */
 int beneath_stat(int dir, const char *name, unsigned int how, struct stat *st);
+/* To nothing. */
+int beneath_truncate(int fd);
 /* 0, or -errno when this kernel, or a filter over it, refuses openat2. */
 int beneath_probe(void);
 

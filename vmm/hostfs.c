@@ -37,11 +37,6 @@ static int host_fstat(int fd, struct stat *st)
 	return fstat(fd, st) ? -errno : 0;
 }
 
-static int host_truncate(int fd)
-{
-	return ftruncate(fd, 0) ? -errno : 0;
-}
-
 static ssize_t host_getdents(int fd, void *buf, size_t len, bool rewind)
 {
 	long n;
@@ -59,8 +54,11 @@ static void host_close(int fd)
 
 static int host_open(const char *path, int flags)
 {
-	int fd = open(path, flags | O_CLOEXEC);
+	int fd;
 
+	do
+		fd = open(path, flags | O_CLOEXEC);
+	while (fd < 0 && errno == EINTR);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -81,7 +79,7 @@ static int host_fs_magic(int fd, long *magic)
 
 /* clang-format off */
 #define HOST_CALLS .stat = beneath_stat, .readlink = host_readlink, .mkdir = host_mkdir, \
-	.unlink = host_unlink, .fstat = host_fstat, .truncate = host_truncate, \
+	.unlink = host_unlink, .fstat = host_fstat, .truncate = beneath_truncate, \
 	.getdents = host_getdents, .close = host_close, .open_host = host_open, \
 	.realpath = host_realpath, .fs_magic = host_fs_magic, \
 	.scratch_init = scratch_init, .scratch_finish = scratch_finish
