@@ -52,6 +52,12 @@ expect "nan_timeout_is_usage" 2 "not a time limit" run --timeout nan "$hello"
 expect "env_without_value_is_usage" 2 "NAME=VALUE" run --env X "$hello"
 expect "deterministic_takes_no_host_environment" 2 "differs from machine to machine" run --deterministic --env host "$hello"
 expect "relative_cwd_is_usage" 2 "must begin with /" run --cwd x "$hello"
+expect "unknown_resolver_is_usage" 2 "one of auto, openat2, walk" run --resolver frob "$hello"
+expect "unknown_kind_of_paths_is_usage" 2 "bytes or utf8" run --guest-paths ascii "$hello"
+expect "unknown_limit_is_usage" 2 "fds=N, scratch=SIZE" run --limit files=3 "$hello"
+expect "a_limit_out_of_bounds_is_usage" 2 "depth is from 1 to 2048" run --limit depth=4096 "$hello"
+expect "unknown_mount_option_is_usage" 2 "say ro, rw, unlink, submounts or nohardlinks" run --mount /tmp:/x:rx "$hello"
+expect "a_recording_keeps_no_submounts" 2 "map it itself" record -o "$dir/x" --mount /tmp:/x:submounts "$hello"
 expect "mount_without_guest_is_usage" 2 "HOST:GUEST" run --mount /tmp "$hello"
 expect "inspect_wants_one_guest" 2 "one guest at a time" inspect "$hello" "$hello"
 expect "doctor_takes_no_arguments" 2 "takes no arguments" doctor x
@@ -73,6 +79,18 @@ result "strace_reads_like_strace" $? "$(cat "$dir/err")"
 "$BELLJAR" run --backend tcg --strace="$dir/log" "$hello" >"$dir/out" 2>"$dir/err"
 [ ! -s "$dir/err" ] && grep -q '^exit(0) = ?$' "$dir/log"
 result "strace_goes_to_a_file" $? "$(cat "$dir/err")"
+
+for resolver in openat2 walk; do
+	out=$("$BELLJAR" run --backend tcg --resolver $resolver --limit fds=4,scratch=20,inodes=2,depth=2 --guest-paths utf8 \
+		"$GUESTS/paths.elf" create:/a/f create:/b create:/a/f mkdir:/a/b/c 'stat:/\xff' stat:/a/f 2>&1)
+	[ "$out" = 'create "/a/f" = 3
+create "/b" = -ENOSPC
+create "/a/f" = 3
+mkdir "/a/b/c" = -ENOSPC
+stat "/\xff" = -EINVAL
+stat "/a/f" = file, mode 0644, 16 bytes' ]
+	result "limits_hold_on_$resolver" $? "$out"
+done
 
 mkdir "$dir/m"
 printf 'abc\xe9\n' >"$dir/m/f"
