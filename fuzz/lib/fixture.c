@@ -12,10 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static char home[64];
-static int outer_root = -1;
+static int outer_root = -1, outer_cwd = -1;
 
 static int write_text(const char *path, const char *text)
 {
@@ -74,7 +75,8 @@ int fixture_enter(const char **why)
 		return -errno;
 	outer_root = open("/",
 		O_PATH | O_DIRECTORY | O_CLOEXEC); /* the namespace's own, not the one before */
-	return outer_root < 0 ? -errno : mount_home();
+	outer_cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return outer_root < 0 || outer_cwd < 0 ? -errno : mount_home();
 }
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *at)
@@ -343,7 +345,7 @@ int fixture_mount(struct fixture *f, const char *scratch_root)
 	return f->guest_fd < 0 || f->cwd_fd < 0 ? -errno : 0;
 }
 
-static void log_change(struct fixture *f, int what, int node, off_t size)
+static void log_change(struct fixture *f, enum fixture_what what, int node, off_t size)
 {
 	if (f->n_log < FIXTURE_LOG)
 		f->log[f->n_log++] = (struct fixture_change){ what, node, size };
@@ -368,26 +370,13 @@ void fixture_note(struct fixture *f, const struct model *m, const struct model_r
 		log_change(f, FIXTURE_CUT, result->truncated, result->old_size);
 }
 
-int fixture_revert(struct fixture *f, const struct model *m, const struct model_result *result)
-{
-	int r = 0;
-
-	for (int i = 1; !r && i <= result->n_made; i++)
-		r = remove_node(f, m, m->n_nodes - i);
-	if (!r && result->removed)
-		r = make_node(f, m, result->removed, m->nodes[result->removed].size);
-	if (!r && result->truncated && result->old_size)
-		r = set_size(f, m, result->truncated, result->old_size);
-	return r;
-}
-
 /* From the last change to the first, so that names are free and directories empty. */
-int fixture_restore(struct fixture *f, const struct model *m)
+int fixture_restore(struct fixture *f, const struct model *m, int n_log)
 {
 	char name[NAME_MAX + 1];
 	int r = 0;
 
-	while (f->n_log && !r) {
+	while (f->n_log > n_log && !r) {
 		const struct fixture_change *change = &f->log[--f->n_log];
 		int node = change->node;
 
@@ -403,6 +392,15 @@ int fixture_restore(struct fixture *f, const struct model *m)
 	return r;
 }
 
+/* None of those that we know? */
+static bool is_strange(const struct fixture *f, ino_t ino)
+{
+	for (int i = 0; i < f->world.n_base; i++)
+		if (f->ino[i] == ino)
+			return false;
+	return true;
+}
+
 bool fixture_is(struct fixture *f, const struct model *m, int node, const struct stat *st)
 {
 	char name[NAME_MAX + 1];
@@ -412,6 +410,8 @@ bool fixture_is(struct fixture *f, const struct model *m, int node, const struct
 
 	if ((st->st_mode & S_IFMT) != (m->nodes[node].mode & S_IFMT))
 		return false;
+	if (node < f->world.n_base && !f->ino[node]) /* a parent that is in nobody's tree */
+		return is_strange(f, st->st_ino);
 	if (node < f->world.n_base && !m->nodes[node].gone && has_fd(f, node))
 		return st->st_ino == f->ino[node] && st->st_dev == f->dev;
 	dir = open_dir_of(f, m, node, &own);
@@ -428,7 +428,72 @@ int fixture_go_in(struct fixture *f)
 
 int fixture_go_out(void)
 {
-	return fchdir(outer_root) || chroot(".") ? -errno : 0;
+	return fchdir(outer_root) || chroot(".") || fchdir(outer_cwd) ? -errno : 0;
+}
+
+bool fixture_asks(const struct scenario_op *op)
+{
+	int known = O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |
+		    O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+
+	return op->kind != SCENARIO_CLOSE && !(op->flags & ~known) &&
+	       (op->flags & O_ACCMODE) != O_ACCMODE;
+}
+
+static int kernel_open(const struct scenario_op *op, struct stat *st, char *list, ssize_t *listed)
+{
+	int fd = open(op->path, op->flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, op->mode & 0755),
+	    r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, st))
+		r = -errno;
+	if (op->kind == SCENARIO_LIST)
+		*listed = syscall(SYS_getdents64, fd, list, FIXTURE_LIST);
+	close(fd);
+	return r;
+}
+
+static int ask_kernel(const struct scenario_op *op, struct stat *st, char *list, ssize_t *listed)
+{
+	switch (op->kind) {
+	case SCENARIO_OPEN:
+	case SCENARIO_LIST:
+		return kernel_open(op, st, list, listed);
+	case SCENARIO_STAT:
+		return stat(op->path, st) ? -errno : 0;
+	case SCENARIO_LSTAT:
+		return lstat(op->path, st) ? -errno : 0;
+	case SCENARIO_MKDIR:
+		return mkdir(op->path, op->mode & 0755) ? -errno : 0;
+	default:
+		return unlink(op->path) ? -errno : 0;
+	}
+}
+
+const char *fixture_differs(struct fixture *f, const struct model *m, const struct scenario_op *op,
+	const struct model_result *said)
+{
+	static char list[FIXTURE_LIST] __attribute__((aligned(8))), text[200];
+	struct stat st = { 0 };
+	ssize_t listed = 0;
+	int r;
+
+	r = ask_kernel(op, &st, list, &listed);
+	snprintf(text, sizeof(text), "the model says %s, the kernel %s",
+		said->r ? strerrorname_np(-said->r) : "0", r ? strerrorname_np(-r) : "0");
+	if (r != said->r)
+		return text;
+	if (r || op->kind == SCENARIO_MKDIR || op->kind == SCENARIO_UNLINK)
+		return NULL;
+	if (!fixture_is(f, m, said->at.node, &st))
+		return "the model says another object than the kernel";
+	if (S_ISREG(st.st_mode) && st.st_size != m->nodes[said->at.node].size)
+		return "the model says another size than the kernel";
+	if (op->kind == SCENARIO_LIST && !world_same_listing(m, said->at, list, listed, false))
+		return "the model lists other names than the kernel";
+	return NULL;
 }
 
 static uint64_t mix(uint64_t hash, const void *bytes, size_t len)

@@ -16,7 +16,7 @@
 #include "model.h"
 #include "world.h"
 
-enum { FIXTURE_LOG = 4096, FIXTURE_DIRS = 64 };
+enum { FIXTURE_LOG = 4096, FIXTURE_DIRS = 64, FIXTURE_LIST = 65536 };
 
 /*
  * Once in a process: a namespace of its own, and a tmpfs in it. 0, or -errno with *why: then only
@@ -35,7 +35,7 @@ struct fixture {
 	ino_t ino[FIXTURE_DIRS];  /* likewise, of everything */
 	dev_t dev;
 	struct fixture_change {
-		enum { FIXTURE_MADE, FIXTURE_REMOVED, FIXTURE_CUT } what;
+		enum fixture_what { FIXTURE_MADE, FIXTURE_REMOVED, FIXTURE_CUT } what;
 		int node;
 		off_t size;
 	} log[FIXTURE_LOG];
@@ -57,10 +57,8 @@ int fixture_set_scratch(struct fixture *f, const char *scratch_root);
 int fixture_add(struct fixture *f, const struct model *m, int node);
 /* Takes note of what an operation did, here already or not yet here, for fixture_restore(). */
 void fixture_note(struct fixture *f, const struct model *m, const struct model_result *result);
-/* Reverts what an operation did to the real tree, and nothing else. 0 or -errno. */
-int fixture_revert(struct fixture *f, const struct model *m, const struct model_result *result);
-/* All that was added and noted is as it was. m: the model at the end. 0 or -errno. */
-int fixture_restore(struct fixture *f, const struct model *m);
+/* All that was added and noted since the log was n_log long is as it was before. m: the model now. 0 or -errno. */
+int fixture_restore(struct fixture *f, const struct model *m, int n_log);
 
 /* Is it this node? */
 bool fixture_is(struct fixture *f, const struct model *m, int node, const struct stat *st);
@@ -68,6 +66,15 @@ bool fixture_is(struct fixture *f, const struct model *m, int node, const struct
 /* Everything between these two is done by the kernel as the guest would have it. 0 or -errno. */
 int fixture_go_in(struct fixture *f);
 int fixture_go_out(void);
+
+/* Is this operation one whose meaning for Linux the model knows? */
+bool fixture_asks(const struct scenario_op *op);
+/*
+ * Asks the kernel, inside, what the model has said of this operation and has done to m. NULL: they agree; else
+ * what is different, until the next call.
+ */
+const char *fixture_differs(struct fixture *f, const struct model *m, const struct scenario_op *op,
+	const struct model_result *said);
 
 /* Of names, kinds, sizes and targets, and outside of times, too: equal when all is as it was. */
 uint64_t fixture_fingerprint(const struct fixture *f);

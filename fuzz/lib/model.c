@@ -10,6 +10,8 @@
 #include <limits.h>
 #include <string.h>
 
+#include "slashes.h"
+
 enum {
 	LINKS_MAX = 40,
 	LARGEFILE = 0100000,
@@ -33,7 +35,6 @@ struct walk {
 	int links;
 	bool make;        /* parents may be made */
 	int n_made;       /* were made */
-	bool policy;      /* of the result */
 	struct last last; /* what walk_parent() left */
 };
 
@@ -222,40 +223,25 @@ static void go_up(struct walk *w)
 		w->at = (struct model_at){ mount->parent, mount->dir };
 }
 
-static bool has_dotdot(const char *path)
-{
-	for (path += strspn(path, "/"); *path; path += strspn(path, "/")) {
-		size_t len = strcspn(path, "/");
-
-		if (len == 2 && path[0] == '.' && path[1] == '.')
-			return true;
-		path += len;
-	}
-	return false;
-}
-
-/* Our own way: a parent that is missing in scratch, on a path without links, is made. */
-static int make_parent(
-	struct walk *w, const char *name, size_t len, const char *rest, struct model_at *child)
+/* Our own way: a parent that is missing in scratch, on a path without links and `..`, is made. */
+static int make_parent(struct walk *w, const char *name, size_t len, struct model_at *child)
 {
 	const struct model_mount *mount = &w->m->mounts[w->at.mount];
 
-	if (!w->make || w->links || !mount->scratch || model_covered(w->m, w->at, name, len) >= 0 ||
-		has_dotdot(rest))
+	if (!w->make || w->links || !mount->scratch || model_covered(w->m, w->at, name, len) >= 0)
 		return -ENOENT;
 	child->mount = w->at.mount;
 	child->node = model_add(w->m, w->at.node, name, len, S_IFDIR | 0755, NULL);
 	if (child->node < 0)
 		return child->node;
 	w->n_made++;
-	w->policy = true;
 	return 0;
 }
 
 static int walk_link(struct walk *w, struct model_at link);
 
 /* walk_component() that is not the last: through links, whatever there is in the end. */
-static int step(struct walk *w, const char *name, size_t len, const char *rest)
+static int step(struct walk *w, const char *name, size_t len)
 {
 	struct model_at child;
 	int r;
@@ -268,7 +254,7 @@ static int step(struct walk *w, const char *name, size_t len, const char *rest)
 	}
 	r = look_up(w, name, len, &child);
 	if (r == -ENOENT)
-		r = make_parent(w, name, len, rest, &child);
+		r = make_parent(w, name, len, &child);
 	if (r)
 		return r;
 	if (S_ISLNK(w->m->nodes[child.node].mode))
@@ -291,11 +277,11 @@ static int walk_parent(struct walk *w, const char *path)
 
 	if (path[0] == '/')
 		w->at = root_of(w->m);
-	path += strspn(path, "/");
+	path = skip_slashes(path);
 	w->last = (struct last){ .type = LAST_ROOT };
 	while (*path) {
-		size_t len = strcspn(path, "/");
-		const char *rest = path + len + strspn(path + len, "/");
+		size_t len = name_length(path);
+		const char *rest = skip_slashes(path + len);
 
 		if (!S_ISDIR(mode_of(w)))
 			return -ENOTDIR;
@@ -303,7 +289,7 @@ static int walk_parent(struct walk *w, const char *path)
 			w->last = (struct last){ type_of(path, len), path, len, path[len] };
 			return 0;
 		}
-		r = step(w, path, len, rest);
+		r = step(w, path, len);
 		if (r)
 			return r;
 		path = rest;
@@ -334,7 +320,31 @@ static int walk_link(struct walk *w, struct model_at link)
 		return r;
 	if (!S_ISDIR(mode_of(w)))
 		return -ENOTDIR;
-	return step(w, w->last.name, w->last.len, "");
+	return step(w, w->last.name, w->last.len);
+}
+
+/* RFC 3629's table: shortest forms alone, no surrogates, nothing behind 10FFFF. */
+static bool is_utf8(const char *path)
+{
+	const uint8_t *at = (const uint8_t *)path;
+
+	while (*at) {
+		int more = *at < 0x80   ? 0
+			   : *at < 0xc2 ? -1
+			   : *at < 0xe0 ? 1
+			   : *at < 0xf0 ? 2
+			   : *at < 0xf5 ? 3
+					: -1;
+		uint8_t lowest = *at == 0xe0 ? 0xa0 : *at == 0xf0 ? 0x90 : 0x80;
+		uint8_t highest = *at == 0xed ? 0x9f : *at == 0xf4 ? 0x8f : 0xbf;
+
+		if (more < 0)
+			return false;
+		for (at++; more; more--, at++, lowest = 0x80, highest = 0xbf)
+			if (*at < lowest || *at > highest)
+				return false;
+	}
+	return true;
 }
 
 static int begin(struct walk *w, struct model *m, const char *path)
@@ -342,12 +352,14 @@ static int begin(struct walk *w, struct model *m, const char *path)
 	*w = (struct walk){ .m = m, .at = m->cwd };
 	if (!path[0])
 		return -ENOENT;
-	return strlen(path) >= PATH_MAX ? -ENAMETOOLONG : 0;
+	if (strlen(path) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	return m->policy.utf8_paths && !is_utf8(path) ? -EINVAL : 0;
 }
 
 static struct model_result end(struct walk *w, int r)
 {
-	struct model_result result = { .r = r, .at = w->at, .policy = w->policy };
+	struct model_result result = { .r = r, .at = w->at };
 
 	for (; r && w->n_made; w->n_made--)
 		remove_node(w->m, --w->m->n_nodes);
@@ -397,20 +409,17 @@ struct model_result model_stat(struct model *m, const char *path, bool follow)
 	return end(&w, r);
 }
 
-static int check_flags(const struct model *m, int flags)
+/* What we refuse whatever the path; 0 or -errno. */
+static int check_strict(int flags)
 {
-	if (m->policy.strict_flags) {
-		if ((flags & O_TMPFILE) == O_TMPFILE)
-			return -EOPNOTSUPP;
-		if (flags & ~FLAGS_KNOWN || (flags & O_ACCMODE) == O_ACCMODE)
-			return -EINVAL;
-	}
-	return flags & O_CREAT && flags & O_DIRECTORY ? -EINVAL : 0;
+	if ((flags & O_TMPFILE) == O_TMPFILE)
+		return -EOPNOTSUPP;
+	return flags & ~FLAGS_KNOWN || (flags & O_ACCMODE) == O_ACCMODE ? -EINVAL : 0;
 }
 
 /* The last component of an open: 1 and the target when a link is to be followed, 0, or -errno. */
 static int open_last(
-	struct walk *w, int flags, mode_t mode, bool *directory, bool *created, char *target)
+	struct walk *w, int flags, mode_t mode, bool *slashed, bool *created, char *target)
 {
 	bool excl = flags & O_CREAT && flags & O_EXCL;
 	bool follow = !(flags & O_NOFOLLOW) && !excl;
@@ -423,7 +432,7 @@ static int open_last(
 		return 0;
 	if (flags & O_CREAT && w->last.slash)
 		return -EISDIR;
-	*directory |= w->last.slash;
+	*slashed |= w->last.slash;
 	r = look_up(w, w->last.name, w->last.len, &child);
 	if (r == -ENOENT && flags & O_CREAT) {
 		int mount = model_covered(w->m, w->at, w->last.name, w->last.len);
@@ -445,7 +454,7 @@ static int open_last(
 	}
 	if (r)
 		return r;
-	if (S_ISLNK(w->m->nodes[child.node].mode) && (follow || w->last.slash)) {
+	if (S_ISLNK(w->m->nodes[child.node].mode) && (follow || *slashed)) {
 		r = target_of(w, child.node, target);
 		return r ? r : 1;
 	}
@@ -474,7 +483,6 @@ static int open_object(struct walk *w, int flags, bool directory)
 	if (S_ISDIR(mode))
 		return writes ? -EISDIR : 0;
 	if (!S_ISREG(mode)) {
-		w->policy |= w->m->policy.special_enxio;
 		if (w->m->policy.special_enxio || S_ISSOCK(mode))
 			return -ENXIO;
 		return (flags & O_ACCMODE) == O_WRONLY ? -ENXIO : 0; /* a fifo without readers */
@@ -491,31 +499,50 @@ static void truncate_node(struct walk *w, struct model_result *result)
 	node->size = 0;
 }
 
+/* Is there a name at the end, and no `..` before it? Else no parents are made. */
+static bool leads_to_a_name(const char *path)
+{
+	bool name = false;
+
+	for (path = skip_slashes(path); *path; path = skip_slashes(path)) {
+		size_t len = name_length(path);
+
+		if (len == 2 && path[0] == '.' && path[1] == '.')
+			return false;
+		name = len != 1 || path[0] != '.';
+		path += len;
+	}
+	return name;
+}
+
 struct model_result model_open(struct model *m, const char *path, int flags, mode_t mode)
 {
 	char target[2][PATH_MAX];
-	bool directory = flags & O_DIRECTORY, created = false;
+	bool slashed = false,
+	     created = false; /* once a slash has followed a name, it holds for links, too */
 	struct model_result result;
 	struct walk w;
-	int r = check_flags(m, flags), more = 1;
+	int r = m->policy.strict_flags ? check_strict(flags) : 0, more = 1;
 
 	if (r)
 		return (struct model_result){ .r = r };
+	if (flags & O_CREAT && flags & O_DIRECTORY)
+		return (struct model_result){ .r = -EINVAL };
 	r = begin(&w, m, path);
-	w.make = m->policy.implicit_parents && flags & O_CREAT && path[0] &&
+	w.make = m->policy.implicit_parents && flags & O_CREAT && leads_to_a_name(path) &&
 		 path[strlen(path) - 1] != '/';
 	mode &= m->policy.strip_modes ? 0755 : 07777;
 	for (int turn = 0; !r && more > 0; turn ^= 1) {
 		r = walk_parent(&w, path);
 		if (r)
 			break;
-		more = open_last(&w, flags, mode, &directory, &created, target[turn]);
+		more = open_last(&w, flags, mode, &slashed, &created, target[turn]);
 		path = target[turn];
 	}
 	if (!r && more < 0)
 		r = more;
 	if (!r && !created)
-		r = open_object(&w, flags, directory);
+		r = open_object(&w, flags, slashed);
 	result = end(&w, r);
 	if (!r && !created && flags & O_TRUNC && S_ISREG(mode_of(&w)))
 		truncate_node(&w, &result);
@@ -532,10 +559,10 @@ static int mkdir_last(struct walk *w, mode_t mode)
 	r = look_up(w, w->last.name, w->last.len, &child);
 	if (r != -ENOENT)
 		return r ? r : -EEXIST;
-	if (!w->m->mounts[w->at.mount].writable)
-		return -EROFS;
 	if (model_covered(w->m, w->at, w->last.name, w->last.len) >= 0)
 		return -EACCES; /* what is mapped here, now or later, is a file */
+	if (!w->m->mounts[w->at.mount].writable)
+		return -EROFS;
 	r = model_add(w->m, w->at.node, w->last.name, w->last.len, S_IFDIR | mode, NULL);
 	if (r < 0)
 		return r;
@@ -549,7 +576,7 @@ struct model_result model_mkdir(struct model *m, const char *path, mode_t mode)
 	struct walk w;
 	int r = begin(&w, m, path);
 
-	w.make = m->policy.implicit_parents;
+	w.make = m->policy.implicit_parents && leads_to_a_name(path);
 	if (!r)
 		r = walk_parent(&w, path);
 	if (!r)
@@ -577,7 +604,6 @@ static int unlink_last(struct walk *w, int *removed)
 		return -ENOTDIR;
 	if (mount >= 0 && !w->m->mounts[mount].may_unlink)
 		return -EBUSY;
-	w->policy |= mount >= 0;
 	*removed = child.node;
 	remove_node(w->m, child.node);
 	return 0;

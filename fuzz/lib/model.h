@@ -19,6 +19,7 @@ struct model_policy {
 	bool special_enxio;    /* fifos, sockets and devices cannot be opened */
 	bool implicit_parents; /* in scratch a new file or directory makes its missing parents */
 	bool strict_flags;     /* flags that are unknown or change what open means are refused */
+	bool utf8_paths;       /* a path that is not UTF-8 is refused */
 	bool strip_modes;      /* no set-id, no sticky, umask 022 */
 };
 
@@ -57,7 +58,6 @@ struct model_result {
 	int removed;        /* node that lost its name; 0: none */
 	int truncated;      /* node; 0: none */
 	off_t old_size;
-	bool policy; /* a switch was decisive: Linux answers otherwise */
 };
 
 struct model {

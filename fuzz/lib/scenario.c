@@ -6,6 +6,7 @@
  */
 #include "scenario.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -126,8 +127,8 @@ static const struct scenario_config configs[SCENARIO_CONFIGS] = {
 
 static const char *const names[32] = { "a", "b", "ab", "f", "..", "a.b", "x", "y", "l", ".", "up",
 	"..a", "...", "out", "secret", "d", "new", "m0", "m1", "\xff\xfe", "a\nb", "\x1b[31m",
-	"\xc0\xae\xc0\xae", "\xed\xa0\x80", N255, N255 "n", D100 D100 D100 ".",
-	P10 P10 P10 P10 P10 "d", " ", ":", U10 "..", "k" };
+	"\xc0\xae\xc0\xae", "\xed\xa0\x80", N255, N255 "n", D100 D100 D100 ".", P10 P10 "d", " ",
+	":", U10 "..", "k" };
 
 /* bits 0-1 how it is opened, then these. */
 static const int flag_bits[6] = { O_CREAT, O_EXCL, O_TRUNC, O_NOFOLLOW, O_DIRECTORY, O_APPEND };
@@ -283,6 +284,23 @@ static int read_flags(struct scenario *s)
 	return flags & O_CREAT && bits != 0xfe ? flags & ~O_DIRECTORY : flags;
 }
 
+bool scenario_rephrase(const char *path, char *out, size_t size)
+{
+	size_t at = 0;
+
+	if (!path[0])
+		return false;
+	if (path[0] != '/')
+		at = put(out, at, "./", 2);
+	for (; *path; path++) {
+		if (at + 6 > size)
+			return false;
+		at = *path == '/' ? put(out, at, "/.//", 4) : put(out, at, path, 1);
+	}
+	out[at] = 0;
+	return true;
+}
+
 bool scenario_next_op(struct scenario *s, struct scenario_op *op)
 {
 	static const enum scenario_kind kinds[8] = { SCENARIO_OPEN, SCENARIO_STAT, SCENARIO_LSTAT,
@@ -424,5 +442,5 @@ int scenario_print(const uint8_t *data, size_t size, FILE *out)
 	while (scenario_next_op(&s, &op))
 		print_op(&op, out);
 	fputs("end\n", out);
-	return ferror(out) ? -1 : 0;
+	return ferror(out) ? -EIO : 0;
 }

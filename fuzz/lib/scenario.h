@@ -98,7 +98,10 @@ struct scenario_op {
 
 bool scenario_next_op(struct scenario *s, struct scenario_op *op);
 
-/* The input as golden text: its tree in comments, its mappings and calls. 0 or -1 when out fails. */
+/* The same path in other words, with dots and slashes; false when that does not fit. */
+bool scenario_rephrase(const char *path, char *out, size_t size);
+
+/* The input as golden text: its tree in comments, its mappings and calls. 0 or -errno. */
 int scenario_print(const uint8_t *data, size_t size, FILE *out);
 
 #endif

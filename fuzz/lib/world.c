@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "slashes.h"
+
 struct raw_dirent { /* struct linux_dirent64 */
 	uint64_t ino;
 	int64_t off;
@@ -20,9 +22,9 @@ struct raw_dirent { /* struct linux_dirent64 */
 static bool next_name(const char **path, const char **name, size_t *len)
 {
 	do {
-		*path += strspn(*path, "/");
+		*path = skip_slashes(*path);
 		*name = *path;
-		*len = strcspn(*path, "/");
+		*len = name_length(*path);
 		*path += *len;
 	} while (*len == 1 && (*name)[0] == '.');
 	return *len;
@@ -177,6 +179,22 @@ int world_place(const struct world *w, const struct model *m, const struct scena
 		model_covered(m, (struct model_at){ 0, dir }, entry->name, entry->name_len) >= 0)
 		return -1;
 	return dir;
+}
+
+struct model_result world_ask(struct model *m, const struct scenario_op *op)
+{
+	switch (op->kind) {
+	case SCENARIO_OPEN:
+	case SCENARIO_LIST:
+		return model_open(m, op->path, op->flags, op->mode);
+	case SCENARIO_STAT:
+	case SCENARIO_LSTAT:
+		return model_stat(m, op->path, op->kind == SCENARIO_STAT);
+	case SCENARIO_MKDIR:
+		return model_mkdir(m, op->path, op->mode);
+	default:
+		return model_unlink(m, op->path);
+	}
 }
 
 static int count_listed(const struct model *m, struct model_at dir)

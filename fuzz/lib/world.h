@@ -29,6 +29,9 @@ void world_init(struct world *w, int config, int variant, struct model_policy po
 int world_place(const struct world *w, const struct model *m, const struct scenario_entry *entry,
 	int last_dir);
 
+/* The operation, done to the model. Not CLOSE. */
+struct model_result world_ask(struct model *m, const struct scenario_op *op);
+
 /* Records of getdents64(2) against what the model lists: false is a difference. sorted: ours have to be. */
 bool world_same_listing(
 	const struct model *m, struct model_at dir, const char *records, ssize_t len, bool sorted);
