@@ -19,6 +19,7 @@
 #include "log.h"
 #include "memfs.h"
 #include "model.h"
+#include "quiet.h"
 #include "scenario.h"
 #include "world.h"
 
@@ -182,10 +183,13 @@ static struct member *member_of(const struct scenario *s)
 	*member = calloc(1, sizeof(**member));
 	if (!*member)
 		abort();
+	quiet_begin();
+	memfs_set_isolates((s->config ^ s->variant ^ s->other) & 1);
 	world_init(&(*member)->world, s->config, s->variant, policy);
 	open_files(*member, s->config, s->variant, s->other);
 	pair_base(*member);
 	memfs_mark();
+	quiet_end();
 	return *member;
 }
 

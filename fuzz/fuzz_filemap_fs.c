@@ -24,6 +24,7 @@
 #include "hostfs.h"
 #include "log.h"
 #include "model.h"
+#include "quiet.h"
 #include "scenario.h"
 #include "world.h"
 
@@ -157,7 +158,7 @@ static void open_files(struct member *member, const struct hostfs *host, const c
 static void make_member(struct member *member, int config, int other)
 {
 	struct fixture *f = &member->fixture;
-	char parent[128], root[256];
+	char parent[128], root[512];
 	int r = fixture_make(f, 2 * config + other, config, 0, linux_alone);
 
 	snprintf(parent, sizeof(parent), "%s.tmp", f->host);
@@ -182,7 +183,9 @@ static struct member *member_of(const struct scenario *s)
 	*member = calloc(1, sizeof(**member));
 	if (!*member)
 		abort();
+	quiet_begin();
 	make_member(*member, config, s->other);
+	quiet_end();
 	return *member;
 }
 
@@ -332,9 +335,11 @@ static void check_fixture(struct member *member, int fd_before)
 	member->inputs++;
 	if (member->inputs & (member->inputs - 1) && member->inputs % CHECK_EVERY)
 		return;
+	quiet_begin();
 	if (fixture_fingerprint(&member->fixture) != member->print)
 		differ("filemap_fs harness: the fixture has drifted, or outside was changed");
 	fd = fcntl(member->fixture.host_fd, F_DUPFD_CLOEXEC, 0);
+	quiet_end();
 	close(fd);
 	if (fd != fd_before)
 		differ("filemap_fs: %d is the next descriptor, not %d: some were lost", fd,
@@ -347,8 +352,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct scenario again;
 	int fd;
 
-	if (!run.ready)
+	if (!run.ready) {
+		quiet_begin();
 		set_up();
+		quiet_end();
+	}
 	run.data = data;
 	run.size = size;
 	scenario_begin(&run.scenario, data, size);

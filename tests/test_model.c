@@ -47,7 +47,7 @@ static struct fixture *fixture_of(int config, int variant)
 	*f = calloc(1, sizeof(**f));
 	if (!*f)
 		return NULL;
-	r = fixture_make(*f, 2 * config + (variant & 1), config, variant & 1 ? 3 : 0,
+	r = fixture_make(*f, 2 * config + (variant & 1), config, variant & 1 ? 2 : 0,
 		(struct model_policy){ 0 });
 	if (!r && (*f)->world.real)
 		r = fixture_mount(*f, NULL);

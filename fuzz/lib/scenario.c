@@ -14,7 +14,7 @@
 #include "escape.h"
 
 enum {
-	HEAD_VARIANT = 7,
+	HEAD_VARIANT = 3,
 	HEAD_RACE = 0x38, /* all of these */
 	HEAD_OTHER = 0x40,
 	HEAD_REPHRASE = 0x80,
@@ -23,6 +23,8 @@ enum {
 	PATH_RELATIVE = 16,
 	PATH_DOUBLE = 32,
 	WILD = 0xff,
+	LONG = 0xfe,
+	AROUND_LIMIT = 4088, /* 16 lengths from here on, of which the last ones are too long */
 	LONGEST = 255,
 };
 
@@ -30,7 +32,6 @@ enum {
 #define N60  N15 N15 N15 N15
 #define N255 N60 N60 N60 N60 N15
 #define D10  "./././././././././././"
-#define D100 D10 D10 D10 D10 D10 D10 D10 D10 D10 D10
 #define P10  "d/d/d/d/d/d/d/d/d/d/"
 #define U10  "../../../../../../../../../../"
 
@@ -125,10 +126,13 @@ static const struct scenario_config configs[SCENARIO_CONFIGS] = {
 	{ { RW("m1/a", "/a/b"), RW("m1", "/a/b/b"), RO("k/f1", "/x/y") }, NULL },
 };
 
+/* The forms of a row of the table. */
+enum { VARIANT_AS_IS, VARIANT_READ_ONLY, VARIANT_OTHER_RIGHTS, VARIANT_BACKWARDS };
+
 static const char *const names[32] = { "a", "b", "ab", "f", "..", "a.b", "x", "y", "l", ".", "up",
 	"..a", "...", "out", "secret", "d", "new", "m0", "m1", "\xff\xfe", "a\nb", "\x1b[31m",
-	"\xc0\xae\xc0\xae", "\xed\xa0\x80", N255, N255 "n", D100 D100 D100 ".", P10 P10 "d", " ",
-	":", U10 "..", "k" };
+	"\xc0\xae\xc0\xae", "\xed\xa0\x80", N255, N255 "n", D10 D10 ".", P10 P10 "d", " ", ":",
+	U10 "..", "k" };
 
 /* bits 0-1 how it is opened, then these. */
 static const int flag_bits[6] = { O_CREAT, O_EXCL, O_TRUNC, O_NOFOLLOW, O_DIRECTORY, O_APPEND };
@@ -146,14 +150,15 @@ int scenario_mounts(int config, int variant, struct scenario_mount mounts[SCENAR
 	while (n < SCENARIO_MOUNTS && from[n].host)
 		n++;
 	for (int i = 0; i < n; i++) {
-		struct scenario_mount *mount = &mounts[variant & 4 ? n - 1 - i : i];
+		struct scenario_mount *mount =
+			&mounts[variant == VARIANT_BACKWARDS ? n - 1 - i : i];
 
 		*mount = from[i];
-		if (!mount->may_unlink && strcmp(mount->host, "k/new"))
-			mount->writable = (variant & 3) == 1 ? false
-					  : (variant & 3) == 2
-						  ? true
-						  : mount->writable ^ ((variant & 3) == 3);
+		if (mount->may_unlink ||
+			!strcmp(mount->host, "k/new")) /* both need to be writable */
+			continue;
+		mount->writable = variant != VARIANT_READ_ONLY &&
+				  mount->writable != (variant == VARIANT_OTHER_RIGHTS);
 	}
 	return n;
 }
@@ -197,15 +202,29 @@ static void raw_path(struct scenario *s)
 	s->path[at] = 0;
 }
 
+/* As long as a path may be, or a little longer: dots, then a name. */
+static void long_path(struct scenario *s)
+{
+	size_t len = AROUND_LIMIT + (byte(s) & 15);
+	const char *name = names[byte(s) % 4];
+	size_t at = len - strlen(name);
+
+	for (size_t i = 0; i < at; i++)
+		s->path[i] = i % 2 && i + 1 < at ? '.' : '/';
+	strcpy(s->path + at, name);
+}
+
 static void read_path(struct scenario *s)
 {
 	uint8_t how = byte(s);
 	size_t at = 0;
 
-	if (how == WILD) {
+	if (how == WILD)
 		raw_path(s);
+	if (how == LONG)
+		long_path(s);
+	if (how >= LONG)
 		return;
-	}
 	if (!(how & PATH_RELATIVE))
 		s->path[at++] = '/';
 	for (int i = 0; i < (how & PATH_NAMES); i++) {

@@ -16,9 +16,9 @@
 enum {
 	SCENARIO_MOUNTS = 4,
 	SCENARIO_ENTRIES = 12,
-	SCENARIO_OPS = 32,
+	SCENARIO_OPS = 16,
 	SCENARIO_PATH = 8192, /* longer than any guest may say */
-	SCENARIO_VARIANTS = 8,
+	SCENARIO_VARIANTS = 4,
 };
 
 /* What is in the host's directory before any input comes: by its path there, parents first. */
