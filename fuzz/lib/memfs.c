@@ -452,14 +452,17 @@ static int walk(int dir, const char *path, unsigned int how, struct last *last)
 static int memfs_open(int fd, const char *path, int flags, mode_t mode, unsigned int how)
 {
 	struct last last;
-	int dir;
+	int dir, r;
 
 	called();
 	dir = walk(dir_of(fd), path, how, &last);
 	if (dir < 0)
 		return dir;
-	return last.name ? open_last(dir, last.name, last.len, last.slash, flags, mode, how)
-			 : open_node(dir, flags, true);
+	r = last.name ? open_last(dir, last.name, last.len, last.slash, flags, mode, how)
+		      : open_node(dir, flags, true);
+	if (r >= 0)
+		file_of(r)->isolated = file_of(fd)->isolated; /* in the same view */
+	return r;
 }
 
 static void stat_node(int node, struct stat *st)
@@ -677,7 +680,7 @@ static int memfs_isolate(int dir, const char *path, bool writable)
 	(void)writable; /* rights are the caller's business */
 	if (!fs.isolates)
 		return -EPERM;
-	if (by_host_name(path) != node)
+	if (path && by_host_name(path) != node)
 		broken("a view by the name of something else");
 	fd = new_file(node, O_PATH | O_DIRECTORY);
 	if (fd >= 0)
