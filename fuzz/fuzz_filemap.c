@@ -16,6 +16,7 @@
 
 #include "err.h"
 #include "fileio.h"
+#include "fuzz.h"
 #include "log.h"
 #include "memfs.h"
 #include "model.h"
@@ -24,9 +25,6 @@
 #include "world.h"
 
 enum { FD_FIRST = 3, FDS = FD_FIRST + SCENARIO_OPS, PAIRS = 64 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int fuzz_print_bjt(const uint8_t *data, size_t size, FILE *out);
 
 /* Mappings as files for a guest; kept, for opening them costs more than everything else. */
 struct member {

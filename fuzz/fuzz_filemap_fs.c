@@ -21,6 +21,7 @@
 #include "err.h"
 #include "fileio.h"
 #include "fixture.h"
+#include "fuzz.h"
 #include "hostfs.h"
 #include "log.h"
 #include "model.h"
@@ -36,9 +37,6 @@ enum {
 	CHECK_EVERY = 4096, /* inputs */
 	FILE_MAX = 1 << 20,
 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int fuzz_print_bjt(const uint8_t *data, size_t size, FILE *out);
 
 /* A tree with mappings and the guest's files over it. */
 struct member {
