@@ -389,10 +389,12 @@ static void print_tree(struct scenario *s, FILE *out)
 {
 	struct scenario_entry entry;
 
-	for (int i = 0; i < SCENARIO_BASE; i++)
-		fprintf(out, "# tree %c %s %s\n", letter_of(scenario_base[i].mode),
-			scenario_base[i].path,
-			scenario_base[i].target ? scenario_base[i].target : "");
+	for (int i = 0; i < SCENARIO_BASE; i++) {
+		const struct scenario_base *base = &scenario_base[i];
+
+		fprintf(out, "# tree %c %s%s%s\n", letter_of(base->mode), base->path,
+			base->target ? " -> " : "", base->target ? base->target : "");
+	}
 	while (scenario_next_entry(s, &entry)) {
 		fprintf(out, "# tree %c %s ", letter_of(entry.mode),
 			entry.parent >= 0                     ? scenario_base[entry.parent].path
@@ -439,12 +441,12 @@ static void print_op(const struct scenario_op *op, FILE *out)
 		fprintf(out, "%d", 3 + op->which);
 	else
 		print_quoted(out, op->path, strnlen(op->path, 4096));
-	if (op->kind == SCENARIO_OPEN || op->kind == SCENARIO_LIST)
+	if (op->kind == SCENARIO_OPEN || op->kind == SCENARIO_LIST) {
 		print_flags(op->flags, out);
+		fprintf(out, " mode=%#o", op->mode);
+	}
 	if (op->kind == SCENARIO_STAT || op->kind == SCENARIO_LSTAT)
 		fputs(op->kind == SCENARIO_STAT ? " stat" : " lstat", out);
-	if (op->kind == SCENARIO_OPEN || op->kind == SCENARIO_MKDIR)
-		fprintf(out, " mode=%#o", op->mode);
 	fputs(" -> ~0\n", out);
 }
 
