@@ -33,6 +33,13 @@ struct open_file {
 	int flags;
 	int next_free;
 	size_t at; /* getdents: names given */
+	bool isolated;
+};
+
+struct last {
+	const char *name;
+	size_t len;
+	bool slash; /* slashes follow */
 };
 
 struct saved {
@@ -49,6 +56,7 @@ static struct {
 	uint32_t n_text, marked_text;
 	bool marked;
 	struct memfs_counts counts;
+	bool isolates;
 	void (*hook)(void *arg);
 	void *hook_arg;
 } fs;
@@ -415,34 +423,46 @@ static int step(int dir, const char *name, size_t len, unsigned int how)
 	return fs.nodes[node].boundary && !(how & HOSTFS_XDEV) ? -EACCES : node;
 }
 
-static int memfs_open(int fd, const char *path, int flags, mode_t mode, unsigned int how)
+/* Up to the last name of a path, which may be none: then it ended in `.`, and the directory is meant. */
+static int walk(int dir, const char *path, unsigned int how, struct last *last)
 {
-	int dir;
-
-	called();
-	dir = dir_of(fd);
 	if (path[0] == '/' || !path[0])
 		broken("a path that is empty or begins at the root");
 	while (true) {
 		size_t len = name_length(path);
 		const char *rest = skip_slashes(path + len);
+		bool dot = len == 1 && path[0] == '.';
 
 		if (len == 2 && path[0] == '.' && path[1] == '.')
 			broken("a `..` in a path");
-		if (len == 1 && path[0] == '.') {
-			if (!S_ISDIR(fs.nodes[dir].mode))
-				return -ENOTDIR;
-			if (!rest[0])
-				return open_node(dir, flags, true);
-		} else if (!rest[0]) {
-			return open_last(dir, path, len, path[len], flags, mode, how);
-		} else {
-			dir = step(dir, path, len, how);
-			if (dir < 0)
-				return dir;
+		if (dot && !S_ISDIR(fs.nodes[dir].mode))
+			return -ENOTDIR;
+		if (!rest[0]) {
+			*last = (struct last){ dot ? NULL : path, len, path[len] };
+			return dir;
 		}
+		if (!dot)
+			dir = step(dir, path, len, how);
+		if (dir < 0)
+			return dir;
 		path = rest;
 	}
+}
+
+static int memfs_open(int fd, const char *path, int flags, mode_t mode, unsigned int how)
+{
+	struct last last;
+	int dir, r;
+
+	called();
+	dir = walk(dir_of(fd), path, how, &last);
+	if (dir < 0)
+		return dir;
+	r = last.name ? open_last(dir, last.name, last.len, last.slash, flags, mode, how)
+		      : open_node(dir, flags, true);
+	if (r >= 0)
+		file_of(r)->isolated = file_of(fd)->isolated; /* in the same view */
+	return r;
 }
 
 static void stat_node(int node, struct stat *st)
@@ -457,12 +477,21 @@ static void stat_node(int node, struct stat *st)
 
 static int memfs_stat(int fd, const char *name, unsigned int how, struct stat *st)
 {
+	struct last last;
 	int node;
 
 	called();
-	node = look_up(dir_of(fd), name, name_len(name));
+	if (strchr(name, '/') && !file_of(fd)->isolated)
+		broken("a stat of more than one name where the host would follow links");
+	node = walk(dir_of(fd), name, how, &last);
+	if (node >= 0 && last.name)
+		node = look_up(node, last.name, last.len);
 	if (node < 0)
 		return node;
+	if (last.slash && S_ISLNK(fs.nodes[node].mode))
+		return -ELOOP;
+	if (last.slash && !S_ISDIR(fs.nodes[node].mode))
+		return -ENOTDIR;
 	if (fs.nodes[node].boundary && !(how & HOSTFS_XDEV))
 		return -EACCES;
 	stat_node(node, st);
@@ -644,6 +673,26 @@ static int memfs_fs_magic(int fd, long *magic)
 	return 0;
 }
 
+static int memfs_isolate(int dir, const char *path, bool writable)
+{
+	int node = file_of(dir)->node, fd;
+
+	(void)writable; /* rights are the caller's business */
+	if (!fs.isolates)
+		return -EPERM;
+	if (path && by_host_name(path) != node)
+		broken("a view by the name of something else");
+	fd = new_file(node, O_PATH | O_DIRECTORY);
+	if (fd >= 0)
+		file_of(fd)->isolated = true;
+	return fd;
+}
+
+void memfs_set_isolates(bool isolates)
+{
+	fs.isolates = isolates;
+}
+
 static int memfs_scratch_init(struct scratch *scratch, const char *parent, struct err *err)
 {
 	int at = by_host_name(parent ? parent : "/tmp"), node = -ENOENT;
@@ -686,6 +735,7 @@ const struct hostfs memfs = {
 	.open_host = memfs_open_host,
 	.realpath = memfs_realpath,
 	.fs_magic = memfs_fs_magic,
+	.isolate = memfs_isolate,
 	.scratch_init = memfs_scratch_init,
 	.scratch_finish = memfs_scratch_finish,
 };

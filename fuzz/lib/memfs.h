@@ -70,6 +70,9 @@ struct memfs_counts {
 
 const struct memfs_counts *memfs_counts(void);
 
+/* Are views of directories to be had from now on? */
+void memfs_set_isolates(bool isolates);
+
 /* Called in front of every call beneath a descriptor, to change the tree under the caller. NULL: none. */
 void memfs_set_hook(void (*hook)(void *arg), void *arg);
 
