@@ -12,7 +12,7 @@
 void guestfd_init(struct guestfd_table *table, const struct hostfs *host, int limit, int console_in,
 	int console_out)
 {
-	memset(table, 0, sizeof(*table));
+	memset(table->used, 0, sizeof(table->used)); /* the slots say nothing without */
 	table->host = host;
 	table->limit = limit;
 	for (int fd = 0; fd < GUESTFD_FIRST; fd++)
@@ -27,14 +27,19 @@ void guestfd_init(struct guestfd_table *table, const struct hostfs *host, int li
 
 void guestfd_finish(struct guestfd_table *table)
 {
-	for (int fd = GUESTFD_FIRST; fd < GUESTFD_MAX; fd++)
-		guestfd_close(table, fd);
-	memset(table, 0, sizeof(*table));
+	for (int i = 0; i < GUESTFD_MAX / 64; i++)
+		for (uint64_t used = table->used[i]; used; used &= used - 1)
+			guestfd_close(table, 64 * i + __builtin_ctzll(used));
+}
+
+static bool is_used(const struct guestfd_table *table, int fd)
+{
+	return table->used[fd / 64] >> fd % 64 & 1;
 }
 
 struct guestfd *guestfd_get(struct guestfd_table *table, int fd)
 {
-	if (fd < 0 || fd >= GUESTFD_MAX || table->slots[fd].kind == GUESTFD_FREE)
+	if (fd < 0 || fd >= GUESTFD_MAX || !is_used(table, fd))
 		return NULL;
 	return &table->slots[fd];
 }
@@ -52,8 +57,7 @@ int guestfd_next(const struct guestfd_table *table)
 
 void guestfd_set(struct guestfd_table *table, int fd, const struct guestfd *what)
 {
-	assert(fd >= 0 && fd < GUESTFD_MAX && table->slots[fd].kind == GUESTFD_FREE);
-	assert(what->kind != GUESTFD_FREE);
+	assert(fd >= 0 && fd < GUESTFD_MAX && !is_used(table, fd));
 	table->slots[fd] = *what;
 	table->used[fd / 64] |= 1ull << fd % 64;
 }
@@ -68,7 +72,6 @@ int guestfd_close(struct guestfd_table *table, int fd)
 		return 0;
 	if (slot->owned)
 		table->host->close(slot->host);
-	slot->kind = GUESTFD_FREE;
 	table->used[fd / 64] &= ~(1ull << fd % 64);
 	return 0;
 }

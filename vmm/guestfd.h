@@ -14,7 +14,7 @@ struct hostfs;
 
 enum { GUESTFD_FIRST = 3, GUESTFD_MAX = 1024 };
 
-enum guestfd_kind { GUESTFD_FREE, GUESTFD_CONSOLE, GUESTFD_FILE, GUESTFD_DIR, GUESTFD_KIND_COUNT };
+enum guestfd_kind { GUESTFD_CONSOLE, GUESTFD_FILE, GUESTFD_DIR, GUESTFD_KIND_COUNT };
 
 struct guestfd {
 	enum guestfd_kind kind;
@@ -41,7 +41,7 @@ struct guestfd_table {
 /* limit: from GUESTFD_FIRST to GUESTFD_MAX. The consoles are borrowed. */
 void guestfd_init(struct guestfd_table *table, const struct hostfs *host, int limit, int console_in,
 	int console_out);
-/* Closes what is owned. Takes one zeroed. */
+/* Closes what is owned; the consoles go on. Takes one zeroed. */
 void guestfd_finish(struct guestfd_table *table);
 /* What fd stands for, or NULL: any number is allowed. */
 struct guestfd *guestfd_get(struct guestfd_table *table, int fd);
