@@ -133,6 +133,28 @@ static void symbolise(struct elf_image *image)
 	symbols_close(s);
 }
 
+/*
+ * libdw asks for as much as a header says, and fills it. It may have so much only, as in the child that
+ * reports crashes: by the sanitizer's allocator, or by a limit of the process where there is none.
+ */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "max_allocation_size_mb=256:allocator_may_return_null=1";
+}
+
+#pragma weak __asan_init
+void __asan_init(void);
+
+static void limit_memory_once(void)
+{
+	static bool done;
+
+	if (!done && !__asan_init)
+		symbols_limit_memory();
+	done = true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t *copy = malloc(size ? size : 1); /* so that one byte too far is seen */
@@ -140,6 +162,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct err err = { 0 };
 	int r;
 
+	limit_memory_once();
 	assert(copy);
 	if (size)
 		memcpy(copy, data, size);

@@ -21,6 +21,8 @@
 #include "cpu.h"
 #include "err.h"
 
+enum { MEMORY_MORE = 512 << 20 };
+
 struct symbols {
 	uint8_t *
 		bytes; /* our own: libelf writes into an image when it expands compressed sections */
@@ -326,6 +328,22 @@ size_t symbols_backtrace(struct symbols *s, const struct cpu_regs *regs, symbols
 
 /* ---- at arm's length ---- */
 
+/* What a header says of sizes may be a lie of gigabytes, and libdw believes it. */
+void symbols_limit_memory(void)
+{
+	FILE *statm = fopen("/proc/self/statm", "re");
+	unsigned long long data = 0;
+	struct rlimit limit;
+
+	if (statm && fscanf(statm, "%*u %*u %*u %*u %*u %llu", &data) == 1) {
+		limit.rlim_cur = limit.rlim_max =
+			data * (rlim_t)sysconf(_SC_PAGESIZE) + MEMORY_MORE;
+		setrlimit(RLIMIT_DATA, &limit);
+	}
+	if (statm)
+		fclose(statm);
+}
+
 /* No file can be opened from here on, no message of a failed assertion appears. */
 static void confine_self(int fd)
 {
@@ -333,6 +351,7 @@ static void confine_self(int fd)
 	const struct rlimit none = { 0 };
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	symbols_limit_memory();
 	for (size_t i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
 		signal(deadly[i], SIG_DFL);
 	for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)

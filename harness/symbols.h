@@ -42,8 +42,11 @@ typedef int symbols_read_fn(void *ctx, uint64_t gva, void *buf, size_t len);
 size_t symbols_backtrace(struct symbols *s, const struct cpu_regs *regs, symbols_read_fn *read,
 	void *ctx, uint64_t *pcs, size_t max);
 
+/* From now on this process may take 512 MiB of memory more than it has, and no more. */
+void symbols_limit_memory(void);
+
 /*
- * Runs work in a child process that can open no file and lives at most timeout_ms, and collects what
+ * Runs work in a child process that can open no file, has its memory limited and lives at most timeout_ms, and collects what
  * it writes to fd into buf, always terminated. Bytes collected; 0 or more also when the child died or
  * was stopped half-way; -errno when there could be no child.
  */

@@ -11,6 +11,7 @@
 #include <link.h>
 #include <stdlib.h>
 #include <sys/uio.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -426,6 +427,17 @@ static void work_with_files(void *ctx, int fd)
 	say(fd, open("/dev/null", O_RDONLY) < 0 && errno == EMFILE ? "closed" : "open");
 }
 
+static void work_with_memory(void *ctx, int fd)
+{
+	void *much =
+		mmap(NULL, 1 << 30, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *some =
+		mmap(NULL, 1 << 28, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)ctx;
+	say(fd, much == MAP_FAILED && some != MAP_FAILED ? "closed" : "open");
+}
+
 static void work_too_much(void *ctx, int fd)
 {
 	for (int i = 0; i < 10000; i++)
@@ -444,6 +456,7 @@ static void collects_what_a_child_wrote_however_it_ends(void)
 		{ work_and_die, "so far" },
 		{ work_for_ever, "so far" },
 		{ work_with_files, "closed" },
+		{ work_with_memory, "closed" },
 	};
 	struct timespec from, to;
 	char text[100];
