@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: ISC
 /*
  * paths OP[,FLAGS]:PATH ...: tries each and prints what came of it. OP: open create stat lstat
- * readdir mkdir unlink; FLAGS: open flags joined by `+`; PATH: any bytes, \xHH and \\ understood.
+ * readdir mkdir unlink, and hold, which opens and does not close; FLAGS: open flags joined by `+`;
+ * PATH: any bytes, \xHH and \\ understood. Or OP,FD:TEXT, on a descriptor: write:BYTES, read:LENGTH
+ * and seek:OFFSET, fstat: getdents: close: with nothing. Or mounts:, what the boot data names.
  */
 #include "rt.h"
 
@@ -34,6 +36,11 @@ static const struct {
 	{ "path", O_PATH },
 	{ "tmpfile", O_TMPFILE },
 };
+
+static void hold(const char *path, int flags)
+{
+	printf(" = %s\n", rt_result(rt_open(path, flags, 0666)));
+}
 
 static void open_and_read(const char *path, int flags)
 {
@@ -159,17 +166,103 @@ static void unlink(const char *path, int flags)
 	printf(" = %s\n", rt_result(rt_unlink(path)));
 }
 
+static int64_t number(const char *text)
+{
+	int64_t n;
+
+	if (!rt_parse_int(text, &n))
+		rt_die("paths: not a number");
+	return n;
+}
+
+static void write(const char *text, int fd)
+{
+	printf(" = %s\n", rt_result(rt_write(fd, text, strlen(text))));
+}
+
+static void read(const char *text, int fd)
+{
+	int64_t len = number(text), r;
+
+	if (len < 0 || len > CONTENT_MAX)
+		rt_die("paths: that much is not read at once");
+	r = rt_read(fd, content, (uint64_t)len);
+	printf(" = %s\n", rt_result(r));
+	if (r < 0)
+		return;
+	printf("  ");
+	rt_print_quoted(content, (size_t)r);
+	putchar('\n');
+}
+
+/* An error is -1 in v1, which is not taken for -EPERM. */
+static void seek(const char *text, int fd)
+{
+	int64_t r = rt_lseek(fd, number(text), SEEK_SET);
+
+	printf(" = %s\n", r == -1 ? "-1" : rt_result(r));
+}
+
+static void fstat(const char *text, int fd)
+{
+	struct uhyve_attr attr = { 0 };
+
+	(void)text;
+	print_attr(rt_fstat(fd, &attr), &attr);
+}
+
+/* The length differs with the order of the names. */
+static void getdents(const char *text, int fd)
+{
+	int64_t r = rt_getdents(fd, listing, sizeof(listing));
+
+	(void)text;
+	printf(" = %s\n", r > 0 ? "some" : rt_result(r));
+}
+
+static void close(const char *text, int fd)
+{
+	(void)text;
+	printf(" = %s\n", rt_result(rt_close(fd)));
+}
+
+/* Directories a kernel is to mount: what v2's device tree says. */
+static void mounts(const char *text, int flags)
+{
+	size_t len = 0;
+	const char *at =
+		rt_fdt_property((const void *)rt_boot->fdt, "uhyve,mounts", "mounts", &len);
+	const char *end = at + len;
+
+	(void)text, (void)flags;
+	printf(" = %s\n", at ? "listed" : "none");
+	for (; at < end; at += strlen(at) + 1) {
+		printf("  ");
+		rt_print_quoted(at, strlen(at));
+		putchar('\n');
+	}
+}
+
 static const struct {
 	const char *name;
-	void (*run)(const char *path, int flags);
+	void (*run)(const char *text, int flags_or_fd);
+	bool on_fd;
 } ops[] = {
-	{ "open", open_and_read },
-	{ "create", create },
-	{ "stat", stat },
-	{ "lstat", lstat },
-	{ "readdir", readdir },
-	{ "mkdir", mkdir },
-	{ "unlink", unlink },
+	{ "open", open_and_read, false },
+	{ "create", create, false },
+	{ "stat", stat, false },
+	{ "lstat", lstat, false },
+	{ "readdir", readdir, false },
+	{ "mkdir", mkdir, false },
+	{ "unlink", unlink, false },
+	{ "hold", hold, false },
+	{ "mounts", mounts, false },
+	{ "write", write, true },
+	{ "read", read, true },
+	{ "seek", seek, true },
+	{ "fstat", fstat, true },
+	{ "getdents", getdents, true },
+	{ "close", close, true },
 };
 
 /* "rdwr+trunc" */
@@ -217,22 +310,26 @@ static void unescape(char *s)
 
 static void run(char *arg)
 {
-	char *path = strchr(arg, ':'), *flags, none[] = "";
+	char *path = strchr(arg, ':'), *what, none[] = "";
 	size_t i = 0;
 
 	if (!path)
-		rt_die("usage: paths OP[,FLAGS]:PATH ...");
+		rt_die("usage: paths OP[,FLAGS]:PATH ... or OP,FD:TEXT ...");
 	*path++ = 0;
-	flags = strchr(arg, ',');
-	if (flags)
-		*flags++ = 0;
+	what = strchr(arg, ',');
+	if (what)
+		*what++ = 0;
+	else
+		what = none;
 	while (strcmp(arg, ops[i].name) != 0)
 		if (++i == sizeof(ops) / sizeof(ops[0]))
 			rt_die("paths: no such operation");
 	unescape(path);
 	printf("%s ", arg);
+	if (ops[i].on_fd)
+		printf("%s ", what);
 	rt_print_quoted(path, strlen(path));
-	ops[i].run(path, parse_flags(flags ? flags : none));
+	ops[i].run(path, ops[i].on_fd ? (int)number(what) : parse_flags(what));
 }
 
 int main(int argc, char **argv, char **envp)

@@ -162,9 +162,10 @@ void rt_get_args(struct rt_args *args)
 	static char *words[ARGS_WORDS_MAX + 4], text[ARGS_TEXT_MAX + 1], name[] = "guest";
 	char **next = words, *out = text, *word = text;
 	size_t len = 0;
-	const char *in = rt_fdt_bootargs((const void *)rt_boot->fdt, &len), *end = in + len;
+	const char *in = rt_fdt_property((const void *)rt_boot->fdt, "chosen", "bootargs", &len);
+	const char *end = in + (len ? len - 1 : 0); /* its NUL */
 
-	if (len > ARGS_TEXT_MAX)
+	if (len > sizeof(text))
 		rt_die("the arguments are too long");
 	for (; rt_next_word(&in, end, &out) && strcmp(word, "--") != 0; word = out)
 		if (!strncmp(word, "env=", 4))

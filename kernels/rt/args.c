@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-/* The command line: found in a flattened device tree, split into words as a shell would. */
+/* What a flattened device tree says, and the command line in it, split into words as a shell would. */
 #include "rt.h"
 
 enum {
@@ -43,11 +43,11 @@ static void skip_string(struct fdt *t)
 	t->at = (t->at + 4) & ~(size_t)3;
 }
 
-const char *rt_fdt_bootargs(const void *fdt, size_t *len)
+const char *rt_fdt_property(const void *fdt, const char *node, const char *name, size_t *len)
 {
 	struct fdt t = { .base = fdt, .size = 8 };
 	unsigned depth = 0;
-	bool chosen = false;
+	bool here = false;
 
 	if (!fdt || word_at(&t, 0) != FDT_MAGIC)
 		return NULL;
@@ -59,19 +59,19 @@ const char *rt_fdt_bootargs(const void *fdt, size_t *len)
 
 		t.at += 4;
 		if (token == FDT_BEGIN_NODE) {
-			chosen = ++depth == 2 && string_is(&t, t.at, "chosen");
+			here = ++depth == 2 && string_is(&t, t.at, node);
 			skip_string(&t);
 		} else if (token == FDT_END_NODE) {
-			chosen = false;
+			here = false;
 			depth--;
 		} else if (token == FDT_PROP) {
-			uint32_t name = word_at(&t, t.at + 4);
+			uint32_t at = word_at(&t, t.at + 4);
 
 			t.at += 8;
 			if (t.at > t.size || prop_len > t.size - t.at)
 				return NULL;
-			if (chosen && prop_len && string_is(&t, t.strings + name, "bootargs")) {
-				*len = prop_len - 1; /* its NUL */
+			if (here && string_is(&t, t.strings + at, name)) {
+				*len = prop_len;
 				return t.base + t.at;
 			}
 			t.at += (prop_len + 3) & ~(size_t)3;

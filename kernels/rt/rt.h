@@ -87,8 +87,8 @@ struct rt_args {
 	char **argv, **envp;
 };
 void rt_get_args(struct rt_args *args); /* abi_v1.c, abi_v2.c */
-/* The command line within a flattened device tree, not terminated; NULL when there is none. */
-const char *rt_fdt_bootargs(const void *fdt, size_t *len);
+/* A property of a node right below the root of a flattened device tree; NULL when there is none. */
+const char *rt_fdt_property(const void *fdt, const char *node, const char *name, size_t *len);
 /* One shell word from *in to *out, terminated; both move on. False at the end. */
 bool rt_next_word(const char **in, const char *end, char **out);
 _Noreturn void rt_start(const struct uhyve_boot_info *boot);
