@@ -15,6 +15,7 @@
 #include "elf_load.h"
 #include "err.h"
 #include "fileio.h"
+#include "filemap_path.h"
 #include "log.h"
 #include "report.h"
 #include "trace.h"
@@ -102,6 +103,24 @@ static bool mount_is_file(const struct session *s, size_t i)
 	return stat(s->options.mounts[i].host, &st) || !S_ISDIR(st.st_mode);
 }
 
+/* A slash in front of each name and none at the end; "" is the root. NULL when out of memory. */
+static char *clean_guest_path(const char *guest)
+{
+	char *path = malloc(strlen(guest) + 2), *to = path;
+	struct filemap_name name;
+
+	if (!path)
+		return NULL;
+	while (filemap_path_next(&guest, &name)) {
+		if (filemap_name_is_dot(name))
+			continue;
+		*to++ = '/';
+		to = mempcpy(to, name.text, name.len);
+	}
+	*to = 0;
+	return path;
+}
+
 /* For the device tree: mapped directories, and the directories that mapped files are in; never "/". */
 static int list_mount_dirs(struct session *s, struct vm_args *args, struct err *err)
 {
@@ -112,17 +131,17 @@ static int list_mount_dirs(struct session *s, struct vm_args *args, struct err *
 	if (!s->mount_dirs || !s->mount_is_file)
 		return err_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < o->n_mounts; i++) {
-		char *dir = strdup(o->mounts[i].guest);
+		char *dir = clean_guest_path(o->mounts[i].guest);
 		bool seen = false;
 
 		if (!dir)
 			return err_set(err, -ENOMEM, "out of memory");
 		s->mount_is_file[i] = mount_is_file(s, i);
-		if (s->mount_is_file[i])
+		if (s->mount_is_file[i] && dir[0])
 			*strrchr(dir, '/') = 0;
 		for (size_t k = 0; k < args->n_mount_dirs; k++)
 			seen |= !strcmp(s->mount_dirs[k], dir);
-		if (seen || !dir[0] || !strcmp(dir, "/"))
+		if (seen || !dir[0])
 			free(dir);
 		else
 			s->mount_dirs[args->n_mount_dirs++] = dir;

@@ -515,6 +515,8 @@ boot_data() {
 	printf text >h/f
 	guest --file-mapping h/d:/dir --file-mapping h/f:/other/f --file-mapping h/f:/other/g --file-mapping h/f:/f -- mounts:
 	says 'mounts "" = listed' '  "/dir"' '  "/other"'
+	guest --file-mapping h/d:/dir//sub/ --file-mapping h/f:/dir/./sub//f --file-mapping h/f:/./f -- mounts:
+	says 'mounts "" = listed' '  "/dir/sub"'
 	guest -- mounts:
 	says 'mounts "" = none'
 	guest --file-mapping h/f:/f -- mounts:
