@@ -119,8 +119,9 @@ $(B)/tests/%: $(B)/tests/%.o $(B)/libfuzz.a $(B)/libharness.a $(B)/libvmm.a
 
 # Failures made to order: the same objects, but what may fail in our libraries is called through the wrappers
 # of tests/fault.c, and so are in the tests the calls that give things back.
-# Not those that count rounds against the clock or hold ours against the kernel, nor those of the fuzz targets.
-fault_not := races oracle model fuzz_%
+# Not those that count rounds against the clock or bytes of the heap, or hold ours against the kernel, nor those
+# of the fuzz targets.
+fault_not := races filemap_path oracle model fuzz_%
 fault_bin := $(patsubst %,$(B)/fault/fault_%,$(filter-out $(fault_not),$(test_src:tests/test_%.c=%)))
 fault_run := $(B)/tests/fault.o $(B)/tests/fault_unit.o
 obj       += $(fault_run)
