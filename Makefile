@@ -154,9 +154,9 @@ $(B)/fuzz/empty: $(B)/fuzz/empty.o $(fuzz_main)
 # Coverage: counters are written by what ends without exit(), too.
 ifeq ($(MODE),cov)
 cov_wrap := _exit chroot setrlimit sigaction signal
-LDFLAGS  += $(cov_wrap:%=-Wl,--wrap=%)
-$(B)/belljar $(test_bin) $(fuzz_bin) $(B)/tests/bench: $(B)/tests/coverage.o
+LDFLAGS  += $(cov_wrap:%=-Wl,--wrap=%) $(B)/tests/coverage.o
 obj      += $(B)/tests/coverage.o
+$(B)/libvmm.a: | $(B)/tests/coverage.o
 endif
 .PHONY: coverage
 coverage:
