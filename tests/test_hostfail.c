@@ -10,6 +10,7 @@
 
 #include "err.h"
 #include "fileio.h"
+#include "filemap_path.h"
 #include "hostfs.h"
 #include "tmptree.h"
 #include "unit.h"
@@ -41,11 +42,20 @@ static struct tmptree tree;
 static struct plan {
 	enum call call;
 	int first, times;
-	int error;           /* 0: the call goes on */
-	const char *changes; /* "- NAME", or a line of tmptree.h, with ; between them */
+	int error; /* 0: the call goes on */
+	const char *
+		changes; /* "- NAME" goes, "> NAME" becomes conf, or a line of tmptree.h; with ; between */
 } plan;
 
 static int count[N_CALLS];
+
+static int rename_to_conf(const char *path)
+{
+	char conf[300];
+
+	snprintf(conf, sizeof(conf), "%s/conf", tree.path);
+	return rename(path, conf);
+}
 
 static void change(const char *changes)
 {
@@ -56,7 +66,9 @@ static void change(const char *changes)
 		end = strchrnul(changes, ';');
 		snprintf(line, sizeof(line), "%.*s", (int)(end - changes), changes);
 		snprintf(path, sizeof(path), "%s/%s", tree.path, line + 2);
-		CU_ASSERT(line[0] == '-' ? !remove(path) : !tmptree_add(&tree, line));
+		CU_ASSERT(line[0] == '-'   ? !remove(path)
+			  : line[0] == '>' ? !rename_to_conf(path)
+					   : !tmptree_add(&tree, line));
 	}
 }
 
@@ -197,22 +209,24 @@ static struct hostfs host = {
 static const char *const lines[] = { "d rw", "d rw/sub", "d rw/cover", "d ro", "d ro/dir",
 	"d scratch", "d root", "f root/file root", "f rw/file hello", "f rw/sub/deep deep",
 	"f rw/cover/file covered", "f ro/file read-only", "f ro/dir/deep ro-deep",
-	"f conf configuration", "f state initial", "p rw/fifo", "l rw/link file", "l rw/tosub sub",
-	"l rw/dangling made-by-link", "l rw/abs /data/sub/deep", NULL };
+	"f conf configuration", "f state initial", "f plain text", "p rw/fifo", "l rw/link file",
+	"l rw/tosub sub", "l rw/dangling made-by-link", "l rw/abs /data/sub/deep", NULL };
 
 static struct fileio *files;
 
-enum { N_MOUNTS = 6 };
+enum { N_MOUNTS = 8 };
 
 static int start(bool deterministic, bool with_root, struct err *err)
 {
 	static char hosts[N_MOUNTS][100], scratch[100];
 	static const struct fileio_mount guests[N_MOUNTS] = {
 		{ "conf", "/etc/conf", .writable = false },
-		{ "rw", "/data", .writable = true },
+		{ "rw", "/data", .writable = true, .no_hardlinks = true },
 		{ "ro", "/data/cover", .writable = false },
 		{ "state", "/var/state", .writable = true, .may_unlink = true },
 		{ "rw/later", "/later", .writable = true, .may_unlink = true },
+		{ "conf", "/data/cover/conf", .writable = false },
+		{ "plain", "/plain", .writable = true },
 		{ "root", "/", .writable = true },
 	};
 	struct fileio_mount mounts[N_MOUNTS];
@@ -331,6 +345,9 @@ static const struct row rows[] = {
 	{ DO_UNLINK, "/data/tosub/deep", 0 },
 	{ DO_UNLINK, "/var/state", 0 },
 	{ DO_UNLINK, "/later", 0 },
+	{ DO_UNLINK, "/data/file/", 0 },
+	{ DO_UNLINK, "/data/cover/conf", 0 },
+	{ DO_MKDIR, "/data/cover/dir", 0 },
 };
 
 /* What the guest is told of a host's error. EAGAIN is tried again before. */
@@ -478,6 +495,8 @@ static const struct {
 	{ { DO_OPEN, "/data/file", O_RDONLY }, { OPEN, 1, 1, 0, "- rw/file" }, -ENOENT },
 	{ { DO_OPEN, "/data/file", CREATE }, { OPEN, 1, 1, 0, "- rw/file" }, 0 },
 	{ { DO_OPEN, "/data/file", O_WRONLY }, { OPEN, 1, 1, 0, "- rw/file;d rw/file" }, -EISDIR },
+	/* or has one more name */
+	{ { DO_OPEN, "/data/file", O_RDONLY }, { OPEN, 1, 1, 0, "h rw/second rw/file" }, -EACCES },
 	/* a directory becomes a file, or a link to one */
 	{ { DO_OPEN, "/data/empty", O_RDONLY | O_DIRECTORY },
 		{ OPEN, 1, 1, 0, "- rw/empty;f rw/empty" }, -ENOTDIR },
@@ -487,6 +506,7 @@ static const struct {
 	{ { DO_OPEN, "/data/new", CREATE }, { OPEN, 1, 1, 0, "f rw/new text" }, 0 },
 	{ { DO_OPEN, "/data/new", CREATE | O_EXCL }, { OPEN, 1, 1, 0, "f rw/new text" }, -EEXIST },
 	{ { DO_MKDIR, "/data/new", 0 }, { MKDIR, 1, 1, 0, "f rw/new text" }, -EEXIST },
+	{ { DO_OPEN, "/made/by/guest", CREATE }, { MKDIR, 1, 1, EEXIST, NULL }, -ENOENT },
 	/* a link becomes another, a file, or nothing, before it is read */
 	{ { DO_OPEN, "/data/link", O_RDONLY },
 		{ READLINK, 1, 1, 0, "- rw/link;l rw/link sub/deep" }, 0 },
@@ -529,6 +549,61 @@ static void bears_a_host_that_changes_between_two_calls(void)
 		tmptree_remove(&tree);
 	}
 	CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
+}
+
+/* A mapping is opened after it was looked at: it must be the same. */
+static void a_mapping_replaced_at_the_start_is_refused(void)
+{
+	static const struct {
+		int nth; /* call of open_host */
+		const char *changes, *says;
+	} moments[] = {
+		{ 2, "> plain", "replaced while it was opened" },
+		{ 2, "- conf", "No such file" },
+		{ 2, "- conf;l conf state", "Too many levels" },
+	};
+	int fds = tmptree_open_fds();
+	struct err err;
+
+	for (size_t i = 0; i < sizeof(moments) / sizeof(moments[0]); i++) {
+		make_tree();
+		plan = (struct plan){ OPEN_HOST, moments[i].nth, 1, 0, moments[i].changes };
+		CU_ASSERT(start(false, false, &err) < 0);
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "conf:/etc/conf: "));
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, moments[i].says));
+		plan = (struct plan){ 0 };
+		tmptree_remove(&tree);
+	}
+	CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
+}
+
+/* From some call on, the host does nothing any more: even then nothing stays open. */
+static void bears_a_host_that_fails_for_good(void)
+{
+	int fds = tmptree_open_fds(), r;
+	struct err err;
+
+	make_tree();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		for (int call = 0; call < OPEN_HOST; call++) {
+			uint64_t before = fingerprint();
+
+			CU_ASSERT_FATAL(!start(true, false, &err));
+			memset(count, 0, sizeof(count));
+			plan = (struct plan){ (enum call)call, 1 + (int)i % 2, 100000, EREMOTE,
+				NULL };
+			r = run(&rows[i]);
+			CU_ASSERT(r >= 0 || r == -EIO || !was_due() || r == -EROFS || r == -EBUSY ||
+				  r == -EEXIST || r == -ENOTDIR || r == -ENOENT);
+			plan = (struct plan){ 0 };
+			fileio_destroy(files);
+			CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
+			if (fingerprint() == before)
+				continue;
+			tmptree_remove(&tree);
+			make_tree();
+		}
+	tmptree_remove(&tree);
 }
 
 /* ---- a host that lies ---- */
@@ -702,6 +777,72 @@ static void refuses_file_systems_that_steer_the_host(void)
 
 /* ---- the real one ---- */
 
+struct opening {
+	const char *path;
+	int flags, expect; /* 0 for any descriptor */
+};
+
+static void both_engines_open_alike(void)
+{
+	static char long_name[FILEMAP_NAME_MAX + 2];
+	static const struct hostfs *const engines[] = { &hostfs_walk, &hostfs_openat2 };
+	const struct opening openings[] = {
+		{ "", O_RDONLY, -ENOENT },
+		{ ".", O_RDONLY | O_DIRECTORY, 0 },
+		{ "./rw//./file", O_RDONLY, 0 },
+		{ "rw/link", O_RDONLY | O_NOFOLLOW, -ELOOP },
+		{ "rw/link", O_RDONLY, -ELOOP },
+		{ "rw/link", O_WRONLY | O_CREAT, -ELOOP },
+		{ "rw/link", O_WRONLY | O_CREAT | O_EXCL, -EEXIST },
+		{ "rw/link", O_PATH, -ELOOP },
+		{ "rw/link", O_PATH | O_NOFOLLOW, 0 },
+		{ "rw/link", O_PATH | O_DIRECTORY, -ELOOP },
+		{ "rw/tosub/deep", O_RDONLY, -ELOOP },
+		{ "rw/file", O_PATH | O_DIRECTORY, -ENOTDIR },
+		{ "rw/file", O_RDONLY | O_DIRECTORY, -ENOTDIR },
+		{ "rw/file/beneath", O_RDONLY, -ENOTDIR },
+		{ "rw/none", O_RDONLY, -ENOENT },
+		{ "none/file", O_WRONLY | O_CREAT, -ENOENT },
+		{ "..", O_RDONLY, -EACCES },
+		{ long_name, O_RDONLY, -ENAMETOOLONG },
+		{ "rw/fifo", O_RDONLY | O_NONBLOCK | O_TRUNC, 0 },
+		{ "rw/sub", O_WRONLY, -EISDIR },
+		{ "rw/new", O_WRONLY | O_CREAT | O_EXCL | O_TRUNC, 0 },
+		{ "rw/file", O_RDONLY | O_TRUNC, 0 },
+		{ "state", O_WRONLY | O_TRUNC, 0 },
+	};
+
+	memset(long_name, 'x', FILEMAP_NAME_MAX + 1);
+	for (size_t i = 0; i < 2; i++) {
+		int dir, fd, fds = tmptree_open_fds();
+		struct stat st;
+
+		if (engines[i] == &hostfs_openat2 && hostfs_best() != &hostfs_openat2) {
+			unit_skip("this kernel has no openat2");
+			return;
+		}
+		make_tree();
+		dir = engines[i]->open_host(tree.path, O_PATH | O_DIRECTORY);
+		for (size_t n = 0; n < sizeof(openings) / sizeof(openings[0]); n++) {
+			const struct opening *o = &openings[n];
+
+			fd = engines[i]->open(dir, o->path, o->flags, 0600, 0);
+			if (fd != o->expect && (fd < 0 || o->expect))
+				printf("     %s: open(\"%s\", %#o): %d\n", engines[i]->name,
+					o->path, (unsigned)o->flags, fd);
+			CU_ASSERT(fd >= 0 ? !o->expect : fd == o->expect);
+			if (fd >= 0)
+				close(fd);
+		}
+		CU_ASSERT(!fstatat(dir, "rw/file", &st, 0) && !st.st_size);
+		CU_ASSERT(!fstatat(dir, "state", &st, 0) && !st.st_size);
+		CU_ASSERT(!fstatat(dir, "rw/new", &st, 0) && (st.st_mode & 0777) == 0600);
+		close(dir);
+		tmptree_remove(&tree);
+		CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
+	}
+}
+
 static void both_engines_return_errno(void)
 {
 	static const struct hostfs *const engines[] = { &hostfs_openat2, &hostfs_walk };
@@ -746,10 +887,14 @@ static const struct unit_case cases[] = {
 	{ "tells_what_failed_at_the_start", tells_what_failed_at_the_start },
 	{ "bears_a_host_that_changes_between_two_calls",
 		bears_a_host_that_changes_between_two_calls },
+	{ "a_mapping_replaced_at_the_start_is_refused",
+		a_mapping_replaced_at_the_start_is_refused },
+	{ "bears_a_host_that_fails_for_good", bears_a_host_that_fails_for_good },
 	{ "bears_links_of_any_length", bears_links_of_any_length },
 	{ "lists_only_what_are_names", lists_only_what_are_names },
 	{ "refuses_records_that_are_none", refuses_records_that_are_none },
 	{ "refuses_file_systems_that_steer_the_host", refuses_file_systems_that_steer_the_host },
+	{ "both_engines_open_alike", both_engines_open_alike },
 	{ "both_engines_return_errno", both_engines_return_errno },
 };
 
