@@ -1,0 +1,123 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+# Options of the verbs on traces and goldens: values that are none, words too many or too few; progress on a terminal.
+set -u
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
+BELLJAR=$(realpath "${BELLJAR:-build/rel/belljar}") GUESTS=$(realpath "${GUESTS:-build/rel/kernels}")
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+export TMPDIR=$dir
+unset CI BELLJAR_GOLDEN
+
+# expect NAME CODE PATTERN ARGS...: the exit code, and a line on stderr like that (or none at all).
+expect() {
+	local name=$1 code=$2 pattern=$3 got
+	shift 3
+	timeout -k 5 60 "$BELLJAR" "$@" >out 2>err </dev/null
+	got=$?
+	if [ -z "$pattern" ]; then
+		[ "$got" = "$code" ] && [ ! -s err ]
+	else
+		[ "$got" = "$code" ] && grep -qE -- "^belljar: .*$pattern" err
+	fi
+	result "$name" $? "exit $got, not $code: $(head -n 2 err)"
+}
+
+"$BELLJAR" record --backend tcg -o a.pcapng "$GUESTS/hello.elf" >console 2>err
+result a_recording_to_work_on $? "$(cat err)"
+
+# --- golden
+expect golden_wants_a_verb 2 'golden' golden
+expect golden_knows_its_verbs 2 'frob' golden frob
+expect golden_has_help 0 '' golden --help
+expect golden_has_short_help 0 '' golden -h
+for verb in new check review accept; do
+	expect "golden_${verb}_has_help" 0 '' golden $verb --help
+	expect "golden_${verb}_wants_a_directory" 2 'give a directory' golden $verb --dir ''
+done
+expect guests_want_a_directory 2 'give a directory' golden check --guests ''
+expect junit_wants_a_file 2 'give a file name' golden check --junit ''
+expect stdin_wants_a_file 2 'give a file name' golden new --stdin '' x "$GUESTS/hello.elf"
+expect backends_are_known 2 'no such backend; one of auto' golden check --backend vax
+for jobs in '' 0 -1 x 1x 99999999999; do
+	expect "no_jobs_are_'$jobs'" 2 'give a number from 1' golden check -j "$jobs"
+done
+expect golden_new_wants_a_name 2 'no name given' golden new
+mkdir golden
+expect a_check_of_nothing_does_not_pass 125 'no goldens; .belljar golden new. makes the first' golden check
+expect golden_new_is_made_in_a_directory_that_is_there 0 '' golden new --backend tcg -q hello "$GUESTS/hello.elf"
+expect a_backend_named_twice_is_one 0 '' golden check --backend tcg --backend tcg --backend auto --guests "$GUESTS"
+[ "$(grep -c '^ok   hello guest@tcg$' out)" = 1 ]
+result a_backend_named_twice_is_run_once $? "$(cat out)"
+expect verbose_shows_what_passed 0 '' golden check --backend tcg -v --guests "$GUESTS"
+expect an_input_that_is_not_there 125 'none: No such file' golden new --stdin none other "$GUESTS/hello.elf"
+mkdir golden/stray.d
+expect files_without_their_golden_are_in_the_way 125 'stray.d: is there, without a golden' golden new stray "$GUESTS/hello.elf"
+rmdir golden/stray.d
+expect a_report_that_cannot_be_written 125 'no/junit.xml' golden check --backend tcg --junit no/junit.xml
+expect a_report_on_a_full_disk 125 '/dev/full' golden check --backend tcg --junit /dev/full
+mv golden goldens && : >golden
+expect a_file_is_no_directory_of_goldens 125 'Not a directory' golden check
+expect nor_can_one_be_made_there 125 'golden' golden new x "$GUESTS/hello.elf"
+rm golden && mv goldens golden
+
+# --- trace
+expect trace_wants_a_verb 2 'trace' trace
+expect trace_knows_its_verbs 2 'frob' trace frob
+for help in help -h --help; do expect "trace_takes_$help" 0 '' trace $help; done
+for verb in 'export --format bjt' html minimize; do
+	# shellcheck disable=SC2086 # words
+	expect "${verb%% *}_wants_a_trace" 2 'no trace given|give one trace' trace $verb -o out.bjt
+	# shellcheck disable=SC2086
+	expect "${verb%% *}_takes_one_trace" 2 'one trace' trace $verb -o out.bjt a.pcapng a.pcapng
+	# shellcheck disable=SC2086
+	expect "${verb%% *}_wants_a_name_for_its_file" 2 'give a file name|must end in' trace $verb a.pcapng -o ''
+done
+for n in '' x 1x -1 99999999999999999999; do
+	expect "no_call_has_the_number_'$n'" 2 '--from' trace show --from "$n" a.pcapng
+done
+for window in 0 9999999999 x; do
+	expect "no_window_is_$window" 2 '--window' trace diff --window $window a.pcapng a.pcapng
+done
+expect no_limit_is_so_large 2 'at most' trace html --limit 99999999999 a.pcapng -o a.html
+expect no_tries_are_too_few 2 'at least 1' trace minimize --max-tries 0 a.pcapng -o b.bjt
+expect grep_shows_all_of_a_call 0 '' trace grep --full a.pcapng call=serial_write
+grep -q '  rip 0x' out && grep -q '^    > Hello, world' out
+result grep_shows_time_rip_and_data $? "$(cat out)"
+expect grep_full_of_a_number 0 '' trace grep -f -c a.pcapng call=serial_write
+expect export_may_go_to_standard_output 0 '' trace export --format bjt a.pcapng -o -
+grep -q '^bjt 1$' out
+result export_went_to_standard_output $? "$(head -n 3 out)"
+for verb in 'export --format bjt' html; do
+	# shellcheck disable=SC2086 # two words
+	expect "${verb%% *}_does_not_write_over_its_trace" 125 'a.pcapng' trace $verb a.pcapng -o a.pcapng
+	# shellcheck disable=SC2086
+	expect "${verb%% *}_says_when_it_cannot_write" 125 'no/such' trace $verb a.pcapng -o no/such
+	# shellcheck disable=SC2086
+	expect "${verb%% *}_says_when_the_disk_is_full" 125 '/dev/full: No space' trace $verb a.pcapng -o /dev/full
+done
+
+# --- replay
+expect replay_of_a_host_has_no_time_limit 2 'timeout' replay --timeout 3 a.pcapng
+expect replay_of_a_host_has_no_strace 2 'strace' replay --strace a.pcapng
+expect replay_wants_a_trace 2 'no trace given' replay
+expect replay_of_nothing_there 125 'none: No such file' replay none
+expect replay_as_json 0 '' replay --json a.pcapng
+jq -e '.mismatches == 0 and .cut == false' out >/dev/null
+result the_last_line_of_json_says_how_it_went $? "$(cat out)"
+
+# A replay that takes its time says so on a terminal, and nowhere else.
+if ! script -qec true /dev/null >out 2>&1 </dev/null; then
+	skip progress_is_shown_on_a_terminal "script makes no terminal here"
+else
+	cat >slowly <<-EOF
+		(head -c 300 a.pcapng; sleep 3; tail -c +301 a.pcapng) | '$BELLJAR' replay -
+	EOF
+	script -qec 'bash slowly' /dev/null >out 2>&1 </dev/null
+	tr '\r' '\n' <out | grep -qE '^-: [0-9]+ calls' && grep -q $'\e\[K' out && grep -q 'calls, no mismatch' out
+	result progress_is_shown_on_a_terminal $? "$(tr '\r' '\n' <out | tail -n 3)"
+fi
+
+finish
