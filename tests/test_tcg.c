@@ -619,9 +619,39 @@ static void knows_how_long_instructions_are(void)
 		{ "\xf3\x48\x0f\xb8\xc1", 5, 5, TCG_POPCNT },
 		{ "\x0f\x38\xf1\x07", 4, 4, TCG_MOVBE },
 		{ "\xf2\x0f\x38\xf1\xc7", 5, 5, TCG_PLAIN },
+		{ "\x0f\x38\xf1\xc7", 4, 4, TCG_PLAIN },
+		{ "\x0f\xb8\xc1", 3, 3, TCG_PLAIN },
+		{ "\xc2\1\2", 3, 3, TCG_PLAIN },
+		{ "\xff\xd0", 2, 2, TCG_CALL },
+		{ "\xff\x1b", 2, 2, TCG_CALL },
+		{ "\xff\xc0", 2, 2, TCG_PLAIN },
+		{ "\x64\x8b\x05\1\2\3\4", 7, 7, TCG_PLAIN },
+		{ "\x8b\x80\1\2\3\4", 6, 6, TCG_PLAIN },
+		{ "\x8b\x84\x24\1\2\3\4", 7, 7, TCG_PLAIN },
+		/* what of VEX is BMI: andn, bls, bzhi, pdep, mulx, bextr, rorx; not the same opcodes elsewhere */
+		{ "\xc4\xe2\x78\xf3\xc9", 5, 5, TCG_PLAIN },
+		{ "\xc4\xe2\x78\xf5\xc1", 5, 5, TCG_PLAIN },
+		{ "\xc4\xe2\x7b\xf6\xc1", 5, 5, TCG_PLAIN },
+		{ "\xc4\xe2\x78\xf7\xc1", 5, 5, TCG_PLAIN },
+		{ "\xc4\xe2\x78\xf4\xc1", 5, 5, TCG_AVX },
+		{ "\xc4\xe2\x78\xf8\xc1", 5, 5, TCG_AVX },
+		{ "\xc4\xe2\x78\x18\xc1", 5, 5, TCG_AVX },
+		{ "\xc4\xe3\x7b\x0f\xc1\1", 6, 6, TCG_AVX },
+		{ "\xc4\xe1\x78\x58\xc1", 5, 5, TCG_AVX },
 		/* not instructions, or not whole */
 		{ "\x06", 1, 0, 0 },
 		{ "\x48", 1, 0, 0 },
+		{ "\x0f", 1, 0, 0 },
+		{ "\x0f\x38", 2, 0, 0 },
+		{ "\x0f\x3a", 2, 0, 0 },
+		{ "\x0f\x01", 2, 0, 0 },
+		{ "\xc4", 1, 0, 0 },
+		{ "\xc5", 1, 0, 0 },
+		{ "\xc4\xe2", 2, 0, 0 },
+		{ "\xc4\xe2\x78", 3, 0, 0 },
+		{ "\xc4\xe2\x78\xf2", 4, 0, 0 },
+		{ "\xc4\xe0\x78\xf2\xc1", 5, 0, 0 },
+		{ "\xc4\xe4\x78\xf2\xc1", 5, 0, 0 },
 		{ "\xe8\1\2\3", 4, 0, 0 },
 		{ "\x8b\x04", 2, 0, 0 },
 		{ "", 0, 0, 0 },
@@ -647,6 +677,37 @@ GUEST(locked, "mov $0x200000, %edi\n mov %edi, %esi\n xor %ecx, %ecx\n cmp %edi,
 LABEL(locked, a);
 LABEL(locked, b);
 LABEL(locked, c);
+
+static void knows_a_locked_compare(void)
+{
+	static const struct {
+		const char *bytes;
+		uint8_t n;
+		bool is_one;
+	} rows[] = {
+		{ "\xf0\x38\x07", 3, true },
+		{ "\xf0\x39\x07", 3, true },
+		{ "\x66\xf0\x48\x39\x07", 5, true },
+		{ "\xf0\x80\x3f\1", 4, true },
+		{ "\xf0\x83\x3f\1", 4, true },
+		{ "\xf0\xa6", 2, true },
+		{ "\xf0\xf3\xa7", 3, true },
+		{ "\xf0\x39\xc7", 3, false },   /* registers: no memory is compared */
+		{ "\xf0\x83\x07\1", 4, false }, /* add */
+		{ "\xf0\x84\x3f", 3, false },
+		{ "\xf0\x7f\x3f", 3, false },
+		{ "\xf0\x01\x07", 3, false },
+		{ "\x39\x07", 2, false },
+		{ "\xf0\x39", 2, false },
+		{ "\xf0", 1, false },
+		{ "\xa6", 1, false },
+		{ "", 0, false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		CU_ASSERT_EQUAL(tcg_insn_locks_compare((const uint8_t *)rows[i].bytes, rows[i].n),
+			rows[i].is_one);
+}
 
 static void survives_a_locked_compare(void)
 {
@@ -1879,6 +1940,7 @@ static const struct unit_case cases[] = {
 	{ "goes_to_user_mode_and_back", goes_to_user_mode_and_back },
 	{ "makes_system_calls", makes_system_calls },
 	{ "knows_how_long_instructions_are", knows_how_long_instructions_are },
+	{ "knows_a_locked_compare", knows_a_locked_compare },
 	{ "survives_a_locked_compare", survives_a_locked_compare },
 	{ "refuses_registers_that_do_not_exist", refuses_registers_that_do_not_exist },
 	{ "control_registers_take_what_a_processor_takes",
