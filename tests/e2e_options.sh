@@ -99,6 +99,34 @@ for verb in 'export --format bjt' html; do
 	expect "${verb%% *}_says_when_the_disk_is_full" 125 '/dev/full: No space' trace $verb a.pcapng -o /dev/full
 done
 
+# --- what a guest was allowed stands in its recording, whatever it is turned into
+mkdir from && : >from/file
+"$BELLJAR" record --backend tcg -o limits.pcapng --limit fds=20,scratch=1M,inodes=9,depth=5 --guest-paths utf8 \
+	--mount from:/in:ro,nohardlinks --mount from/file:/f:rw,unlink --cwd /in "$GUESTS/hello.elf" >console 2>err
+result a_recording_with_limits $? "$(cat err)"
+expect show_tells_limits 0 '' trace show -v limits.pcapng
+[ "$(grep -cE '^# limit (fds 20|scratch 1048576|inodes 9|depth 5)$' out)" = 4 ] && grep -q nohardlinks out && grep -q unlink out
+result show_told_all_of_it $? "$(grep '^#' out)"
+expect json_tells_limits 0 '' trace export --format jsonl limits.pcapng
+jq -es '.[0].limits == {"fds":20,"scratch":1048576,"inodes":9,"depth":5}' out >/dev/null
+result json_told_all_of_it $? "$(head -n 1 out)"
+expect html_tells_limits 0 '' trace html limits.pcapng -o limits.html
+grep -q nohardlinks limits.html && grep -q 1048576 limits.html
+result html_told_all_of_it $? "$(wc limits.html)"
+expect text_tells_limits 0 '' trace export --format bjt limits.pcapng -o limits.bjt
+expect text_is_made_a_recording_again 0 '' trace export --format pcapng limits.bjt -o again.pcapng
+expect nothing_was_lost 0 '' trace diff limits.pcapng again.pcapng
+! grep -q '^note:' out
+result no_header_differs $? "$(cat out)"
+sed 's/\(.*fds\)[ =]20/\1=21/; s/fds==/fds=/' limits.bjt >other.bjt
+sed 's/,nohardlinks//; s/ro nohardlinks/ro/' limits.bjt >links.bjt
+expect other_limits_are_noted 0 '' trace diff limits.bjt other.bjt
+grep -q '^note: not the same: limits$' out
+result limits_were_noted $? "$(cat out; grep -n fds limits.bjt other.bjt)"
+expect other_mounts_are_noted 0 '' trace diff limits.bjt links.bjt
+grep -q '^note: not the same: mounts$' out
+result mounts_were_noted $? "$(cat out)"
+
 # --- replay
 expect replay_of_a_host_has_no_time_limit 2 'timeout' replay --timeout 3 a.pcapng
 expect replay_of_a_host_has_no_strace 2 'strace' replay --strace a.pcapng
