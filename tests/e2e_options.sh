@@ -136,16 +136,41 @@ expect replay_as_json 0 '' replay --json a.pcapng
 jq -e '.mismatches == 0 and .cut == false' out >/dev/null
 result the_last_line_of_json_says_how_it_went $? "$(cat out)"
 
-# A replay that takes its time says so on a terminal, and nowhere else.
-if ! script -qec true /dev/null >out 2>&1 </dev/null; then
-	skip progress_is_shown_on_a_terminal "script makes no terminal here"
+# --- on a terminal: colours, and progress of what takes its time; nowhere else.
+
+# on_terminal COMMAND: what it writes there; the exit code is its own.
+on_terminal() {
+	script -qec "$1" /dev/null >out 2>&1 </dev/null
+}
+
+if ! on_terminal true; then
+	skip terminals "script makes no terminal here"
 else
 	cat >slowly <<-EOF
 		(head -c 300 a.pcapng; sleep 3; tail -c +301 a.pcapng) | '$BELLJAR' replay -
 	EOF
-	script -qec 'bash slowly' /dev/null >out 2>&1 </dev/null
+	on_terminal 'bash slowly'
 	tr '\r' '\n' <out | grep -qE '^-: [0-9]+ calls' && grep -q $'\e\[K' out && grep -q 'calls, no mismatch' out
-	result progress_is_shown_on_a_terminal $? "$(tr '\r' '\n' <out | tail -n 3)"
+	result progress_of_a_replay $? "$(tr '\r' '\n' <out | tail -n 3)"
+	on_terminal "'$BELLJAR' doctor" && grep -q $'\e\[' out
+	result doctor_in_colours $? "$(head -n 3 out)"
+	on_terminal "'$BELLJAR' golden check --backend tcg --guests '$GUESTS'" && grep -q $'\e\[32mok' out
+	result what_passed_in_green $? "$(head -n 3 out)"
+	sed 's/Hello/Hullo/' golden/hello.bjt >hullo && cp hullo golden/hello.bjt
+	on_terminal "'$BELLJAR' golden check --backend tcg --guests '$GUESTS'"
+	[ $? = 3 ] && grep -q $'\e\[31mFAIL' out && [ -e golden/hello.bjt.new ]
+	result what_failed_in_red $? "$(head -n 3 out)"
+	on_terminal "'$BELLJAR' replay --guest '$GUESTS/hello.elf' --backend tcg golden/hello.bjt"
+	[ $? = 3 ] && grep -q $'\e\[1;31m' out && grep -q DIVERGENCE out
+	result where_a_guest_diverges_in_red $? "$(head -n 12 out)"
+	# shellcheck disable=SC2016 # for sh
+	on_terminal "'$BELLJAR' trace minimize golden/hello.bjt -o less.bjt -- sh -c '! grep -q Hullo \"\$1\"' sh {}"
+	result minimize_on_a_terminal $? "$(tail -n 3 out)"
+	tr '\r' '\n' <out | grep -qE '^tried [0-9]+, [0-9]+ of [0-9]+ calls left'
+	result progress_of_minimize $? "$(tr '\r' '\n' <out | head -n 3)"
+	"$BELLJAR" replay --guest "$GUESTS/hello.elf" --backend tcg golden/hello.bjt >out 2>&1
+	[ $? = 3 ] && ! grep -q $'\e' out
+	result no_colours_elsewhere $? "$(head -n 12 out)"
 fi
 
 finish
