@@ -127,6 +127,24 @@ expect other_mounts_are_noted 0 '' trace diff limits.bjt links.bjt
 grep -q '^note: not the same: mounts$' out
 result mounts_were_noted $? "$(cat out)"
 
+# --- strace
+"$BELLJAR" run --backend tcg --strace=/dev/full "$GUESTS/hello.elf" >out 2>err &&
+	grep -q '^Hello, world!$' out && [ "$(cat err)" = 'belljar: --strace: No space left on device; no more lines are written' ]
+result a_watcher_that_cannot_write_disturbs_nobody $? "$(cat out err)"
+why=
+for guest in badcalls badcalls-v1; do
+	for fatal in '' 'fatal block' 'fatal cmdval' 'fatal exit' 'fatal half' 'fatal serial' 'fatal unknown' 'fatal write'; do
+		# shellcheck disable=SC2086 # two words or none
+		"$BELLJAR" run --backend tcg "$GUESTS/$guest.elf" $fatal >plain 2>err
+		code=$?
+		# shellcheck disable=SC2086
+		"$BELLJAR" run --backend tcg --strace=calls "$GUESTS/$guest.elf" $fatal >out 2>err
+		[ $? = $code ] && cmp -s plain out && [ -s calls ] && ! LC_ALL=C grep -q '[^ -~]' calls || why="$why $guest $fatal,"
+	done
+done
+[ -z "$why" ]
+result strace_tells_all_calls_in_ascii_and_changes_none $? "$why"
+
 # --- replay
 expect replay_of_a_host_has_no_time_limit 2 'timeout' replay --timeout 3 a.pcapng
 expect replay_of_a_host_has_no_strace 2 'strace' replay --strace a.pcapng
