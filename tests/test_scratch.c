@@ -121,23 +121,21 @@ static void is_not_made_where_others_could_replace_it(void)
 
 static void goes_with_all_that_is_in_it(void)
 {
-	static const char *const lines[] = { "f file text", "l link /nowhere", "p fifo", "d empty",
-		"d a", "f a/file text", "d a/b", "l a/b/up ../..", "d a/b/c", "f a/b/c/deep text",
-		"d a/d" };
+	static const char *const lines[] = { "f %s/file text", "l %s/link /nowhere", "p %s/fifo",
+		"d %s/empty", "d %s/a", "f %s/a/file text", "d %s/a/b", "l %s/a/b/up ../..",
+		"d %s/a/b/c", "f %s/a/b/c/deep text", "d %s/a/d", "l %s/outside ../kept" };
 	struct scratch scratch;
-	struct tmptree inner;
 	struct err err;
-	char path[200];
+	char line[200], path[200];
 
 	make_tree("d kept");
 	CU_ASSERT(!tmptree_add(&tree, "f kept/file text"));
 	CU_ASSERT_EQUAL_FATAL(scratch_init(&scratch, tree.path, &err), 0);
-	snprintf(inner.path, sizeof(inner.path), "%.30s/%.30s", tree.path, scratch.name);
-	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
-		CU_ASSERT(!tmptree_add(&inner, lines[i]));
-	snprintf(path, sizeof(path), "l outside %s/kept", tree.path);
-	CU_ASSERT(!tmptree_add(&inner, path));
-	snprintf(path, sizeof(path), "%s/a/b", inner.path);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		snprintf(line, sizeof(line), lines[i], scratch.name);
+		CU_ASSERT(!tmptree_add(&tree, line));
+	}
+	snprintf(path, sizeof(path), "%s/%s/a/b", tree.path, scratch.name);
 	CU_ASSERT(!chmod(path, 0)); /* as a guest may leave it */
 	scratch_finish(&scratch);
 	CU_ASSERT_EQUAL(entries(tree.path), 1);
@@ -151,13 +149,13 @@ static void one_that_was_moved_away_is_emptied(void)
 {
 	int fds = tmptree_open_fds(), saved = dup(STDERR_FILENO), ends[2];
 	struct scratch scratch;
-	char from[100], to[100], text[200] = "";
+	char from[200], to[200], text[200] = "";
 	struct err err;
 
 	make_tree("f kept text");
 	CU_ASSERT_EQUAL_FATAL(scratch_init(&scratch, tree.path, &err), 0);
-	snprintf(from, sizeof(from), "%.40s/%s", tree.path, scratch.name);
-	snprintf(to, sizeof(to), "%.40s/moved", tree.path);
+	snprintf(from, sizeof(from), "%s/%s", tree.path, scratch.name);
+	snprintf(to, sizeof(to), "%s/moved", tree.path);
 	CU_ASSERT(!mkdirat(scratch.dir, "inside", 0755));
 	CU_ASSERT(!rename(from, to));
 	CU_ASSERT_FATAL(!pipe2(ends, O_CLOEXEC | O_NONBLOCK));
