@@ -156,7 +156,7 @@ ifeq ($(MODE),cov)
 cov_wrap := _exit chroot setrlimit sigaction signal
 LDFLAGS  += $(cov_wrap:%=-Wl,--wrap=%) $(B)/tests/coverage.o
 obj      += $(B)/tests/coverage.o
-$(B)/libvmm.a: | $(B)/tests/coverage.o
+$(B)/libvmm.a $(B)/fuzz/empty: | $(B)/tests/coverage.o
 endif
 .PHONY: coverage
 coverage:
