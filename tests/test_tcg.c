@@ -1142,6 +1142,49 @@ static void counts_swaps_and_draws_when_it_announces_it(void)
 	CU_ASSERT_EQUAL(drawn[0], drawn[1]);
 }
 
+/* Every form of a memory operand, of an instruction that is done by hand. */
+GUEST(operands,
+	"mov $0x200000, %ebx\n mov $0x80000, %ecx\n movabs $0xffffffff00200000, %r12\n"
+	"movbe 0x200000, %eax\n movbe (%rbx), %edx\n movbe 8(%rbx), %esi\n"
+	"movbe 0x7ff8(%rbx), %edi\n movbe (%rcx,%rcx,2), %r8d\n movbe -0x80000(,%rcx,8), %r9d\n"
+	"movbe 1f(%rip), %r10d\n movbe %fs:16, %r11d\n movbe %gs:(%rcx), %r13d\n"
+	"movbe 16(%r12d), %r14d\n lea -8(%rbx), %rbp\n movbe 0(%rbp,%rcx,1), %r15d\n hlt\n"
+	"1: .long 0x0a0b0c0d");
+
+static void finds_every_kind_of_operand(void)
+{
+	static const struct {
+		uint64_t at;
+		enum cpu_gpr gpr;
+	} rows[] = {
+		{ DATA, CPU_RAX },
+		{ DATA, CPU_RDX },
+		{ DATA + 8, CPU_RSI },
+		{ DATA + 0x7ff8, CPU_RDI },
+		{ 0x180000, CPU_R8 },
+		{ 0x380000, CPU_R9 },
+		{ 0x260010, CPU_R11 },
+		{ 0x280000, CPU_R13 },
+		{ DATA + 16, CPU_R14 },
+		{ 0x27fff8, CPU_R15 },
+	};
+	struct guest g;
+	struct cpu_regs r;
+
+	start_announcing(&g, BYTES(operands));
+	g.state.seg[CPU_FS].base = 0x260000;
+	g.state.seg[CPU_GS].base = 0x200000;
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		write64(&g, rows[i].at, __builtin_bswap32((uint32_t)rows[i].at));
+	run_to(&g, VCPU_HALT);
+	r = regs_of(&g);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		CU_ASSERT_EQUAL(r.gpr[rows[i].gpr], rows[i].at);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R10], 0x0d0c0b0a);
+	finish(&g);
+}
+
 GUEST(no_osxsave, "no_osxsave_a: xgetbv");
 GUEST(bad_xcr0, "mov %cr4, %rax\n or $0x40000, %eax\n mov %rax, %cr4\n xor %ecx, %ecx\n"
 		"mov $5, %eax\n xor %edx, %edx\n bad_xcr0_a: xsetbv");
@@ -1955,6 +1998,7 @@ static const struct unit_case cases[] = {
 	{ "has_xsave_when_it_announces_it", has_xsave_when_it_announces_it },
 	{ "counts_swaps_and_draws_when_it_announces_it",
 		counts_swaps_and_draws_when_it_announces_it },
+	{ "finds_every_kind_of_operand", finds_every_kind_of_operand },
 	{ "faults_where_a_processor_would", faults_where_a_processor_would },
 	{ "knows_an_instruction_that_goes_on_elsewhere",
 		knows_an_instruction_that_goes_on_elsewhere },
