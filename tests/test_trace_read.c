@@ -971,7 +971,17 @@ static void refuses_a_million(const char *key, const char *element)
 static void a_header_has_an_end(void)
 {
 	refuses_a_million("env", "40");
-	refuses_a_million("mnt", "8340412f00"); /* ["", "/", 0] */
+}
+
+/* Only a fault build has it: there a million mounts take too long. */
+unsigned fault_failed(void) __attribute__((weak));
+
+static void a_headers_mounts_have_an_end(void)
+{
+	if (fault_failed)
+		unit_skip("so many allocations are not watched one by one");
+	else
+		refuses_a_million("mnt", "8340412f00"); /* ["", "/", 0] */
 }
 
 /* --- sweeps ------------------------------------------------------------------------------------- */
@@ -1711,6 +1721,7 @@ static const struct unit_case cases[] = {
 	{ "keys_come_in_any_order", keys_come_in_any_order },
 	{ "refuses_a_cpuid_that_is_none", refuses_a_cpuid_that_is_none },
 	{ "a_header_has_an_end", a_header_has_an_end },
+	{ "a_headers_mounts_have_an_end", a_headers_mounts_have_an_end },
 	{ "every_cut_is_read_up_to_it", every_cut_is_read_up_to_it },
 	{ "every_flipped_bit_gets_an_answer", every_flipped_bit_gets_an_answer },
 	{ "calls_of_any_size_come_back", calls_of_any_size_come_back },
