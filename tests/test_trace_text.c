@@ -11,6 +11,7 @@
 #include "abi_uhyve.h"
 #include "err.h"
 #include "names.h"
+#include "scan.h"
 #include "session.h"
 #include "tmptree.h"
 #include "unit.h"
@@ -483,6 +484,30 @@ static void names_have_their_limits(void)
 		"t.bjt:5: a path of 4097 bytes; expected up to 4096");
 	refuses_so_many(BEGIN "getdents 3 cap=1 -> 0\n  < dent ino=1 off=1 reg \"", 65520,
 		"\"\nend\n", "t.bjt:6: a name of 65520 bytes; expected less than 64 KiB");
+}
+
+static void strings_of_any_length_come_back(void)
+{
+	for (size_t n = 250; n < 260; n++) {
+		struct err err = { 0 };
+		char text[600];
+		struct kept k;
+
+		snprintf(text, sizeof(text), HEADER "env \"A=%0*d\"\n\nend\n", (int)n, 0);
+		CU_ASSERT_EQUAL_FATAL(parse(&k, text, NULL, &err), 0);
+		CU_ASSERT_EQUAL(strlen(k.header.env.list[0]), n + 2);
+		drop(&k);
+	}
+}
+
+static void there_is_no_room_for_more_than_there_can_be(void)
+{
+	struct bytes b = { 0 };
+
+	CU_ASSERT(bytes_room(&b, 10) && b.room >= 10);
+	CU_ASSERT(!bytes_room(&b, SIZE_MAX));
+	CU_ASSERT(b.data != NULL && b.room >= 10);
+	free(b.data);
 }
 
 /* The text, then an error of the device. */
@@ -1272,6 +1297,9 @@ static const struct unit_case cases[] = {
 		a_file_that_cannot_be_read_is_no_empty_one },
 	{ "says_where_and_why_it_is_refused", says_where_and_why_it_is_refused },
 	{ "names_have_their_limits", names_have_their_limits },
+	{ "strings_of_any_length_come_back", strings_of_any_length_come_back },
+	{ "there_is_no_room_for_more_than_there_can_be",
+		there_is_no_room_for_more_than_there_can_be },
 	{ "what_cannot_be_read_is_no_end", what_cannot_be_read_is_no_end },
 	{ "a_result_fits_its_data", a_result_fits_its_data },
 	{ "random_records_of_every_row_round_trip", random_records_of_every_row_round_trip },
