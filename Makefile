@@ -45,7 +45,7 @@ export AFL_LLVM_CMPLOG := 1
 endif
 
 # What compiles needs a compiler; demo and check install it, the others say what is missing.
-ifneq ($(filter-out demo check clean help fuzz fuzz-triage fuzz-cmin,$(or $(MAKECMDGOALS),build)),)
+ifneq ($(filter-out demo check coverage clean help fuzz fuzz-triage fuzz-cmin,$(or $(MAKECMDGOALS),build)),)
 ifeq ($(shell command -v $(CC)),)
 $(error $(CC) is not installed; $(if $(filter afl-%,$(CC)),as root: apt-get install afl++,scripts/setup build installs what is needed))
 endif
@@ -152,6 +152,19 @@ $(B)/fuzz/empty: $(B)/fuzz/empty.o $(fuzz_main)
 	$(call say,LD,$@)
 	$(Q)$(fuzz_link)
 
+# Coverage: counters are written by what ends without exit(), too.
+ifeq ($(MODE),cov)
+cov_wrap := _exit chroot setrlimit sigaction signal
+LDFLAGS  += $(cov_wrap:%=-Wl,--wrap=%) $(B)/tests/coverage.o
+obj      += $(B)/tests/coverage.o
+$(B)/libvmm.a $(B)/fuzz/empty: | $(B)/tests/coverage.o
+endif
+.PHONY: coverage
+coverage:
+	@scripts/setup coverage
+	@$(MAKE) --no-print-directory MODE=cov build tests
+	@scripts/coverage
+
 # The guests: one image for each ABI generation, and the same bytes whatever MODE is. Not the host's
 # program, so nothing of CFLAGS and CPPFLAGS reaches them.
 guest_src   := $(wildcard kernels/*.c)
@@ -205,6 +218,7 @@ help:
 	@echo 'make demo     install what is missing, build, show what belljar does'
 	@echo 'make check    install what is missing, build, run every test'
 	@echo 'make          build $(B)/belljar and the guests in $(B)/kernels'
+	@echo 'make coverage what the tests reach, and whether that is enough: build/cov/report/index.html'
 	@echo 'make golden   check the golden traces alone'
 	@echo 'make bench    speed, as ratios measured side by side'
 	@echo 'make mutate   small mistakes put into the parsers: do the tests notice?'

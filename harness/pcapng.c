@@ -149,12 +149,12 @@ static const struct known_block *find_known(uint32_t type)
 	return NULL;
 }
 
-/* Do whole blocks, of which the first is a packet, follow each other from p to the very end? */
+/* Do whole blocks, of which the first is a packet, follow each other from p to the very end? There is room for one. */
 static bool is_chain(const uint8_t *p, size_t len, size_t *budget)
 {
 	uint32_t block;
 
-	if (len < PACKET_MIN || get32(p) != BLOCK_PACKET || get32(p + 4) < PACKET_MIN)
+	if (get32(p) != BLOCK_PACKET || get32(p + 4) < PACKET_MIN)
 		return false;
 	while (len >= BLOCK_MIN && *budget) {
 		--*budget;

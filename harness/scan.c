@@ -82,7 +82,7 @@ int scan_line(struct scan *in)
 	errno = 0;
 	n = getline(&in->line, &in->room, in->file);
 	e = errno ? errno : EIO;
-	if (n < 0 && (ferror(in->file) || e == ENOMEM))
+	if (ferror(in->file) || (n < 0 && e == ENOMEM)) /* half a line is there, or none */
 		return err_set(in->err, -e, "%.200s: %s", in->name, strerrordesc_np(e));
 	if (n < 0)
 		return 0;

@@ -219,10 +219,10 @@ int text_read_data_line(struct scan *in, struct text_data *d, struct trace_recor
 	struct bytes *to = &d->out;
 	bool masked;
 
-	if (in->end - in->at < 2 || in->at[1] != ' ')
+	if (in->at[1] != ' ') /* no line ends in a blank, so more follow */
 		return scan_expected(in, "no blank, or two in front of data");
 	in->at += 2;
-	masked = !scan_at_end(in) && *in->at == '~';
+	masked = *in->at == '~';
 	in->at += masked;
 	if (!scan_at_end(in) && *in->at == '>' && !masked)
 		to = &d->in;

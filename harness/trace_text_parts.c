@@ -17,11 +17,10 @@ uint64_t text_field_value(const struct hcall_field *field, uint64_t value)
 	return value << unused >> unused;
 }
 
-enum text_len text_len_of(const struct hcall_row *row)
+bool text_len_is_cap(const struct hcall_row *row)
 {
-	if (trace_row_find(row, HCALL_DATA_OUT) >= 0 || trace_row_find(row, HCALL_DENTS_OUT) >= 0)
-		return TEXT_LEN_CAP;
-	return trace_row_find(row, HCALL_DATA_IN) >= 0 ? TEXT_LEN_DATA : TEXT_LEN_FREE;
+	return trace_row_find(row, HCALL_DATA_OUT) >= 0 ||
+	       trace_row_find(row, HCALL_DENTS_OUT) >= 0;
 }
 
 int text_exit_code(const struct trace_record *record)

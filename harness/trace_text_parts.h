@@ -26,13 +26,8 @@ enum {
 /* A field's value as its size and kind make it: what is behind them is cut off. */
 uint64_t text_field_value(const struct hcall_field *field, uint64_t value);
 
-/* How a row's HCALL_LEN is written. */
-enum text_len {
-	TEXT_LEN_CAP,  /* cap=N: room for what the host writes */
-	TEXT_LEN_DATA, /* len=N where it differs from what the host read */
-	TEXT_LEN_FREE, /* len=N */
-};
-enum text_len text_len_of(const struct hcall_row *row);
+/* A row's HCALL_LEN is cap=N, room for what the host writes; else len=N where that is not what it read. */
+bool text_len_is_cap(const struct hcall_row *row);
 
 /* The code that the guest ended itself with in this call, else 0. */
 int text_exit_code(const struct trace_record *record);

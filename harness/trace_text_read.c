@@ -114,18 +114,17 @@ static int field_byte(struct scan *in, uint64_t *value)
 static int field_len(struct scan *in, const struct trace_record *rec, const struct hcall_field *f,
 	uint64_t *value, bool *by_data)
 {
-	enum text_len how = text_len_of(rec->row);
-	const char *key = how == TEXT_LEN_CAP ? "cap=" : "len=";
+	bool cap = text_len_is_cap(rec->row);
 	struct word s;
 
-	if (scan_peek_key(in, key, &s)) {
+	if (scan_peek_key(in, cap ? "cap=" : "len=", &s)) {
 		if (!word_number(s, 10, value) || text_field_value(f, *value) != *value)
 			return scan_expected(in, "a length that fits the field");
 		scan_skip(in, s);
 		return 0;
 	}
-	*by_data = how == TEXT_LEN_DATA;
-	return *by_data ? 0 : scan_expected(in, how == TEXT_LEN_CAP ? "cap=N" : "len=N");
+	*by_data = !cap;
+	return cap ? scan_expected(in, "cap=N") : 0;
 }
 
 static int read_field(
@@ -307,7 +306,7 @@ static int next_call(struct trace_text_reader *r, struct trace_record *rec)
 {
 	bool len_by_data = false;
 	struct err why;
-	int n, i;
+	int n;
 
 	if (r->state != IN_CALLS)
 		return scan_expected(&r->scan, r->state == IN_FLIGHT
@@ -323,9 +322,8 @@ static int next_call(struct trace_text_reader *r, struct trace_record *rec)
 	rec->in_len = r->data.in.len;
 	rec->out = r->data.out.data;
 	rec->out_len = r->data.out.len;
-	i = trace_row_find(rec->row, HCALL_LEN);
-	if (len_by_data && i >= 0)
-		rec->args[i] = rec->in_len;
+	if (len_by_data)
+		rec->args[trace_row_find(rec->row, HCALL_LEN)] = rec->in_len;
 	if (!trace_record_is_sane(rec, &why)) /* at the call's line, not the one behind its data */
 		return err_set(r->scan.err, -EINVAL, "%.90s:%llu: %s", r->scan.name,
 			(unsigned long long)rec->where, why.text);

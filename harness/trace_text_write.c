@@ -147,11 +147,11 @@ static bool path_is_bad(const struct trace_record *r)
 
 static void put_len(struct out *o, const struct trace_record *r, uint64_t value)
 {
-	enum text_len how = text_len_of(r->row);
+	bool cap = text_len_is_cap(r->row);
 
-	if (how == TEXT_LEN_DATA && value == r->in_len)
+	if (!cap && value == r->in_len)
 		return;
-	put_keyed(o, how == TEXT_LEN_CAP ? " cap=" : " len=", value);
+	put_keyed(o, cap ? " cap=" : " len=", value);
 }
 
 static void put_field(struct out *o, const struct trace_record *r, size_t i)

@@ -436,7 +436,7 @@ expect "unknown_sort" 2 "one of time, calls, errors, name, bytes" stat --sort x 
 
 for verb in "export --format jsonl" html; do
 	# shellcheck disable=SC2086 # words
-	(ulimit -f 1; trap '' XFSZ; trace $verb long.bjt -o part 2>err)
+	(ulimit -S -f 1; trap '' XFSZ; trace $verb long.bjt -o part 2>err)
 	[ $? = 125 ] && [ ! -e part ] && grep -q "part: File too large" err
 	result "no_half_file_is_left_by_${verb%% *}" $? "$(cat err)"
 done

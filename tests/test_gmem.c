@@ -151,6 +151,7 @@ static void a_view_shows_the_same_bytes(void)
 	CU_ASSERT_EQUAL(m.base[4097], 8);
 	gmem_view_drop(view, 4096);
 	CU_ASSERT_EQUAL(m.base[4097], 8);
+	CU_ASSERT_PTR_NULL(gmem_view(&m, GPA, 0));
 	CU_ASSERT_PTR_NULL(gmem_view(&m, GPA, 100));
 	CU_ASSERT_PTR_NULL(gmem_view(&m, GPA + 1, 4096));
 	CU_ASSERT_PTR_NULL(gmem_view(&m, GPA + SIZE, 4096));

@@ -189,6 +189,119 @@ static void tells_how_a_guest_ended(void)
 			 "  trace    a.bjt:7\n");
 }
 
+static void tells_values_as_their_kind_is(void)
+{
+	static const struct {
+		const char *name;
+		uint64_t args[2][3];
+		const char *line; /* without what pads it */
+	} rows[] = {
+		{ "lseek", { { 3, 1, SEEK_SET }, { 3, 1, SEEK_END } },
+			"whence set expected end DIFFERS" },
+		{ "lseek", { { 3, 1, 9 }, { 3, 1, SEEK_CUR } }, "whence 9 expected cur DIFFERS" },
+		{ "lseek", { { 3, (uint64_t)-1, 0 }, { 3, 1, 0 } },
+			"offset -1 expected 1 DIFFERS" },
+		{ "stat", { { 0, 0, 0 }, { 0, 1, 0 } }, "kind stat expected lstat DIFFERS" },
+		{ "serial_write_byte", { { 'a' }, { 0xff } },
+			"byte \"a\" expected \"\\xff\" DIFFERS" },
+		{ "open", { { 0, O_RDWR | O_CREAT | 0x10000000, 0 }, { 0, O_RDONLY, 0 } },
+			"flags rdwr+creat+0x10000000 expected rdonly DIFFERS" },
+		{ "open", { { 0, O_WRONLY | O_SYNC | O_APPEND, 0644 }, { 0, O_WRONLY, 0644 } },
+			" expected wronly DIFFERS" },
+		{ "getdents", { { 3, 0, 512 }, { 3, 0, 1024 } }, "len 512 expected 1024 DIFFERS" },
+	};
+	const struct trace_header h = header();
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const uint64_t(*v)[3] = rows[i].args;
+		struct trace_record got = call(rows[i].name, v[0][0], v[0][1], v[0][2], NULL);
+		struct trace_record expected = call(rows[i].name, v[1][0], v[1][1], v[1][2], NULL);
+		const struct divergence d = {
+			.file = "a", .header = &h, .frames = "", .got = &got, .expected = &expected
+		};
+		char *text = report_of(&d, false), *to = text;
+
+		for (const char *at = text; *at; at++) /* runs of blanks become one */
+			if (*at != ' ' || at[1] != ' ')
+				*to++ = *at;
+		*to = 0;
+		if (!strstr(text, rows[i].line))
+			printf("     '%s' not in\n%s", rows[i].line, text);
+		CU_ASSERT_PTR_NOT_NULL(strstr(text, rows[i].line));
+		free(text);
+	}
+}
+
+static void tells_results_and_memory(void)
+{
+	const struct trace_header h = header();
+	struct trace_record got = call("unlink", 0, 0, 0, NULL),
+			    expected = call("unlink", 0, 0, 0, "/x");
+	const struct divergence d = { .file = "a",
+		.header = &h,
+		.frames = "",
+		.has_result = true,
+		.got = &got,
+		.expected = &expected };
+	char *text;
+
+	got.fault = true;
+	got.result = -14;
+	expected.result = 7;
+	text = report_of(&d, false);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "path     outside RAM          expected \"/x\""));
+	CU_ASSERT_PTR_NOT_NULL(strstr(
+		text, "memory   outside RAM          expected in RAM               DIFFERS"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(
+		text, "result   -EFAULT              expected 7                    DIFFERS"));
+	free(text);
+	got.fault = false;
+	expected.fault = true;
+	got.result = -99999;
+	text = report_of(&d, false);
+	CU_ASSERT_PTR_NOT_NULL(strstr(
+		text, "memory   in RAM               expected outside RAM          DIFFERS"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(
+		text, "result   -99999               expected 7                    DIFFERS"));
+	free(text);
+	text = report_of(&d, true);
+	CU_ASSERT_PTR_EQUAL(strchr(text, '\n'), text + strlen(text) - 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "-99999"));
+	free(text);
+}
+
+static void colours_only_what_differs(void)
+{
+	const struct trace_header h = header();
+	struct trace_record got = call("close", 3, 0, 0, NULL),
+			    expected = call("close", 4, 0, 0, NULL);
+	const struct trace_record crash = { .kind = TRACE_END, .stop_kind = VM_CRASHED };
+	struct divergence d = { .file = "a",
+		.header = &h,
+		.frames = "",
+		.wrong_guest = true,
+		.got = &got,
+		.expected = &expected };
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	divergence_print(out, &d, true);
+	fclose(out);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\033[1;31m"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\033[0m"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "same\n"));
+	free(text);
+	d.expected = &crash; /* the guest asks on where it crashed before */
+	d.kind = DIVERGENCE_END;
+	text = report_of(&d, true);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"wrong_guest\":true"));
+	free(text);
+	text = report_of(&d, false);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "expected end, a crash"));
+	free(text);
+}
+
 static void shows_the_middle_of_long_data(void)
 {
 	const struct trace_header h = header();
@@ -258,6 +371,9 @@ static const struct unit_case cases[] = {
 	{ "tells_a_changed_byte", tells_a_changed_byte },
 	{ "tells_where_one_is_shorter", tells_where_one_is_shorter },
 	{ "tells_how_a_guest_ended", tells_how_a_guest_ended },
+	{ "tells_values_as_their_kind_is", tells_values_as_their_kind_is },
+	{ "tells_results_and_memory", tells_results_and_memory },
+	{ "colours_only_what_differs", colours_only_what_differs },
 	{ "shows_the_middle_of_long_data", shows_the_middle_of_long_data },
 	{ "json_is_one_line", json_is_one_line },
 	{ "says_why_it_cannot_begin", says_why_it_cannot_begin },

@@ -619,9 +619,39 @@ static void knows_how_long_instructions_are(void)
 		{ "\xf3\x48\x0f\xb8\xc1", 5, 5, TCG_POPCNT },
 		{ "\x0f\x38\xf1\x07", 4, 4, TCG_MOVBE },
 		{ "\xf2\x0f\x38\xf1\xc7", 5, 5, TCG_PLAIN },
+		{ "\x0f\x38\xf1\xc7", 4, 4, TCG_PLAIN },
+		{ "\x0f\xb8\xc1", 3, 3, TCG_PLAIN },
+		{ "\xc2\1\2", 3, 3, TCG_PLAIN },
+		{ "\xff\xd0", 2, 2, TCG_CALL },
+		{ "\xff\x1b", 2, 2, TCG_CALL },
+		{ "\xff\xc0", 2, 2, TCG_PLAIN },
+		{ "\x64\x8b\x05\1\2\3\4", 7, 7, TCG_PLAIN },
+		{ "\x8b\x80\1\2\3\4", 6, 6, TCG_PLAIN },
+		{ "\x8b\x84\x24\1\2\3\4", 7, 7, TCG_PLAIN },
+		/* what of VEX is BMI: andn, bls, bzhi, pdep, mulx, bextr, rorx; not the same opcodes elsewhere */
+		{ "\xc4\xe2\x78\xf3\xc9", 5, 5, TCG_PLAIN },
+		{ "\xc4\xe2\x78\xf5\xc1", 5, 5, TCG_PLAIN },
+		{ "\xc4\xe2\x7b\xf6\xc1", 5, 5, TCG_PLAIN },
+		{ "\xc4\xe2\x78\xf7\xc1", 5, 5, TCG_PLAIN },
+		{ "\xc4\xe2\x78\xf4\xc1", 5, 5, TCG_AVX },
+		{ "\xc4\xe2\x78\xf8\xc1", 5, 5, TCG_AVX },
+		{ "\xc4\xe2\x78\x18\xc1", 5, 5, TCG_AVX },
+		{ "\xc4\xe3\x7b\x0f\xc1\1", 6, 6, TCG_AVX },
+		{ "\xc4\xe1\x78\x58\xc1", 5, 5, TCG_AVX },
 		/* not instructions, or not whole */
 		{ "\x06", 1, 0, 0 },
 		{ "\x48", 1, 0, 0 },
+		{ "\x0f", 1, 0, 0 },
+		{ "\x0f\x38", 2, 0, 0 },
+		{ "\x0f\x3a", 2, 0, 0 },
+		{ "\x0f\x01", 2, 0, 0 },
+		{ "\xc4", 1, 0, 0 },
+		{ "\xc5", 1, 0, 0 },
+		{ "\xc4\xe2", 2, 0, 0 },
+		{ "\xc4\xe2\x78", 3, 0, 0 },
+		{ "\xc4\xe2\x78\xf2", 4, 0, 0 },
+		{ "\xc4\xe0\x78\xf2\xc1", 5, 0, 0 },
+		{ "\xc4\xe4\x78\xf2\xc1", 5, 0, 0 },
 		{ "\xe8\1\2\3", 4, 0, 0 },
 		{ "\x8b\x04", 2, 0, 0 },
 		{ "", 0, 0, 0 },
@@ -647,6 +677,37 @@ GUEST(locked, "mov $0x200000, %edi\n mov %edi, %esi\n xor %ecx, %ecx\n cmp %edi,
 LABEL(locked, a);
 LABEL(locked, b);
 LABEL(locked, c);
+
+static void knows_a_locked_compare(void)
+{
+	static const struct {
+		const char *bytes;
+		uint8_t n;
+		bool is_one;
+	} rows[] = {
+		{ "\xf0\x38\x07", 3, true },
+		{ "\xf0\x39\x07", 3, true },
+		{ "\x66\xf0\x48\x39\x07", 5, true },
+		{ "\xf0\x80\x3f\1", 4, true },
+		{ "\xf0\x83\x3f\1", 4, true },
+		{ "\xf0\xa6", 2, true },
+		{ "\xf0\xf3\xa7", 3, true },
+		{ "\xf0\x39\xc7", 3, false },   /* registers: no memory is compared */
+		{ "\xf0\x83\x07\1", 4, false }, /* add */
+		{ "\xf0\x84\x3f", 3, false },
+		{ "\xf0\x7f\x3f", 3, false },
+		{ "\xf0\x01\x07", 3, false },
+		{ "\x39\x07", 2, false },
+		{ "\xf0\x39", 2, false },
+		{ "\xf0", 1, false },
+		{ "\xa6", 1, false },
+		{ "", 0, false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		CU_ASSERT_EQUAL(tcg_insn_locks_compare((const uint8_t *)rows[i].bytes, rows[i].n),
+			rows[i].is_one);
+}
 
 static void survives_a_locked_compare(void)
 {
@@ -703,6 +764,199 @@ static void refuses_registers_that_do_not_exist(void)
 		expect_fault(&g, rows[i].vector, rows[i].at,
 			rows[i].vector == CPU_VEC_GP ? 0 : NO_ERROR);
 	}
+	finish(&g);
+}
+
+/* An instruction and HLT behind it, with these registers: faults, or what RBX holds in the end. */
+struct register_row {
+	const char *code;
+	size_t len;
+	uint64_t rax, rcx, rdx;
+	int vector; /* 0: none */
+	uint64_t rbx;
+};
+#define CODE_OF(text) text, sizeof(text) - 1
+#define TO_CR(n)      "\x0f\x22" n "\x0f\x20"
+#define RDMSR_TO_RBX  "\x0f\x32\x48\xc1\xe2\x20\x48\x09\xd0\x48\x89\xc3" /* rdx:rax */
+#define WRMSR         "\x0f\x30"
+
+static void run_register_rows(struct guest *g, const struct register_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct register_row *row = &rows[i];
+		uint8_t code[64];
+
+		memset(code, 0xf4, sizeof(code)); /* hlt */
+		memcpy(code, row->code, row->len);
+		CU_ASSERT_EQUAL(gmem_write(&g->mem, CODE, code, sizeof(code)), 0);
+		backend_code_changed(g->b, CODE, sizeof(code));
+		g->state.regs.gpr[CPU_RAX] = row->rax;
+		g->state.regs.gpr[CPU_RCX] = row->rcx;
+		g->state.regs.gpr[CPU_RDX] = row->rdx;
+		CU_ASSERT_EQUAL(backend_load(g->b, &g->state), 0);
+		if (row->vector) {
+			expect_fault(g, (unsigned)row->vector, CODE,
+				row->vector == CPU_VEC_GP ? 0 : NO_ERROR);
+			continue;
+		}
+		if (!run_to(g, VCPU_HALT) || regs_of(g).gpr[CPU_RBX] != row->rbx)
+			printf("     row %zu: rbx %#llx\n", i,
+				(unsigned long long)regs_of(g).gpr[CPU_RBX]);
+		CU_ASSERT_EQUAL(regs_of(g).gpr[CPU_RBX], row->rbx);
+	}
+}
+
+#define RUN_REGISTERS(g, rows) run_register_rows(g, rows, sizeof(rows) / sizeof((rows)[0]))
+
+static void control_registers_take_what_a_processor_takes(void)
+{
+	enum { GP = CPU_VEC_GP, UD = CPU_VEC_UD };
+	const uint64_t cr0 = CPU_CR0_PG | CPU_CR0_PE | CPU_CR0_ET | CPU_CR0_WP | 1 << 5 | 1 << 1;
+	const struct register_row rows[] = {
+		/* to CR0, and back to RBX */
+		{ CODE_OF(TO_CR("\xc0") "\xc3"), cr0, 0, 0, 0, cr0 },
+		{ CODE_OF(TO_CR("\xc0") "\xc3"), cr0 & ~(uint64_t)CPU_CR0_WP, 0, 0, 0,
+			cr0 & ~(uint64_t)CPU_CR0_WP },
+		{ CODE_OF(TO_CR("\xc0") "\xc3"), cr0 | 1 << 30 | 1 << 29, 0, 0, 0,
+			cr0 | 1 << 30 | 1 << 29 },
+		{ CODE_OF("\x0f\x22\xc0"), cr0 | 1 << 29, 0, 0, GP, 0 },
+		{ CODE_OF("\x0f\x22\xc0"), cr0 | 1ull << 32, 0, 0, GP, 0 },
+		{ CODE_OF("\x0f\x22\xc0"), cr0 & ~(uint64_t)CPU_CR0_PE, 0, 0, GP, 0 },
+		{ CODE_OF("\x0f\x22\xc0"), cr0 & ~(uint64_t)CPU_CR0_PG, 0, 0, GP, 0 },
+		/* CR2, CR3, CR4 */
+		{ CODE_OF(TO_CR("\xd0") "\xd3"), 0x123456789abc, 0, 0, 0, 0x123456789abc },
+		{ CODE_OF(TO_CR("\xd8") "\xdb"), PML4, 0, 0, 0, PML4 },
+		{ CODE_OF("\x0f\x22\xd8"), 1ull << 52 | PML4, 0, 0, GP, 0 },
+		{ CODE_OF(TO_CR("\xe0") "\xe3"), CPU_CR4_PAE | 4, 0, 0, 0, CPU_CR4_PAE | 4 },
+		{ CODE_OF("\x0f\x22\xe0"), CPU_CR4_PAE | 1 << 30, 0, 0, GP, 0 },
+		{ CODE_OF("\x0f\x22\xe0"), CPU_CR4_PAE | CPU_CR4_OSXSAVE, 0, 0, GP, 0 },
+		{ CODE_OF("\x0f\x22\xe0"), 0, 0, 0, GP, 0 },
+		/* CR8, and what there is none of */
+		{ CODE_OF("\x44" TO_CR("\xc0")), 16, 0, 0, GP, 0 },
+		{ CODE_OF("\x44\x0f\x22\xc0\x44\x0f\x20\xc3"), 15, 0, 0, 0, 15 },
+		{ CODE_OF("\x0f\x20\xc8"), 0, 0, 0, UD, 0 },
+		{ CODE_OF("\x0f\x22\xe8"), 0, 0, 0, UD, 0 },
+		{ CODE_OF("\x0f\x20\xf8"), 0, 0, 0, UD, 0 },
+		{ CODE_OF("\x44\x0f\x20\xc8"), 0, 0, 0, UD, 0 },
+		/* debug registers: 4 and 5 are 6 and 7 unless CR4.DE is set */
+		{ CODE_OF("\x0f\x23\xd8\x0f\x21\xdb"), ~0ull, 0, 0, 0, ~0ull },
+		{ CODE_OF("\x0f\x23\xf0\x0f\x21\xe3"), 1, 0, 0, 0, 0xffff0ff1 },
+		{ CODE_OF("\x0f\x23\xe8\x0f\x21\xfb"), 1, 0, 0, 0, 0x401 },
+		{ CODE_OF("\x0f\x23\xf8"), 1ull << 32, 0, 0, GP, 0 },
+		{ CODE_OF("\x0f\x23\xf0"), 1ull << 32, 0, 0, GP, 0 },
+		{ CODE_OF("\x44\x0f\x23\xc0"), 0, 0, 0, UD, 0 },
+	};
+	const struct register_row debug_extensions[] = {
+		{ CODE_OF("\x0f\x21\xe3"), 0, 0, 0, UD, 0 },
+		{ CODE_OF("\x0f\x23\xe8"), 0, 0, 0, UD, 0 },
+		{ CODE_OF("\x0f\x23\xf0\x0f\x21\xf3"), 0, 0, 0, 0, 0xffff0ff0 },
+	};
+	struct guest g;
+
+	start(&g, BYTES(msrs));
+	RUN_REGISTERS(&g, rows);
+	g.state.cr4 |= 1 << 3;
+	RUN_REGISTERS(&g, debug_extensions);
+	finish(&g);
+}
+
+static void msrs_take_what_a_processor_takes(void)
+{
+	enum { GP = CPU_VEC_GP, UD = CPU_VEC_UD };
+	const uint32_t efer = CPU_EFER_LME | CPU_EFER_LMA | CPU_EFER_NXE, high = 0x80000000;
+	const struct register_row rows[] = {
+		/* written, and read back */
+		{ CODE_OF(WRMSR RDMSR_TO_RBX), 0x10, 0x174, 0, 0, 0x10 },
+		{ CODE_OF(WRMSR RDMSR_TO_RBX), 0x1000, 0x175, 0, 0, 0x1000 },
+		{ CODE_OF(WRMSR RDMSR_TO_RBX), 0x2000, 0xc0000082, 0xffff8000, 0,
+			0xffff800000002000 },
+		{ CODE_OF(WRMSR RDMSR_TO_RBX), 0x700, 0xc0000084, 0, 0, 0x700 },
+		{ CODE_OF(WRMSR RDMSR_TO_RBX), 0x851, 0x1a0, 0, 0, 0x851 },
+		{ CODE_OF(WRMSR RDMSR_TO_RBX), 0x07060504, 0x277, 0x07010006, 0,
+			0x0701000607060504 },
+		{ CODE_OF(WRMSR RDMSR_TO_RBX), 0xfee00100, 0x1b, 0, 0, 0xfee00100 },
+		{ CODE_OF(WRMSR RDMSR_TO_RBX), 0xfee00900, 0x1b, 0, 0, 0xfee00900 },
+		{ CODE_OF(WRMSR RDMSR_TO_RBX), 5, 0x8b, 0, 0, 0 }, /* no microcode */
+		{ CODE_OF(WRMSR RDMSR_TO_RBX), efer | CPU_EFER_SCE, 0xc0000080, 0, 0,
+			efer | CPU_EFER_SCE },
+		{ CODE_OF(WRMSR RDMSR_TO_RBX), CPU_EFER_LME, 0xc0000080, 0, 0,
+			CPU_EFER_LME | CPU_EFER_LMA },
+		/* refused */
+		{ CODE_OF(WRMSR), 0, 0x175, high, GP, 0 },
+		{ CODE_OF(WRMSR), 0, 0xc0000083, high, GP, 0 },
+		{ CODE_OF(WRMSR), 0, 0xc0000084, 1, GP, 0 }, { CODE_OF(WRMSR), 2, 0x277, 0, GP, 0 },
+		{ CODE_OF(WRMSR), 0x300, 0x277, 0, GP, 0 },
+		{ CODE_OF(WRMSR), 0, 0x277, 0x08000000, GP, 0 },
+		{ CODE_OF(WRMSR), 0xfee01900, 0x1b, 0, GP, 0 },
+		{ CODE_OF(WRMSR), efer | 1 << 20, 0xc0000080, 0, GP, 0 },
+		{ CODE_OF(WRMSR), CPU_EFER_NXE, 0xc0000080, 0, GP, 0 },
+		{ CODE_OF("\x0f\x05"), 0, 0, 0, UD, 0 }, /* syscall without EFER.SCE */
+	};
+	struct guest g;
+
+	start_with(&g, BYTES(msrs), true);
+	RUN_REGISTERS(&g, rows);
+	finish(&g);
+}
+
+static void start_announcing(struct guest *g, const uint8_t *code, size_t len);
+
+static void xcr0_takes_what_a_processor_takes(void)
+{
+	enum { GP = CPU_VEC_GP };
+	const struct register_row rows[] = {
+		{ CODE_OF("\x0f\x01\xd1\x0f\x01\xd0\x48\x89\xc3"), 3, 0, 0, 0, 3 },
+		{ CODE_OF("\x0f\x01\xd1"), 3, 1, 0, GP, 0 },
+		{ CODE_OF("\x0f\x01\xd1"), 2, 0, 0, GP, 0 },
+		{ CODE_OF("\x0f\x01\xd1"), 5, 0, 0, GP, 0 },
+		{ CODE_OF("\x0f\x01\xd1"), 15, 0, 0, GP, 0 },
+		{ CODE_OF("\x0f\x01\xd1"), 7, 0, 1, GP, 0 },
+		{ CODE_OF("\x0f\x01\xd0"), 0, 2, 0, GP, 0 },
+	};
+	struct guest g;
+
+	start_announcing(&g, BYTES(msrs));
+	g.state.cr4 |= CPU_CR4_OSXSAVE;
+	RUN_REGISTERS(&g, rows);
+	g.state.cr4 &= ~(uint64_t)CPU_CR4_OSXSAVE;
+	run_register_rows(
+		&g, &(struct register_row){ CODE_OF("\x0f\x01\xd1"), 7, 0, 0, CPU_VEC_UD, 0 }, 1);
+	finish(&g);
+}
+
+GUEST(ioapic,
+	"mov $0xfec00000, %ebx\n movl $1, (%rbx)\n mov 0x10(%rbx), %r8d\n movl $0x10, (%rbx)\n"
+	"movl $0x1234, 0x10(%rbx)\n movl $0x11, (%rbx)\n mov 0x10(%rbx), %r9d\n"
+	"movl $0x10, (%rbx)\n mov 0x10(%rbx), %r10d\n mov (%rbx), %r11d\n"
+	"movl $7, 0x20(%rbx)\n mov 0x20(%rbx), %r12d\n hlt");
+
+static void an_ioapic_remembers_what_is_written(void)
+{
+	struct guest g;
+	struct cpu_regs r;
+
+	start_with(&g, BYTES(ioapic), true);
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	run_to(&g, VCPU_HALT);
+	r = regs_of(&g);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R8], 0x170011);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R9], 0);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R10], 0x1234);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R11], 0x10);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R12], 0);
+	finish(&g);
+}
+
+GUEST(emulated,
+	"mov %cr0, %rax\n or $4, %eax\n mov %rax, %cr0\n emulated_a: addps %xmm0, %xmm1\n hlt");
+LABEL(emulated, a);
+
+static void there_is_no_sse_when_its_guest_says_so(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(emulated));
+	expect_fault(&g, CPU_VEC_UD, AT(emulated, a), NO_ERROR);
 	finish(&g);
 }
 
@@ -886,6 +1140,49 @@ static void counts_swaps_and_draws_when_it_announces_it(void)
 		finish(&g);
 	}
 	CU_ASSERT_EQUAL(drawn[0], drawn[1]);
+}
+
+/* Every form of a memory operand, of an instruction that is done by hand. */
+GUEST(operands,
+	"mov $0x200000, %ebx\n mov $0x80000, %ecx\n movabs $0xffffffff00200000, %r12\n"
+	"movbe 0x200000, %eax\n movbe (%rbx), %edx\n movbe 8(%rbx), %esi\n"
+	"movbe 0x7ff8(%rbx), %edi\n movbe (%rcx,%rcx,2), %r8d\n movbe -0x80000(,%rcx,8), %r9d\n"
+	"movbe 1f(%rip), %r10d\n movbe %fs:16, %r11d\n movbe %gs:(%rcx), %r13d\n"
+	"movbe 16(%r12d), %r14d\n lea -8(%rbx), %rbp\n movbe 0(%rbp,%rcx,1), %r15d\n hlt\n"
+	"1: .long 0x0a0b0c0d");
+
+static void finds_every_kind_of_operand(void)
+{
+	static const struct {
+		uint64_t at;
+		enum cpu_gpr gpr;
+	} rows[] = {
+		{ DATA, CPU_RAX },
+		{ DATA, CPU_RDX },
+		{ DATA + 8, CPU_RSI },
+		{ DATA + 0x7ff8, CPU_RDI },
+		{ 0x180000, CPU_R8 },
+		{ 0x380000, CPU_R9 },
+		{ 0x260010, CPU_R11 },
+		{ 0x280000, CPU_R13 },
+		{ DATA + 16, CPU_R14 },
+		{ 0x27fff8, CPU_R15 },
+	};
+	struct guest g;
+	struct cpu_regs r;
+
+	start_announcing(&g, BYTES(operands));
+	g.state.seg[CPU_FS].base = 0x260000;
+	g.state.seg[CPU_GS].base = 0x200000;
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		write64(&g, rows[i].at, __builtin_bswap32((uint32_t)rows[i].at));
+	run_to(&g, VCPU_HALT);
+	r = regs_of(&g);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		CU_ASSERT_EQUAL(r.gpr[rows[i].gpr], rows[i].at);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R10], 0x0d0c0b0a);
+	finish(&g);
 }
 
 GUEST(no_osxsave, "no_osxsave_a: xgetbv");
@@ -1686,14 +1983,22 @@ static const struct unit_case cases[] = {
 	{ "goes_to_user_mode_and_back", goes_to_user_mode_and_back },
 	{ "makes_system_calls", makes_system_calls },
 	{ "knows_how_long_instructions_are", knows_how_long_instructions_are },
+	{ "knows_a_locked_compare", knows_a_locked_compare },
 	{ "survives_a_locked_compare", survives_a_locked_compare },
 	{ "refuses_registers_that_do_not_exist", refuses_registers_that_do_not_exist },
+	{ "control_registers_take_what_a_processor_takes",
+		control_registers_take_what_a_processor_takes },
+	{ "msrs_take_what_a_processor_takes", msrs_take_what_a_processor_takes },
+	{ "xcr0_takes_what_a_processor_takes", xcr0_takes_what_a_processor_takes },
+	{ "an_ioapic_remembers_what_is_written", an_ioapic_remembers_what_is_written },
+	{ "there_is_no_sse_when_its_guest_says_so", there_is_no_sse_when_its_guest_says_so },
 	{ "survives_what_unicorn_aborts_at", survives_what_unicorn_aborts_at },
 	{ "gives_back_what_the_guest_wrote", gives_back_what_the_guest_wrote },
 	{ "shows_only_features_it_has", shows_only_features_it_has },
 	{ "has_xsave_when_it_announces_it", has_xsave_when_it_announces_it },
 	{ "counts_swaps_and_draws_when_it_announces_it",
 		counts_swaps_and_draws_when_it_announces_it },
+	{ "finds_every_kind_of_operand", finds_every_kind_of_operand },
 	{ "faults_where_a_processor_would", faults_where_a_processor_would },
 	{ "knows_an_instruction_that_goes_on_elsewhere",
 		knows_an_instruction_that_goes_on_elsewhere },

@@ -11,6 +11,7 @@
 #include "abi_uhyve.h"
 #include "err.h"
 #include "names.h"
+#include "scan.h"
 #include "session.h"
 #include "tmptree.h"
 #include "unit.h"
@@ -286,6 +287,8 @@ static void says_where_and_why_it_is_refused(void)
 		{ "bjt 1\nguest \"g\" abi=uhyve mem=1\n\n", "expected abi=NAME/GENERATION" },
 		{ "bjt 1\nguest \"g\" abi=uhyve/2 mem=18446744073709551616\n\n", "expected mem=" },
 		{ "bjt 1\nguest \"g\" abi=uhyve/2 mem=-1\n\n", "expected mem=BYTES" },
+		{ "bjt 1\nguest \"g\" abi=uhyve/2 mem=99999999999999999999\n\n", "expected mem=" },
+		{ "bjt 1\nguest \"g\" abi=uhyve/2147483648 mem=1\n\n", "abi=NAME/GENERATION" },
 		{ "bjt 1\nguest \"g\\x00\" abi=uhyve/2 mem=1\n\n", "t.bjt:2: \\x00 in a string" },
 		{ "bjt 1\nguest \"g\" abi=uhyve/2 mem=1 sha256=00\n\n", "64 hex digits" },
 		{ "bjt 1\nargv \"a\"\n\n", "'argv' in front of 'guest'" },
@@ -315,6 +318,9 @@ static void says_where_and_why_it_is_refused(void)
 		{ BEGIN "end\nend\n", "t.bjt:6: 'end'; expected nothing" },
 		{ BEGIN "cut off\n", "'off'; expected the end" },
 		{ BEGIN "end crashed code=2147483648\n", "expected code=NUMBER" },
+		{ BEGIN "end crashed code=-2147483649\n", "expected code=NUMBER" },
+		{ BEGIN "end crashed code=\n", "expected code=NUMBER" },
+		{ BEGIN "end \"\\x7f\"\n", "a control character" },
 		{ BEGIN "end wild\n", "t.bjt:5: 'wild'; expected why it stopped" },
 		{ BEGIN "end \"\\x00\"\n", "\\x00 in a string" },
 		{ BEGIN "end \"\\n\"\n", "a control character" },
@@ -329,6 +335,8 @@ static void says_where_and_why_it_is_refused(void)
 			"beneath its mount" },
 		{ HEADER "mount \"a\" \"/a\" ro\n\nafter 0 \"b\" link \"\"\nend\n",
 			"a target of 0 bytes" },
+		{ HEADER "mount \"a\" \"/a\" ro\n\nafter 0 \"b\" link x\nend\n",
+			"expected what the link holds, in quotes" },
 		{ BEGIN "clsoe 3 -> 0\nend\n", "t.bjt:5: 'clsoe 3 -> 0'; expected a call" },
 		{ BEGIN " close 3 -> 0\nend\n", "t.bjt:5: " },
 		{ BEGIN "close  3 -> 0\nend\n", "expected a descriptor" },
@@ -339,10 +347,13 @@ static void says_where_and_why_it_is_refused(void)
 		{ BEGIN "close 3 -> 9223372036854775808\nend\n", "expected a result" },
 		{ BEGIN "close 3 -> ~\nend\n", "expected a result" },
 		{ BEGIN "close 3 -> 1ENOENT\nend\n", "expected a result" },
+		{ BEGIN "close 3 ->\nend\n", "the line ends; expected a result" },
 		{ BEGIN "close 3 -> 0 0\nend\n", "'0'; expected the end of the line" },
 		{ BEGIN "close 3 > 0\nend\n", "'> 0'; expected the end of the line" },
 		{ BEGIN "close 3 -> ?\nend\n", "t.bjt:6: 'end' behind a call without result" },
 		{ BEGIN "close 3 -> ?\nclose 3 -> 0\nend\n", "t.bjt:6: " },
+		{ HEADER "mount \"a\" \"/a\" ro\n\nclose 3 -> ?\nafter 0 \"b\" removed\ncut\n",
+			"'after' behind a call without result; expected cut" },
 		{ BEGIN "open \"x\" rdonly -> 3\nend\n", "t.bjt:5: '-> 3'; expected mode=OCTAL" },
 		{ BEGIN "open \"x\" rdonly mode=8 -> 3\nend\n", "expected mode=OCTAL" },
 		{ BEGIN "open \"x\" creat mode=0 -> 3\nend\n", "expected open flags" },
@@ -352,9 +363,13 @@ static void says_where_and_why_it_is_refused(void)
 		{ BEGIN "read 3 -> 3\nend\n", "expected cap=N" },
 		{ BEGIN "read 3 cap=x -> 3\nend\n", "expected a length" },
 		{ BEGIN "uart \"ab\" -> 0\nend\n", "2 bytes in quotes" },
+		{ BEGIN "uart x -> 0\nend\n", "expected a byte in quotes" },
+		{ BEGIN "unlink\nend\n", "the line ends; expected a path in quotes" },
 		{ BEGIN "lseek 3 0 beg -> 0\nend\n", "expected set, cur, end" },
 		{ BEGIN "read 3 cap=3 -> 3\n  <\nend\n", "t.bjt:6: the line ends; expected data" },
 		{ BEGIN "read 3 cap=3 -> 3\n  | x\nend\n", "expected <, <x" },
+		{ BEGIN "read 3 cap=3 -> 3\n  ~\nend\n", "the line ends; expected <, <x" },
+		{ BEGIN "read 3 cap=3 -> 3\n  <x\nend\n", "expected pairs of hex" },
 		{ BEGIN "read 3 cap=3 -> 3\n  <abc\nend\n", "expected a blank and data" },
 		{ BEGIN "read 3 cap=3 -> 3\n < abc\nend\n", "expected no blank, or two" },
 		{ BEGIN "read 3 cap=3 -> 3\n  < ab \nend\n", "t.bjt:6: blank at the end" },
@@ -368,6 +383,8 @@ static void says_where_and_why_it_is_refused(void)
 		{ BEGIN "fstat 3 -> 0\n  < attr mode=0 ino=1\nend\n", "expected size=" },
 		{ BEGIN "fstat 3 -> 0\n  < attr mode=040000000000 size=0 ino=1\nend\n", "fits" },
 		{ BEGIN "fstat 3 -> 0\n  < attr mode=0 size=0 ino=1 mtime=1.5\nend\n", "fits" },
+		{ BEGIN "fstat 3 -> 0\n  < attr mode=0 size=0 ino=1 mtime=1.x00000000\nend\n",
+			"fits" },
 		{ BEGIN "fstat 3 -> 0\n  < attr mode=0 size=0 ino=1 colour=1\nend\n",
 			"expected the end" },
 		{ BEGIN "getdents 3 cap=1 -> 0\n  < abc\nend\n", "expected dent" },
@@ -376,6 +393,15 @@ static void says_where_and_why_it_is_refused(void)
 		{ BEGIN "getdents 3 cap=1 -> 0\n  < dent ino=1 off=1 256 \"\"\nend\n",
 			"expected reg" },
 		{ BEGIN "after x \"\" removed\nend\n", "expected the number of a mount" },
+		{ BEGIN "getdents 3 cap=1 -> 0\n  < dent ino=1 off=1 pipe \"\"\nend\n",
+			"'pipe \"\"'; expected reg" },
+		{ BEGIN "getdents 3 cap=1 -> 0\n  < dent name\nend\n", "expected ino=NUMBER" },
+		{ BEGIN "getdents 3 cap=1 -> 0\n  < dent ino=1 reg \"\"\nend\n",
+			"expected off=NUMBER" },
+		{ BEGIN "getdents 3 cap=1 -> 0\n  < dent ino=1 off=- reg \"\"\nend\n",
+			"expected off=NUMBER" },
+		{ BEGIN "getdents 3 cap=1 -> 0\n  < dent ino=1 off=1 reg name\nend\n",
+			"expected a name in quotes" },
 		{ BEGIN "after 0 \"\" removed\nend\n", "t.bjt:5: mount 0; expected less than 0" },
 		{ HEADER "mount \"a\" \"/a\" ro\n\nafter 0 \"x\" gone\nend\n",
 			"expected removed, file" },
@@ -386,6 +412,8 @@ static void says_where_and_why_it_is_refused(void)
 		{ "bjt 1\r\n", "t.bjt:1: CR LF line end; expected LF alone: git's core.autocrlf" },
 		{ BEGIN "close 3 -> 0\x01\nend\n", "t.bjt:5: byte 0x01 in column 13" },
 		{ BEGIN "close\t3 -> 0\nend\n", "t.bjt:5: byte 0x09 in column 6" },
+		{ BEGIN "close 3 -> 0\rx\nend\n", "t.bjt:5: byte 0x0d in column 13" },
+		{ BEGIN "unlink \"\x7f\" -> 0\nend\n", "byte 0x7f in column 9" },
 		{ BEGIN "unlink \"caf\xe9\" -> 0\nend\n",
 			"byte 0xe9 in column 12; expected ASCII" },
 		{ BEGIN "close 3 -> 0 @n=x\nend\n", "expected @n=NUMBER" },
@@ -396,10 +424,23 @@ static void says_where_and_why_it_is_refused(void)
 		{ BEGIN "close 3 -> 0 @n=1 ip=0xg\nend\n", "expected ip=0x" },
 		{ BEGIN "fstat 3 -> -EIO @n=1 ptr=0xg\nend\n", "each address within its field" },
 		{ BEGIN "fstat 3 -> -EIO @n=1 ptr=0x\nend\n", "each address within its field" },
+		{ BEGIN "close 3 -> 0 @n=1 t=ns\nend\n", "expected t=NUMBERns" },
+		{ BEGIN "close 3 -> 0 @n=1 t=5ms\nend\n", "expected t=NUMBERns" },
+		{ BEGIN "close 3 -> 0 @n=1 t=+xns\nend\n", "expected t=+NUMBERns" },
+		{ BEGIN "close 3 -> 0 @n=1 t=18446744073709551615ns\nclose 3 -> 0 @n=2 "
+			"t=+1ns\nend\n",
+			"t.bjt:6: 't=+1ns'; expected t=+NUMBERns" },
+		{ BEGIN "close 3 -> 0 @n=1 d=xns\nend\n", "expected d=NUMBERns" },
+		{ BEGIN "close 3 -> 0 @n=1 ip=0xg\nend\n", "expected ip=0x.." },
 		{ BEGIN "close 3 -> 0 @n=1 u=5\nend\n", "expected t=, d=, ip= or ptr=" },
 		{ BEGIN "fstat 3 -> -EIO @n=1 ptr=0x1,0x2\nend\n", "no more addresses" },
 		{ BEGIN "stat \"\" stat -> -EIO @n=1 ptr=0x1\nend\n", "one for each address" },
 		{ BEGIN "stat \"\" stat -> -EIO @n=1 ptr=\nend\n", "one for each address" },
+		{ BEGIN "fstat 3 -> -EIO @n=1 ptr=100\nend\n", "one for each address" },
+		{ BEGIN "fstat 3 -> -EIO @n=1 ptr=0xg\nend\n", "each address within its field" },
+		{ BEGIN "cmdsize -> 0 @n=1 ptr=0x100000000\nend\n",
+			"each address within its field" },
+		{ BEGIN "fstat 3 -> -EIO @n=1 ptr=0x1,\nend\n", "no more addresses" },
 		{ BEGIN "read 3 cap=1 -> 1\n  < blob sha256=00 len=1\nend\n", "64 hex digits" },
 		{ BEGIN "read 3 cap=1 -> 1\n  < blob "
 			"sha256=../../../../../../../../../../../../../../../../"
@@ -417,6 +458,87 @@ static void says_where_and_why_it_is_refused(void)
 			printf("%s--- '%s' not in '%s'\n", rows[i].text, rows[i].says, err.text);
 		drop(&k);
 	}
+}
+
+/* BEFORE, then n times a, then AFTER: -EINVAL, and says what it says. */
+static void refuses_so_many(const char *before, size_t n, const char *after, const char *says)
+{
+	size_t len = strlen(before);
+	char *text = malloc(len + n + strlen(after) + 1);
+	struct err err = { 0 };
+	struct kept k;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+	memcpy(text, before, len);
+	memset(text + len, 'a', n);
+	strcpy(text + len + n, after);
+	CU_ASSERT_EQUAL(parse(&k, text, NULL, &err), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, says));
+	drop(&k);
+	free(text);
+}
+
+static void names_have_their_limits(void)
+{
+	refuses_so_many(BEGIN "unlink \"", HCALL_STRING_MAX + 1, "\" -> 0\nend\n",
+		"t.bjt:5: a path of 4097 bytes; expected up to 4096");
+	refuses_so_many(BEGIN "getdents 3 cap=1 -> 0\n  < dent ino=1 off=1 reg \"", 65520,
+		"\"\nend\n", "t.bjt:6: a name of 65520 bytes; expected less than 64 KiB");
+}
+
+static void strings_of_any_length_come_back(void)
+{
+	for (size_t n = 250; n < 260; n++) {
+		struct err err = { 0 };
+		char text[600];
+		struct kept k;
+
+		snprintf(text, sizeof(text), HEADER "env \"A=%0*d\"\n\nend\n", (int)n, 0);
+		CU_ASSERT_EQUAL_FATAL(parse(&k, text, NULL, &err), 0);
+		CU_ASSERT_EQUAL(strlen(k.header.env.list[0]), n + 2);
+		drop(&k);
+	}
+}
+
+static void there_is_no_room_for_more_than_there_can_be(void)
+{
+	struct bytes b = { 0 };
+
+	CU_ASSERT(bytes_room(&b, 10) && b.room >= 10);
+	CU_ASSERT(!bytes_room(&b, SIZE_MAX));
+	CU_ASSERT(b.data != NULL && b.room >= 10);
+	free(b.data);
+}
+
+/* The text, then an error of the device. */
+static ssize_t read_and_fail(void *cookie, char *buf, size_t size)
+{
+	const char **rest = cookie;
+	size_t n = strlen(*rest) < size ? strlen(*rest) : size;
+
+	if (!n)
+		return -1;
+	memcpy(buf, *rest, n);
+	*rest += n;
+	return (ssize_t)n;
+}
+
+static void what_cannot_be_read_is_no_end(void)
+{
+	const char *text = BEGIN "close 3 -> 0\n";
+	FILE *in = fopencookie(&text, "r", (cookie_io_functions_t){ .read = read_and_fail });
+	struct trace_text_reader *reader;
+	struct trace_header header;
+	struct trace_record record;
+	struct err err = { 0 };
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(in);
+	CU_ASSERT_FATAL(!trace_text_open(&reader, in, "t.bjt", NULL, &header, &err));
+	CU_ASSERT_EQUAL(trace_text_next(reader, &record, &err), -EIO);
+	CU_ASSERT_STRING_EQUAL(err.text, "t.bjt: Input/output error");
+	trace_text_close(reader);
+	trace_header_finish(&header);
+	fclose(in);
 }
 
 /* Random records. */
@@ -929,6 +1051,58 @@ static void data_lines_follow_the_data(void)
 	}
 }
 
+/* The data line of a call to which such bytes were given. */
+static void expect_hex(uint16_t port, const void *out, size_t len)
+{
+	struct trace_record rec = {
+		.kind = TRACE_CALL,
+		.row = trace_row_of_port(&abi_uhyve, port),
+		.args = { 3, 0, len },
+		.result = port == UHYVE_V2_GETDENTS ? (int64_t)len : 0,
+		.out = out,
+		.out_len = len,
+	};
+	struct random random = { 1 };
+	struct kept k;
+	char *text;
+
+	random_trace(&random, &k);
+	k.header.abi_version = 2;
+	drop_records(&k);
+	keep(&k, &rec);
+	text = write_text(&k, false, NULL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\n  <x "));
+	free(text);
+	drop(&k);
+}
+
+/* attr and dent lines would not give these back as they are. */
+static void what_words_would_change_is_hex(void)
+{
+	static const struct uhyve_time times[] = { { 1, -1, 0 }, { 1, 1000000000, 0 },
+		{ 1, 0, 1 } };
+	struct uhyve_attr attr = { .mode = S_IFREG, .ino = 1 };
+	uint8_t dent[40] = { [16] = 24, [18] = 8, [19] = 'a' };
+
+	for (size_t i = 0; i < 9; i++) {
+		struct uhyve_attr odd = attr;
+
+		*(i % 3 == 0 ? &odd.atim : i % 3 == 1 ? &odd.mtim : &odd.ctim) = times[i / 3];
+		expect_hex(UHYVE_V2_FSTAT, &odd, sizeof(odd));
+	}
+	attr.pad = 1;
+	expect_hex(UHYVE_V2_FSTAT, &attr, sizeof(attr));
+	expect_hex(UHYVE_V2_FSTAT, &attr, sizeof(attr) - 1);
+	dent[23] = 1; /* behind the name's end */
+	expect_hex(UHYVE_V2_GETDENTS, dent, 24);
+	dent[23] = 0, dent[16] = 40; /* more room than the name needs */
+	expect_hex(UHYVE_V2_GETDENTS, dent, 40);
+	dent[16] = 19; /* or none */
+	expect_hex(UHYVE_V2_GETDENTS, dent, 40);
+	dent[16] = 48; /* or more than there is */
+	expect_hex(UHYVE_V2_GETDENTS, dent, 40);
+}
+
 /* Data of more than 4 KiB: beside the text. */
 
 static char blob_name[65];
@@ -1122,10 +1296,16 @@ static const struct unit_case cases[] = {
 	{ "a_file_that_cannot_be_read_is_no_empty_one",
 		a_file_that_cannot_be_read_is_no_empty_one },
 	{ "says_where_and_why_it_is_refused", says_where_and_why_it_is_refused },
+	{ "names_have_their_limits", names_have_their_limits },
+	{ "strings_of_any_length_come_back", strings_of_any_length_come_back },
+	{ "there_is_no_room_for_more_than_there_can_be",
+		there_is_no_room_for_more_than_there_can_be },
+	{ "what_cannot_be_read_is_no_end", what_cannot_be_read_is_no_end },
 	{ "a_result_fits_its_data", a_result_fits_its_data },
 	{ "random_records_of_every_row_round_trip", random_records_of_every_row_round_trip },
 	{ "a_call_inserted_changes_one_line", a_call_inserted_changes_one_line },
 	{ "data_lines_follow_the_data", data_lines_follow_the_data },
+	{ "what_words_would_change_is_hex", what_words_would_change_is_hex },
 	{ "much_data_goes_beside_the_text", much_data_goes_beside_the_text },
 	{ "refuses_wrong_blobs", refuses_wrong_blobs },
 	{ "a_line_for_reports_is_cut_to_size", a_line_for_reports_is_cut_to_size },

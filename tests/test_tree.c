@@ -2,7 +2,11 @@
 /* Host trees: looked at, stored, made again, compared; and what a hostile recording may not do. */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/fsuid.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
 
 #include "err.h"
 #include "tmptree.h"
@@ -262,6 +266,103 @@ static void unreadable_files_keep_their_size(void)
 }
 
 /* What may be listed but not entered shows its names, and no more, to the guest and to us. */
+/* root becomes somebody else, as far as files go. */
+static void what_may_not_be_read_is_there_all_the_same(void)
+{
+	struct tree tree;
+	char file[200], dir[200];
+	int there;
+
+	start();
+	add_to_host("d locked");
+	add_to_host("f locked/inside x");
+	in_host("c", file);
+	in_host("locked", dir);
+	CU_ASSERT(!chmod(file, 0) && !chmod(dir, 0));
+	setfsuid(geteuid() ? geteuid() : 65534);
+	there = open(host.path, O_RDONLY | O_CLOEXEC);
+	if (there >= 0) {
+		close(there);
+		look(&tree);
+	}
+	setfsuid(geteuid());
+	if (there < 0) {
+		unit_skip("the directory for temporary files is not everybody's");
+	} else {
+		CU_ASSERT_EQUAL(find(&tree, "c")->size, 5);
+		CU_ASSERT(!memcmp(find(&tree, "c")->hash, tree_unknown, TRACE_HASH_LEN));
+		CU_ASSERT_EQUAL(find(&tree, "locked")->kind, TREE_DIR);
+		CU_ASSERT_PTR_NULL(find(&tree, "locked/inside"));
+		CU_ASSERT(memcmp(find(&tree, "b")->hash, tree_unknown, TRACE_HASH_LEN));
+		tree_finish(&tree);
+	}
+	CU_ASSERT(!chmod(dir, 0755));
+	finish();
+}
+
+/* Sockets come again as sockets, devices as fifos, that nobody opens. */
+static void special_files_only_look_like_it(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct tree_copy copy;
+	struct tree tree;
+	char path[200];
+	bool device;
+
+	start();
+	in_host("socket", path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%.100s", path);
+	CU_ASSERT_FATAL(!bind(socket_fd, (struct sockaddr *)&address, sizeof(address)));
+	in_host("null", path);
+	device = !mknod(path, S_IFCHR | 0600, makedev(1, 3));
+	look(&tree);
+	CU_ASSERT_EQUAL(find(&tree, "socket")->kind, TREE_SOCKET);
+	CU_ASSERT(!device || find(&tree, "null")->kind == TREE_DEVICE);
+	tree_finish(&tree);
+	copy_host(&copy);
+	CU_ASSERT(!tree_look(&tree, copy.mounts, 1, 0, &err));
+	CU_ASSERT_EQUAL(find(&tree, "socket")->kind, TREE_SOCKET);
+	CU_ASSERT_EQUAL(find(&tree, "pipe")->kind, TREE_FIFO);
+	CU_ASSERT(!device || find(&tree, "null")->kind == TREE_FIFO);
+	tree_finish(&tree);
+	tree_copy_finish(&copy);
+	close(socket_fd);
+	if (!device)
+		unit_skip("this user makes no devices");
+	finish();
+}
+
+static void says_what_is_no_tree(void)
+{
+	static const struct {
+		const char *name;
+		bool is_file;
+		int expect;
+		const char *says;
+	} rows[] = {
+		{ "none", false, -ENOENT, "No such file" },
+		{ "b/beneath", false, -ENOTDIR, "Not a directory" },
+		{ "pipe", false, -EINVAL, "neither a directory nor a regular file" },
+	};
+	struct tree tree;
+	char path[200];
+
+	start();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		in_host(rows[i].name, path);
+		mounts[0].host = path;
+		CU_ASSERT_EQUAL(tree_look(&tree, mounts, 1, 0, &err), rows[i].expect);
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, rows[i].says));
+	}
+	in_host("none", path); /* a file that is still to be made */
+	mounts[0].is_file = true;
+	CU_ASSERT_EQUAL(tree_look(&tree, mounts, 1, 0, &err), 0);
+	CU_ASSERT_EQUAL(tree.n, 0);
+	tree_finish(&tree);
+	finish();
+}
+
 static void names_out_of_reach_are_kept(void)
 {
 	struct tree_copy copy;
@@ -947,6 +1048,10 @@ static const struct unit_case cases[] = {
 	{ "makes_the_same_tree_again", makes_the_same_tree_again },
 	{ "removes_what_nobody_may_enter", removes_what_nobody_may_enter },
 	{ "unreadable_files_keep_their_size", unreadable_files_keep_their_size },
+	{ "what_may_not_be_read_is_there_all_the_same",
+		what_may_not_be_read_is_there_all_the_same },
+	{ "special_files_only_look_like_it", special_files_only_look_like_it },
+	{ "says_what_is_no_tree", says_what_is_no_tree },
 	{ "names_out_of_reach_are_kept", names_out_of_reach_are_kept },
 	{ "mapped_files_are_copied_alone", mapped_files_are_copied_alone },
 	{ "differences_name_what_changed", differences_name_what_changed },

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: ISC
+/* Private directories: where they may be made, and that they go with all that is in them. */
+#include "scratch.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "err.h"
+#include "tmptree.h"
+#include "unit.h"
+
+static struct tmptree tree;
+
+static void make_tree(const char *line)
+{
+	CU_ASSERT_FATAL(!tmptree_make(&tree, (const char *const[]){ line, NULL }));
+}
+
+static int entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	int n = -2; /* . and .. */
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static void is_made_in_tmpdir_or_in_tmp(void)
+{
+	char *tmpdir = getenv("TMPDIR") ? strdup(getenv("TMPDIR")) : NULL;
+	struct scratch scratch;
+	struct stat st, other;
+	struct err err;
+
+	make_tree("d unused");
+	setenv("TMPDIR", tree.path, 1);
+	CU_ASSERT_EQUAL_FATAL(scratch_init(&scratch, NULL, &err), 0);
+	CU_ASSERT_EQUAL(entries(tree.path), 2);
+	CU_ASSERT(!fstat(scratch.dir, &st) && (st.st_mode & 07777) == 0700);
+	scratch_finish(&scratch);
+	CU_ASSERT_EQUAL(entries(tree.path), 1);
+	CU_ASSERT(scratch.dir == -1 && scratch.parent == -1);
+	scratch_finish(&scratch); /* and once more does nothing */
+	for (int i = 0; i < 2; i++) {
+		i ? unsetenv("TMPDIR") : setenv("TMPDIR", "", 1);
+		CU_ASSERT_EQUAL_FATAL(scratch_init(&scratch, NULL, &err), 0);
+		CU_ASSERT(!fstat(scratch.parent, &st) && !stat("/tmp", &other) &&
+			  st.st_ino == other.st_ino && st.st_dev == other.st_dev);
+		scratch_finish(&scratch);
+	}
+	if (tmpdir)
+		setenv("TMPDIR", tmpdir, 1);
+	free(tmpdir);
+	tmptree_remove(&tree);
+}
+
+static void says_where_it_cannot_be_made(void)
+{
+	static const struct {
+		const char *parent;
+		int expect;
+		const char *says;
+	} rows[] = {
+		{ "/no/such/place", -ENOENT, "set TMPDIR to a directory" },
+		{ "/dev/null", -ENOTDIR, "set TMPDIR to a directory" },
+		{ "/proc", -ENOENT, "set TMPDIR to one you can write to" },
+	};
+	int fds = tmptree_open_fds();
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct scratch scratch;
+		struct err err;
+
+		CU_ASSERT_EQUAL(scratch_init(&scratch, rows[i].parent, &err), rows[i].expect);
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, rows[i].says));
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, rows[i].parent));
+		CU_ASSERT(scratch.dir == -1 && scratch.parent == -1);
+	}
+	CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
+}
+
+static void is_not_made_where_others_could_replace_it(void)
+{
+	static const struct {
+		mode_t mode;
+		uid_t owner;
+		int expect;
+	} rows[] = {
+		{ 0755, 0, 0 },
+		{ 0777, 0, -EPERM },
+		{ 0775, 0, -EPERM },
+		{ 01777, 0, 0 },
+		{ 0755, 12345, -EPERM },
+		{ 01777, 12345, -EPERM },
+	};
+	struct scratch scratch;
+	struct err err;
+	int r;
+
+	make_tree("d parent");
+	strcat(tree.path, "/parent");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (rows[i].owner && chown(tree.path, rows[i].owner, (gid_t)-1)) {
+			unit_skip("only root can give a directory away");
+			break;
+		}
+		CU_ASSERT(!chmod(tree.path, rows[i].mode));
+		r = scratch_init(&scratch, tree.path, &err);
+		CU_ASSERT_EQUAL(r, rows[i].expect);
+		if (!r)
+			scratch_finish(&scratch);
+		CU_ASSERT_EQUAL(entries(tree.path), 0);
+	}
+	*strrchr(tree.path, '/') = 0;
+	tmptree_remove(&tree);
+}
+
+static void goes_with_all_that_is_in_it(void)
+{
+	static const char *const lines[] = { "f %s/file text", "l %s/link /nowhere", "p %s/fifo",
+		"d %s/empty", "d %s/a", "f %s/a/file text", "d %s/a/b", "l %s/a/b/up ../..",
+		"d %s/a/b/c", "f %s/a/b/c/deep text", "d %s/a/d", "l %s/outside ../kept" };
+	struct scratch scratch;
+	struct err err;
+	char line[200], path[200];
+
+	make_tree("d kept");
+	CU_ASSERT(!tmptree_add(&tree, "f kept/file text"));
+	CU_ASSERT_EQUAL_FATAL(scratch_init(&scratch, tree.path, &err), 0);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		snprintf(line, sizeof(line), lines[i], scratch.name);
+		CU_ASSERT(!tmptree_add(&tree, line));
+	}
+	snprintf(path, sizeof(path), "%s/%s/a/b", tree.path, scratch.name);
+	CU_ASSERT(!chmod(path, 0)); /* as a guest may leave it */
+	scratch_finish(&scratch);
+	CU_ASSERT_EQUAL(entries(tree.path), 1);
+	snprintf(path, sizeof(path), "%s/kept", tree.path);
+	CU_ASSERT_EQUAL(entries(path), 1); /* no link is followed */
+	tmptree_remove(&tree);
+}
+
+/* Somebody has taken it away: that is said on stderr, and no reason to touch anything else. */
+static void one_that_was_moved_away_is_emptied(void)
+{
+	int fds = tmptree_open_fds(), saved = dup(STDERR_FILENO), ends[2];
+	struct scratch scratch;
+	char from[200], to[200], text[200] = "";
+	struct err err;
+
+	make_tree("f kept text");
+	CU_ASSERT_EQUAL_FATAL(scratch_init(&scratch, tree.path, &err), 0);
+	snprintf(from, sizeof(from), "%s/%s", tree.path, scratch.name);
+	snprintf(to, sizeof(to), "%s/moved", tree.path);
+	CU_ASSERT(!mkdirat(scratch.dir, "inside", 0755));
+	CU_ASSERT(!rename(from, to));
+	CU_ASSERT_FATAL(!pipe2(ends, O_CLOEXEC | O_NONBLOCK));
+	dup2(ends[1], STDERR_FILENO);
+	scratch_finish(&scratch);
+	dup2(saved, STDERR_FILENO);
+	CU_ASSERT(read(ends[0], text, sizeof(text) - 1) > 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "not removed: No such file"));
+	CU_ASSERT_EQUAL(entries(to), 0);
+	CU_ASSERT_EQUAL(entries(tree.path), 2);
+	close(ends[0]);
+	close(ends[1]);
+	close(saved);
+	CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
+	tmptree_remove(&tree);
+}
+
+static const struct unit_case cases[] = {
+	{ "is_made_in_tmpdir_or_in_tmp", is_made_in_tmpdir_or_in_tmp },
+	{ "says_where_it_cannot_be_made", says_where_it_cannot_be_made },
+	{ "is_not_made_where_others_could_replace_it", is_not_made_where_others_could_replace_it },
+	{ "goes_with_all_that_is_in_it", goes_with_all_that_is_in_it },
+	{ "one_that_was_moved_away_is_emptied", one_that_was_moved_away_is_emptied },
+};
+
+UNIT_MAIN("scratch", cases)

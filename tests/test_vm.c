@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: ISC
+/* Why a machine stops, for every way in which its CPU can end a run. */
+#include "vm.h"
+
+#include <errno.h>
+
+#include "abi_uhyve.h"
+#include "backend.h"
+#include "err.h"
+#include "trace.h"
+#include "unit.h"
+
+enum { RAM = 0x100000, SIZE = 0x10000 };
+
+static struct vcpu_exit script[4];
+static int n_script, at, script_error;
+static unsigned n_stops;
+
+static int next(void *ctx, struct backend *b, struct vcpu_exit *exit)
+{
+	(void)ctx, (void)b;
+	if (at == n_script)
+		return script_error ? script_error : -ENODATA;
+	*exit = script[at++];
+	return 0;
+}
+
+static void watch(struct trace_sink *sink, const struct trace_event *event)
+{
+	(void)sink;
+	n_stops += event->kind == TRACE_STOP;
+}
+
+static struct trace_sink sink = { .emit = watch };
+
+static struct vm *begin(void)
+{
+	struct err err = { "" };
+	struct vm *vm = NULL;
+
+	at = 0;
+	n_stops = 0;
+	CU_ASSERT_EQUAL_FATAL(vm_create_script(&vm,
+				      &(struct vm_script){ .abi = &abi_uhyve,
+					      .abi_version = 2,
+					      .ram_gpa = RAM,
+					      .mem_size = SIZE,
+					      .sinks = &sink,
+					      .next = next },
+				      &err),
+		0);
+	return vm;
+}
+
+static void says_why_it_stopped(void)
+{
+	static const struct {
+		struct vcpu_exit exit;
+		enum vm_stop_kind kind;
+		const char *text;
+	} rows[] = {
+		{ { .kind = VCPU_HALT, .rip = 0x123 }, VM_CRASHED,
+			"halted at RIP 0x123 with nothing that could wake it" },
+		{ { .kind = VCPU_SHUTDOWN, .rip = 0x123 }, VM_CRASHED,
+			"triple fault at RIP 0x123: " },
+		{ { .kind = VCPU_DEBUG }, VM_DEBUG, "debug stop" },
+		{ { .kind = VCPU_REFUSED, .rip = 0x123 }, VM_CRASHED,
+			"instruction refused at RIP 0x123" },
+		{ { .kind = VCPU_REFUSED,
+			  .rip = 0x123,
+			  .text = "not here",
+			  .insn = { 0x0f, 0x0b },
+			  .insn_len = 2 },
+			VM_CRASHED, "not here at RIP 0x123; bytes 0f 0b" },
+		{ { .kind = VCPU_REFUSED,
+			  .insn = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 },
+			  .insn_len = 99 },
+			VM_CRASHED, "bytes 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f" },
+		{ { .kind = VCPU_EXIT_COUNT }, VM_FAILED, "is not one we know" },
+		{ { .kind = VCPU_PORT, .port = 0x99, .size = 4, .rip = 0x123 }, VM_CRASHED,
+			"0x99" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct vm *vm = begin();
+		const struct vm_stop *stop;
+
+		script[0] = rows[i].exit;
+		n_script = 1;
+		stop = vm_run(vm);
+		if (stop->kind != rows[i].kind || !strstr(stop->text, rows[i].text))
+			printf("     row %zu: %d \"%s\"\n", i, stop->kind, stop->text);
+		CU_ASSERT_EQUAL(stop->kind, rows[i].kind);
+		CU_ASSERT_PTR_NOT_NULL(strstr(stop->text, rows[i].text));
+		CU_ASSERT_EQUAL(stop->exit.kind, rows[i].exit.kind);
+		CU_ASSERT_EQUAL(n_stops, 1);
+		vm_destroy(vm);
+	}
+}
+
+static void a_backend_that_fails_is_no_fault_of_the_guests(void)
+{
+	struct vm *vm = begin();
+	const struct vm_stop *stop;
+
+	n_script = 0;
+	script_error = -EBADF;
+	stop = vm_run(vm);
+	CU_ASSERT_EQUAL(stop->kind, VM_FAILED);
+	CU_ASSERT_STRING_EQUAL(stop->text, "backend script: Bad file descriptor");
+	script_error = 0;
+	vm_destroy(vm);
+}
+
+static void a_kick_that_came_before_stops_it_at_once(void)
+{
+	struct vm *vm = begin();
+	const struct vm_stop *stop;
+
+	script[0] = (struct vcpu_exit){ .kind = VCPU_HALT };
+	n_script = 1;
+	vm_kick(vm);
+	stop = vm_run(vm);
+	CU_ASSERT_EQUAL(stop->kind, VM_KICKED);
+	CU_ASSERT_EQUAL(at, 0);
+	CU_ASSERT_EQUAL(vm_run(vm)->kind, VM_CRASHED); /* once only */
+	CU_ASSERT_EQUAL(at, 1);
+	CU_ASSERT_EQUAL(n_stops, 2);
+	vm_destroy(vm);
+}
+
+/* Somebody only looked whether it sleeps: that is no reason to stop. */
+static void a_look_does_not_stop_it(void)
+{
+	struct vm *vm = begin();
+
+	script[0] = (struct vcpu_exit){ .kind = VCPU_KICKED };
+	script[1] = (struct vcpu_exit){ .kind = VCPU_KICKED };
+	script[2] = (struct vcpu_exit){ .kind = VCPU_HALT, .rip = 7 };
+	n_script = 3;
+	CU_ASSERT_EQUAL(vm_run(vm)->kind, VM_CRASHED);
+	CU_ASSERT_EQUAL(at, 3);
+	vm_destroy(vm);
+	vm_destroy(NULL);
+}
+
+static void refuses_memory_that_cannot_be(void)
+{
+	static const uint64_t sizes[] = { 0, 100, 1ull << 62 };
+	struct err err = { "" };
+	struct vm *vm = NULL;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		CU_ASSERT(vm_create_script(&vm,
+				  &(struct vm_script){ .abi = &abi_uhyve,
+					  .abi_version = 2,
+					  .ram_gpa = RAM,
+					  .mem_size = sizes[i],
+					  .next = next },
+				  &err) < 0);
+		CU_ASSERT_PTR_NULL(vm);
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "guest memory: "));
+	}
+}
+
+static const struct unit_case cases[] = {
+	{ "says_why_it_stopped", says_why_it_stopped },
+	{ "a_backend_that_fails_is_no_fault_of_the_guests",
+		a_backend_that_fails_is_no_fault_of_the_guests },
+	{ "a_kick_that_came_before_stops_it_at_once", a_kick_that_came_before_stops_it_at_once },
+	{ "a_look_does_not_stop_it", a_look_does_not_stop_it },
+	{ "refuses_memory_that_cannot_be", refuses_memory_that_cannot_be },
+};
+
+UNIT_MAIN("vm", cases)
