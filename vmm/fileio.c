@@ -645,12 +645,14 @@ static int64_t seek_directory(struct fileio *f, struct guestfd *dir, int64_t off
 }
 
 /* Deterministic: as the host, but limits and holes depend on its file system. */
-static int64_t seek_plain(const struct guestfd *what, int64_t offset, int whence)
+static int64_t seek_plain(
+	const struct fileio *f, const struct guestfd *what, int64_t offset, int whence)
 {
 	struct stat st = { 0 };
+	int r = whence != SEEK_SET ? f->map.host->fstat(what->host, &st) : 0;
 
-	if (whence != SEEK_SET && fstat(what->host, &st))
-		return -errno;
+	if (r)
+		return r;
 	if (whence == SEEK_DATA || whence == SEEK_HOLE) {
 		if (offset < 0 || offset >= st.st_size)
 			return -ENXIO;
@@ -681,7 +683,7 @@ int64_t fileio_lseek(struct fileio *f, int fd, int64_t offset, int whence)
 	}
 	/* The position is ours; the host knows its limits and where data and holes are. */
 	if (f->ids) {
-		offset = seek_plain(what, offset, whence);
+		offset = seek_plain(f, what, offset, whence);
 	} else {
 		offset = lseek(what->host, offset, whence);
 		offset = offset < 0 ? -errno : offset;

@@ -591,16 +591,19 @@ static char *set_text(struct filemap *map, const char *path, size_t len)
 static int resolve(struct filemap *map, const char *path, size_t len, unsigned int want,
 	struct filemap_place *place)
 {
-	char *text = set_text(map, path, len);
-	int r = resolve_fast(map, text, want, place);
+	int r = -EAGAIN;
 
-	if (r == STEP_LINK) {
-		filemap_leave(map, place, false);
-		r = -EAGAIN;
-	}
 	for (int tries = 0; r == -EAGAIN && tries < FILEMAP_TRIES; tries++) {
-		set_text(map, path, len);
-		r = resolve_walk(map, text, want, place);
+		char *text = set_text(map, path, len);
+
+		r = resolve_fast(map, text, want, place);
+		if (r == STEP_LINK) {
+			filemap_leave(map, place, false);
+			set_text(map, path, len);
+			r = resolve_walk(map, text, want, place);
+		}
+		if (r)
+			filemap_leave(map, place, true);
 	}
 	return r;
 }
@@ -637,8 +640,6 @@ int filemap_resolve(
 	map->watch = NULL;
 	r = resolve(map, path, len, want, place);
 	map->watch = watch;
-	if (r)
-		filemap_leave(map, place, true);
 	return r;
 }
 
@@ -646,6 +647,7 @@ void filemap_leave(struct filemap *map, struct filemap_place *place, bool failed
 {
 	if (failed && place->made)
 		unmake_parents(map, place);
+	place->made = 0;
 	if (place->owned)
 		map->host->close(place->dir);
 	place->owned = false;
