@@ -6,6 +6,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,13 @@
 #include "trace_write.h"
 #include "vm.h"
 
-enum { RECORDS_MAX = 4000 };
+enum {
+	RECORDS_MAX = 4000,
+	/* Of a tail, which is made for each input: what a header takes, and up to 9 bytes for one of an array. */
+	TAIL_REST = 32 << 10,
+	TAIL_EACH = 9,
+	TAIL_USUAL_FROM = 16 << 10, /* bytes of input */
+};
 
 static char *dir;
 
@@ -232,13 +239,15 @@ static struct trace_reader *open_again(const uint8_t *data, size_t size)
 
 static void write_again(const uint8_t *data, size_t size)
 {
+	const struct trace_writer_config config = {
+		.tail_size = size < TAIL_USUAL_FROM ? TAIL_REST + TAIL_EACH * size : 0,
+	};
 	struct trace_reader *r = open_again(data, size), *written = NULL;
 	struct trace_writer *w;
 	struct err err = { "" };
 	bool whole;
 
-	if (trace_writer_open(&w, again_path(), trace_reader_header(r),
-		    &(struct trace_writer_config){ 0 }, &err)) {
+	if (trace_writer_open(&w, again_path(), trace_reader_header(r), &config, &err)) {
 		trace_reader_close(r); /* a header that is too long for recorders */
 		return;
 	}
@@ -276,9 +285,9 @@ static void try_memory(const uint8_t *data, size_t size)
 
 static void save(const char *path, const void *p, size_t len)
 {
-	FILE *file = fopen(path, "wb");
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-	assert(file && fwrite(p, 1, len, file) == len && !fclose(file));
+	assert(fd >= 0 && write(fd, p, len) == (ssize_t)len && !close(fd));
 }
 
 /* A file and its tail. What can be read can be recovered, and then reads the same. */
