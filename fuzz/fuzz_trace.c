@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "abi.h"
@@ -20,13 +22,7 @@
 #include "trace_write.h"
 #include "vm.h"
 
-enum {
-	RECORDS_MAX = 4000,
-	/* Of a tail, which is made for each input: what a header takes, and up to 9 bytes for one of an array. */
-	TAIL_REST = 32 << 10,
-	TAIL_EACH = 9,
-	TAIL_USUAL_FROM = 16 << 10, /* bytes of input */
-};
+enum { RECORDS_MAX = 4000 };
 
 static char *dir;
 
@@ -35,7 +31,7 @@ static void remove_dir(void)
 	rmdir(dir);
 }
 
-/* Where recordings are written again. */
+/* Where a file and its tail are put. */
 static const char *again_path(void)
 {
 	static char *path;
@@ -237,31 +233,52 @@ static struct trace_reader *open_again(const uint8_t *data, size_t size)
 	return r;
 }
 
+/* What was written to a file; free it. */
+static uint8_t *written(int fd, size_t *len)
+{
+	struct stat st;
+	uint8_t *bytes;
+
+	assert(!fstat(fd, &st));
+	*len = (size_t)st.st_size;
+	bytes = malloc(*len);
+	assert(bytes && pread(fd, bytes, *len, 0) == st.st_size);
+	return bytes;
+}
+
+/* To a file in memory, for a new one costs more than all else. */
 static void write_again(const uint8_t *data, size_t size)
 {
-	const struct trace_writer_config config = {
-		.tail_size = size < TAIL_USUAL_FROM ? TAIL_REST + TAIL_EACH * size : 0,
-	};
-	struct trace_reader *r = open_again(data, size), *written = NULL;
+	static const struct trace_writer_config config = { .no_tail = true };
+	static int fd = -1;
+	struct trace_reader *r = open_again(data, size), *other;
 	struct trace_writer *w;
 	struct err err = { "" };
+	uint8_t *bytes;
+	char path[40];
+	size_t len;
 	bool whole;
 
-	if (trace_writer_open(&w, again_path(), trace_reader_header(r), &config, &err)) {
+	if (fd < 0)
+		fd = memfd_create("again", MFD_CLOEXEC);
+	assert(fd >= 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (trace_writer_open(&w, path, trace_reader_header(r), &config, &err)) {
 		trace_reader_close(r); /* a header that is too long for recorders */
 		return;
 	}
 	whole = read_all(r, w);
 	trace_reader_close(r);
 	assert(!trace_writer_close(w, &err));
-	if (whole) {
-		assert(!trace_reader_open(&written, again_path(), &err));
-		r = open_again(data, size);
-		compare(r, written);
-		trace_reader_close(written);
-		trace_reader_close(r);
-	}
-	unlink(again_path());
+	if (!whole)
+		return;
+	bytes = written(fd, &len);
+	other = open_again(bytes, len);
+	r = open_again(data, size);
+	compare(r, other);
+	trace_reader_close(other);
+	trace_reader_close(r);
+	free(bytes);
 }
 
 static void try_memory(const uint8_t *data, size_t size)

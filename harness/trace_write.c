@@ -988,11 +988,24 @@ static int create_tail(struct trace_writer *w, struct err *err)
 	return r;
 }
 
-static int open_tail(struct trace_writer *w, struct err *err)
+static int map_tail(struct trace_writer *w, int flags, struct err *err)
 {
-	void *p;
-	int r = remove_tail(w, err);
+	void *p = mmap(NULL, w->tail_size, PROT_READ | PROT_WRITE, flags, w->tail_fd, 0);
 
+	if (p == MAP_FAILED)
+		return err_set(err, -errno, "%s: %m", w->tail_path);
+	w->tail = p;
+	w->tail->request.at = UINT64_MAX;
+	return 0;
+}
+
+static int open_tail(struct trace_writer *w, bool no_tail, struct err *err)
+{
+	int r;
+
+	if (no_tail)
+		return map_tail(w, MAP_PRIVATE | MAP_ANONYMOUS, err);
+	r = remove_tail(w, err);
 	if (!r)
 		r = create_tail(w, err);
 	if (r)
@@ -1001,13 +1014,7 @@ static int open_tail(struct trace_writer *w, struct err *err)
 	if (r)
 		return err_set(err, -r, "%s: no room for %zu KiB: %s", w->tail_path,
 			w->tail_size >> 10, strerror(r));
-	p = mmap(NULL, w->tail_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, w->tail_fd,
-		0);
-	if (p == MAP_FAILED)
-		return err_set(err, -errno, "%s: %m", w->tail_path);
-	w->tail = p;
-	w->tail->request.at = UINT64_MAX;
-	return 0;
+	return map_tail(w, MAP_SHARED | MAP_POPULATE, err);
 }
 
 static bool is_tmpfs(int fd)
@@ -1080,7 +1087,7 @@ int trace_writer_open(struct trace_writer **out, const char *path,
 	if (!r)
 		r = open_file(w, err);
 	if (!r)
-		r = open_tail(w, err);
+		r = open_tail(w, config->no_tail, err);
 	if (!r)
 		r = put_beginning(w, header, err);
 	if (r)
@@ -1124,7 +1131,7 @@ static int fold(struct trace_writer *w)
 	if (ftruncate(w->fd, (off_t)w->committed))
 		return -errno;
 	store(&w->tail->good, w->good = w->committed);
-	return unlink(w->tail_path) ? -errno : 0;
+	return w->has_tail && unlink(w->tail_path) ? -errno : 0;
 }
 
 void trace_writer_cut(struct trace_writer *w)

@@ -68,6 +68,8 @@ struct trace_writer_config {
 	 * break the recording (-E2BIG): for who makes many small ones.
 	 */
 	size_t tail_size;
+	/* A kill may lose all of it: there is no FILE.tail, and what it would hold is in memory. */
+	bool no_tail;
 };
 
 /*

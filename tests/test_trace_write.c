@@ -818,6 +818,26 @@ static void makes_do_with_a_small_tail(void)
 	tmptree_remove(&dir);
 }
 
+static void does_without_a_tail(void)
+{
+	const struct trace_writer_config none = { .no_tail = true };
+	struct trace_header header = header_of();
+	struct trace_record record = read_call(0, 3, MIB);
+	struct trace_reader *reader;
+
+	start();
+	CU_ASSERT_EQUAL_FATAL(trace_writer_open(&writer, file, &header, &none, &err), 0);
+	CU_ASSERT(access(tail, F_OK) != 0);
+	put(&record);
+	close_writer();
+	reader = open_reader(file);
+	check_header(trace_reader_header(reader), &header);
+	next(reader, TRACE_CALL);
+	next(reader, TRACE_CUT);
+	trace_reader_close(reader);
+	tmptree_remove(&dir);
+}
+
 static void splits_a_header_that_is_large(void)
 {
 	enum { N = 3000, LEN = 120 };
@@ -856,6 +876,7 @@ static const struct unit_case cases[] = {
 	{ "refuses_what_cannot_hold_a_recording", refuses_what_cannot_hold_a_recording },
 	{ "needs_room_for_its_tail", needs_room_for_its_tail },
 	{ "makes_do_with_a_small_tail", makes_do_with_a_small_tail },
+	{ "does_without_a_tail", does_without_a_tail },
 	{ "splits_a_header_that_is_large", splits_a_header_that_is_large },
 };
 
