@@ -55,9 +55,10 @@ enum { N_ARGS = 2, N_ENV = 4 /* as v1 tells it */, N_POINTERS = 1 + N_ARGS + N_E
 static struct machine {
 	struct trace_sink sink; /* first: it is what the machine tells */
 	struct vm *vm;
-	uint8_t *mem, *pristine;
+	uint8_t *mem;
+	uint8_t table[FORMAT_PAGE];  /* the first page, at first; the others are zero */
 	uint8_t shadow[FORMAT_SIZE]; /* what memory has to be */
-	unsigned dirty;              /* bit per page: shadow is not pristine there */
+	unsigned dirty;              /* bit per page: shadow is not as it was at first */
 	struct input input;
 	bool in_call;  /* its answer is still to be looked at, when it was an `in` */
 	uint64_t told; /* all that was seen of this run, as a number */
@@ -132,12 +133,35 @@ static void make_memory(struct machine *m)
 	assert(all != MAP_FAILED);
 	m->mem = all + FORMAT_PAGE;
 	assert(!mprotect(m->mem, FORMAT_SIZE, PROT_READ | PROT_WRITE));
-	m->pristine = calloc(1, FORMAT_SIZE);
-	assert(m->pristine);
-	input_make_tables((uint64_t *)(void *)m->pristine);
-	m->dirty = (1u << FORMAT_PAGES) - 1;
+	input_make_tables((uint64_t *)(void *)m->table);
+	memcpy(m->mem, m->table, FORMAT_PAGE);
+	memcpy(m->shadow, m->table, FORMAT_PAGE);
 }
 
+static bool is_zero(const uint8_t *page)
+{
+	const uint64_t *words = (const uint64_t *)(const void *)page;
+	uint64_t any = 0;
+
+	for (size_t i = 0; i < FORMAT_PAGE / sizeof(any); i++)
+		any |= words[i];
+	return !any;
+}
+
+/* Every byte is looked at; where nothing is to be found but zeroes, without the shadow. */
+static void check_memory(const struct machine *m)
+{
+	for (unsigned page = 0; page < FORMAT_PAGES; page++) {
+		size_t off = (size_t)page * FORMAT_PAGE;
+
+		if (page == 0 || m->dirty & 1u << page)
+			assert(!memcmp(m->mem + off, m->shadow + off, FORMAT_PAGE));
+		else
+			assert(is_zero(m->mem + off));
+	}
+}
+
+/* Behind each run, not in front of the next, where it would depend on another input. */
 static void reset_memory(struct machine *m)
 {
 	for (unsigned page = 0; page < FORMAT_PAGES; page++) {
@@ -145,8 +169,12 @@ static void reset_memory(struct machine *m)
 
 		if (!(m->dirty & 1u << page))
 			continue;
-		memcpy(m->shadow + off, m->pristine + off, FORMAT_PAGE);
-		memcpy(m->mem + off, m->pristine + off, FORMAT_PAGE);
+		memset(m->shadow + off, 0, FORMAT_PAGE);
+		memset(m->mem + off, 0, FORMAT_PAGE);
+		if (page == 0) {
+			memcpy(m->shadow, m->table, FORMAT_PAGE);
+			memcpy(m->mem, m->table, FORMAT_PAGE);
+		}
 	}
 	m->dirty = 0;
 }
@@ -211,10 +239,13 @@ static bool reads_once(const struct machine *m, const struct hcall *call)
 
 static void change(struct machine *m, uint64_t gpa, uint64_t len)
 {
+	uint8_t *at, flip = m->flip;
+
 	if (!m->attack || !m->attackable || !len || m->n_touched == TOUCHED_MAX)
 		return;
-	for (uint64_t i = gpa - FORMAT_RAM; i < gpa - FORMAT_RAM + len; i++)
-		m->mem[i] ^= m->flip;
+	at = m->mem + (gpa - FORMAT_RAM);
+	for (uint64_t i = 0; i < len; i++)
+		at[i] ^= flip;
 	m->touched[m->n_touched++] = (struct range){ gpa, len };
 }
 
@@ -464,11 +495,11 @@ static uint64_t run(struct machine *m, const uint8_t *data, size_t size, bool at
 	m->fd_max = 0;
 	m->vm->n_calls = 0;
 	m->vm->exit = (struct vcpu_exit){ 0 };
-	reset_memory(m);
 	do
 		vm_run(m->vm);
 	while (m->vm->stop.exit.kind != VCPU_DEBUG);
-	assert(!memcmp(m->mem, m->shadow, FORMAT_SIZE));
+	check_memory(m);
+	reset_memory(m);
 	close_all(m);
 	host_undo();
 	return m->told;
@@ -481,8 +512,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!size)
 		return 0;
-	if (!m->vm)
+	if (!m->vm) {
 		make_machine(m);
+		host_number_all();
+	}
 	first = run(m, data, size, false);
 	if (data[0] & 1) {
 		second = run(m, data, size, true);

@@ -6,9 +6,12 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "abi.h"
@@ -28,7 +31,7 @@ static void remove_dir(void)
 	rmdir(dir);
 }
 
-/* Where recordings are written again. */
+/* Where a file and its tail are put. */
 static const char *again_path(void)
 {
 	static char *path;
@@ -230,29 +233,52 @@ static struct trace_reader *open_again(const uint8_t *data, size_t size)
 	return r;
 }
 
+/* What was written to a file; free it. */
+static uint8_t *written(int fd, size_t *len)
+{
+	struct stat st;
+	uint8_t *bytes;
+
+	assert(!fstat(fd, &st));
+	*len = (size_t)st.st_size;
+	bytes = malloc(*len);
+	assert(bytes && pread(fd, bytes, *len, 0) == st.st_size);
+	return bytes;
+}
+
+/* To a file in memory, for a new one costs more than all else. */
 static void write_again(const uint8_t *data, size_t size)
 {
-	struct trace_reader *r = open_again(data, size), *written = NULL;
+	static const struct trace_writer_config config = { .no_tail = true };
+	static int fd = -1;
+	struct trace_reader *r = open_again(data, size), *other;
 	struct trace_writer *w;
 	struct err err = { "" };
+	uint8_t *bytes;
+	char path[40];
+	size_t len;
 	bool whole;
 
-	if (trace_writer_open(&w, again_path(), trace_reader_header(r),
-		    &(struct trace_writer_config){ 0 }, &err)) {
+	if (fd < 0)
+		fd = memfd_create("again", MFD_CLOEXEC);
+	assert(fd >= 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (trace_writer_open(&w, path, trace_reader_header(r), &config, &err)) {
 		trace_reader_close(r); /* a header that is too long for recorders */
 		return;
 	}
 	whole = read_all(r, w);
 	trace_reader_close(r);
 	assert(!trace_writer_close(w, &err));
-	if (whole) {
-		assert(!trace_reader_open(&written, again_path(), &err));
-		r = open_again(data, size);
-		compare(r, written);
-		trace_reader_close(written);
-		trace_reader_close(r);
-	}
-	unlink(again_path());
+	if (!whole)
+		return;
+	bytes = written(fd, &len);
+	other = open_again(bytes, len);
+	r = open_again(data, size);
+	compare(r, other);
+	trace_reader_close(other);
+	trace_reader_close(r);
+	free(bytes);
 }
 
 static void try_memory(const uint8_t *data, size_t size)
@@ -276,9 +302,9 @@ static void try_memory(const uint8_t *data, size_t size)
 
 static void save(const char *path, const void *p, size_t len)
 {
-	FILE *file = fopen(path, "wb");
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-	assert(file && fwrite(p, 1, len, file) == len && !fclose(file));
+	assert(fd >= 0 && write(fd, p, len) == (ssize_t)len && !close(fd));
 }
 
 /* A file and its tail. What can be read can be recovered, and then reads the same. */

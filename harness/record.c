@@ -206,7 +206,9 @@ static int look_before(struct recording *rec, struct err *err)
 static int begin(struct recording *rec, char **words, size_t n_words, struct err *err)
 {
 	const struct record_options *o = rec->options;
-	const struct trace_writer_config config = { o->on_error, on_failed, rec };
+	const struct trace_writer_config config = {
+		.on_error = o->on_error, .failed = on_failed, .ctx = rec
+	};
 	struct session *s = rec->session;
 	int r = 0;
 

@@ -34,7 +34,7 @@
 #include "vm.h"
 
 /* Large, because writes of a megabyte cost the page cache half as much as those of 256 KiB. */
-enum { TAIL_SIZE = 1 << 20, ROOM = TAIL_SIZE - sizeof(struct trace_tail) };
+enum { TAIL_SIZE = 1 << 20 };
 /* Blocks of FILE are asked for before they are needed, which is cheaper for file systems. */
 enum { AHEAD = 4 << 20 };
 /* Wireshark takes no larger packet. What is in one beside strings and data; and how long those may be. */
@@ -42,7 +42,7 @@ enum { PACKET_MAX = 256 << 10, PACKET_REST = 1024, STRINGS_MAX = PACKET_MAX - PA
 enum { HEADER_PART = 64 << 10 };
 
 static_assert(2 * TRACE_BLOCK_MAX + PACKET_REST <= PACKET_MAX, "the largest packet of a call fits");
-static_assert((int)PACKET_MAX <= (int)ROOM, "and so does any other");
+static_assert(PACKET_MAX + sizeof(struct trace_tail) <= TAIL_SIZE, "and so does any other");
 static_assert(sizeof(struct trace_tail) == 128, "the tail's layout");
 
 /* Bytes that crossed guest memory one way, not yet in a packet. */
@@ -59,6 +59,7 @@ struct trace_writer {
 	bool unnamed;    /* FILE has no name yet, */
 	char *temp_path; /* or this one */
 	struct trace_tail *tail;
+	size_t tail_size;
 	uint64_t good, committed; /* as in the tail */
 	uint64_t base;
 	size_t used;
@@ -139,11 +140,20 @@ static int flush(struct trace_writer *w)
 	return 0;
 }
 
+static size_t room_of(const struct trace_writer *w)
+{
+	return w->tail_size - sizeof(struct trace_tail);
+}
+
 /* Room for a packet of up to len bytes in all, len <= PACKET_MAX; or NULL when writing fails. */
 static uint8_t *reserve(struct trace_writer *w, size_t len)
 {
-	if (ROOM - w->used < len && flush(w))
+	if (room_of(w) - w->used < len && flush(w))
 		return NULL;
+	if (room_of(w) < len) {
+		broken(w, -E2BIG);
+		return NULL;
+	}
 	return w->tail->data + w->used;
 }
 
@@ -386,11 +396,13 @@ static size_t element_size(const struct trace_header *h, int array, size_t i)
 	return 8 + strlen(array_strings(h, array)->list[i]);
 }
 
-/* The next elements, as many as a packet should have but at least one. True when some are left then. */
-static bool next_parts(const struct trace_header *h, struct part parts[PART_COUNT])
+/*
+ * The next elements, as many as a packet should have but at least one, and how long they are at most. True when
+ * some are left then.
+ */
+static bool next_parts(const struct trace_header *h, struct part parts[PART_COUNT], size_t *len)
 {
-	size_t len = 0;
-
+	*len = 0;
 	for (int a = 0; a < PART_COUNT; a++) {
 		parts[a].from += parts[a].n;
 		parts[a].n = 0;
@@ -399,9 +411,11 @@ static bool next_parts(const struct trace_header *h, struct part parts[PART_COUN
 		size_t all = array_size(h, a);
 
 		for (size_t i = parts[a].from; i < all; i++) {
-			len += element_size(h, a, i);
-			if (len > HEADER_PART && len > element_size(h, a, i))
+			size_t size = element_size(h, a, i);
+
+			if (*len && *len + size > HEADER_PART)
 				return true;
+			*len += size;
 			parts[a].n++;
 		}
 	}
@@ -550,12 +564,14 @@ static int put_header(struct trace_writer *w, const struct trace_header *h)
 	bool first = true, more = true;
 
 	while (more) {
-		uint8_t *p = packet_begin(w, PACKET_MAX);
 		struct map map;
+		size_t len;
+		uint8_t *p;
 
+		more = next_parts(h, parts, &len);
+		p = packet_begin(w, (first ? PACKET_REST + HEADER_SCALARS : PACKET_REST) + len);
 		if (!p)
 			return w->broken;
-		more = next_parts(h, parts);
 		map = map_begin(p);
 		put_header_map(&map, h, parts, first, more);
 		packet_end(w, map.p, ticker_now(&w->ticker));
@@ -853,7 +869,7 @@ int trace_writer_put(struct trace_writer *w, const struct trace_record *record)
 static void destroy(struct trace_writer *w)
 {
 	if (w->tail)
-		munmap(w->tail, TAIL_SIZE);
+		munmap(w->tail, w->tail_size);
 	if (w->fd >= 0)
 		close(w->fd);
 	if (w->tail_fd >= 0)
@@ -972,25 +988,33 @@ static int create_tail(struct trace_writer *w, struct err *err)
 	return r;
 }
 
-static int open_tail(struct trace_writer *w, struct err *err)
+static int map_tail(struct trace_writer *w, int flags, struct err *err)
 {
-	void *p;
-	int r = remove_tail(w, err);
+	void *p = mmap(NULL, w->tail_size, PROT_READ | PROT_WRITE, flags, w->tail_fd, 0);
 
-	if (!r)
-		r = create_tail(w, err);
-	if (r)
-		return r;
-	r = posix_fallocate(w->tail_fd, 0, TAIL_SIZE);
-	if (r)
-		return err_set(err, -r, "%s: no room for %d KiB: %s", w->tail_path, TAIL_SIZE >> 10,
-			strerror(r));
-	p = mmap(NULL, TAIL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, w->tail_fd, 0);
 	if (p == MAP_FAILED)
 		return err_set(err, -errno, "%s: %m", w->tail_path);
 	w->tail = p;
 	w->tail->request.at = UINT64_MAX;
 	return 0;
+}
+
+static int open_tail(struct trace_writer *w, bool no_tail, struct err *err)
+{
+	int r;
+
+	if (no_tail)
+		return map_tail(w, MAP_PRIVATE | MAP_ANONYMOUS, err);
+	r = remove_tail(w, err);
+	if (!r)
+		r = create_tail(w, err);
+	if (r)
+		return r;
+	r = posix_fallocate(w->tail_fd, 0, (off_t)w->tail_size);
+	if (r)
+		return err_set(err, -r, "%s: no room for %zu KiB: %s", w->tail_path,
+			w->tail_size >> 10, strerror(r));
+	return map_tail(w, MAP_SHARED | MAP_POPULATE, err);
 }
 
 static bool is_tmpfs(int fd)
@@ -1009,7 +1033,7 @@ static int put_beginning(struct trace_writer *w, const struct trace_header *head
 	int r;
 
 	/* Nothing ahead for a recording that fits into the tail; nor on tmpfs, where it costs. */
-	w->allocated = is_tmpfs(w->fd) ? UINT64_MAX : ROOM;
+	w->allocated = is_tmpfs(w->fd) ? UINT64_MAX : room_of(w);
 	r = put_section(w);
 	if (!r)
 		r = put_header(w, header);
@@ -1026,18 +1050,33 @@ static int put_beginning(struct trace_writer *w, const struct trace_header *head
 	return r ? err_set(err, r, "%s: %s", w->path, strerror(-r)) : 0;
 }
 
+/* What is staged is only looked at as far as it was written, and too large to be cleared for nothing. */
+static struct trace_writer *create(const struct trace_writer_config *config)
+{
+	struct trace_writer *w = malloc(sizeof(*w));
+
+	if (!w)
+		return NULL;
+	memset(w, 0, offsetof(struct trace_writer, in));
+	w->in.len = w->out.len = 0;
+	w->sink.emit = emit;
+	ticker_init(&w->ticker);
+	w->fd = w->tail_fd = -1;
+	w->tail_size = config->tail_size ? config->tail_size : TAIL_SIZE;
+	if (w->tail_size < sizeof(struct trace_tail))
+		w->tail_size = sizeof(struct trace_tail);
+	return w;
+}
+
 int trace_writer_open(struct trace_writer **out, const char *path,
 	const struct trace_header *header, const struct trace_writer_config *config,
 	struct err *err)
 {
-	struct trace_writer *w = calloc(1, sizeof(*w));
+	struct trace_writer *w = create(config);
 	int r = -ENOMEM;
 
 	if (!w)
 		return err_set(err, -ENOMEM, "out of memory");
-	w->sink.emit = emit;
-	ticker_init(&w->ticker);
-	w->fd = w->tail_fd = -1;
 	w->path = strdup(path);
 	if (!w->path || asprintf(&w->tail_path, "%s.tail", path) < 0) {
 		w->tail_path = NULL;
@@ -1048,7 +1087,7 @@ int trace_writer_open(struct trace_writer **out, const char *path,
 	if (!r)
 		r = open_file(w, err);
 	if (!r)
-		r = open_tail(w, err);
+		r = open_tail(w, config->no_tail, err);
 	if (!r)
 		r = put_beginning(w, header, err);
 	if (r)
@@ -1092,7 +1131,7 @@ static int fold(struct trace_writer *w)
 	if (ftruncate(w->fd, (off_t)w->committed))
 		return -errno;
 	store(&w->tail->good, w->good = w->committed);
-	return unlink(w->tail_path) ? -errno : 0;
+	return w->has_tail && unlink(w->tail_path) ? -errno : 0;
 }
 
 void trace_writer_cut(struct trace_writer *w)

@@ -8,6 +8,7 @@
 #define TRACE_WRITE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "trace.h"
@@ -62,6 +63,13 @@ struct trace_writer_config {
 	 */
 	void (*failed)(void *ctx, const char *text);
 	void *ctx;
+	/*
+	 * Bytes of FILE.tail; 0: what is usual, which is enough for any packet. With less, packets that do not fit
+	 * break the recording (-E2BIG): for who makes many small ones.
+	 */
+	size_t tail_size;
+	/* A kill may lose all of it: there is no FILE.tail, and what it would hold is in memory. */
+	bool no_tail;
 };
 
 /*

@@ -784,6 +784,60 @@ static void needs_room_for_its_tail(void)
 	tmptree_remove(&dir);
 }
 
+/* Flushed again and again; what does not fit breaks it, and what came before stays. */
+static void makes_do_with_a_small_tail(void)
+{
+	enum { SMALL = 24 << 10, CALLS = 40 };
+	const struct trace_writer_config small = { .failed = note_failure, .tail_size = SMALL };
+	struct trace_header header = header_of();
+	struct trace_record record;
+	struct trace_reader *reader;
+	struct stat st;
+
+	start();
+	CU_ASSERT_EQUAL_FATAL(trace_writer_open(&writer, file, &header, &small, &err), 0);
+	CU_ASSERT(!stat(tail, &st) && st.st_size == SMALL);
+	for (int i = 0; i < CALLS; i++) {
+		record = read_call((uint64_t)i, 3, 5000);
+		put(&record);
+	}
+	record = read_call(CALLS, 0, SMALL);
+	CU_ASSERT_EQUAL(trace_writer_put(writer, &record), -E2BIG);
+	CU_ASSERT_EQUAL(n_failed, 1);
+	CU_ASSERT(trace_writer_broken(writer));
+	CU_ASSERT_EQUAL(trace_writer_close(writer, &err), -E2BIG);
+	reader = open_reader(file);
+	check_header(trace_reader_header(reader), &header);
+	for (int i = 0; i < CALLS; i++)
+		next(reader, TRACE_CALL);
+	next(reader, TRACE_CUT);
+	trace_reader_close(reader);
+	CU_ASSERT_EQUAL(trace_writer_open(&writer, file, &header,
+				&(struct trace_writer_config){ .tail_size = 1 }, &err),
+		-E2BIG);
+	tmptree_remove(&dir);
+}
+
+static void does_without_a_tail(void)
+{
+	const struct trace_writer_config none = { .no_tail = true };
+	struct trace_header header = header_of();
+	struct trace_record record = read_call(0, 3, MIB);
+	struct trace_reader *reader;
+
+	start();
+	CU_ASSERT_EQUAL_FATAL(trace_writer_open(&writer, file, &header, &none, &err), 0);
+	CU_ASSERT(access(tail, F_OK) != 0);
+	put(&record);
+	close_writer();
+	reader = open_reader(file);
+	check_header(trace_reader_header(reader), &header);
+	next(reader, TRACE_CALL);
+	next(reader, TRACE_CUT);
+	trace_reader_close(reader);
+	tmptree_remove(&dir);
+}
+
 static void splits_a_header_that_is_large(void)
 {
 	enum { N = 3000, LEN = 120 };
@@ -821,6 +875,8 @@ static const struct unit_case cases[] = {
 	{ "keeps_what_there_is_when_the_disk_is_full", keeps_what_there_is_when_the_disk_is_full },
 	{ "refuses_what_cannot_hold_a_recording", refuses_what_cannot_hold_a_recording },
 	{ "needs_room_for_its_tail", needs_room_for_its_tail },
+	{ "makes_do_with_a_small_tail", makes_do_with_a_small_tail },
+	{ "does_without_a_tail", does_without_a_tail },
 	{ "splits_a_header_that_is_large", splits_a_header_that_is_large },
 };
 

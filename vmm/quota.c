@@ -33,10 +33,13 @@ bool quota_close(struct quota *q, int file)
 {
 	struct quota_file *f = &q->files[file];
 
-	if (--f->refs || !f->unlinked)
+	if (--f->refs)
 		return false;
-	q->bytes_left += f->size;
-	return true;
+	while (q->n && !q->files[q->n - 1].refs)
+		q->n--;
+	if (f->unlinked)
+		q->bytes_left += f->size;
+	return f->unlinked;
 }
 
 uint64_t quota_room(const struct quota *q, int file, uint64_t offset, uint64_t len)

@@ -22,7 +22,7 @@ struct quota_file {
 
 struct quota {
 	uint64_t bytes_left;
-	int n; /* slots that were ever in use */
+	int n; /* up to the last slot in use */
 	struct quota_file files[GUESTFD_MAX];
 };
 

@@ -249,6 +249,19 @@ int memfs_nodes(void)
 	return fs.n_nodes;
 }
 
+/* The lowest free one is next, whatever was closed in which order. */
+static void sort_free_files(void)
+{
+	while (fs.n_files && fs.files[fs.n_files - 1].node < 0)
+		fs.n_files--;
+	fs.free_file = -1;
+	for (int i = fs.n_files - 1; i >= 0; i--)
+		if (fs.files[i].node < 0) {
+			fs.files[i].next_free = fs.free_file;
+			fs.free_file = i;
+		}
+}
+
 void memfs_mark(void)
 {
 	for (int i = 0; i < fs.n_saved; i++)
@@ -270,6 +283,7 @@ void memfs_reset(void)
 	fs.n_nodes = fs.n_marked;
 	fs.n_text = fs.marked_text;
 	fs.counts.full = false;
+	sort_free_files();
 }
 
 const struct memfs_counts *memfs_counts(void)
