@@ -84,6 +84,12 @@ static int cmd_resolve_main(const struct cmd *cmd, int argc, char **argv)
 	if (!r && first == argc && !o.bulk)
 		r = err_set(
 			&err, -EINVAL, "no path given; or -0 to read paths from standard input");
+	for (int i = first; !r && i < argc && strcmp(argv[first - 1], "--"); i++)
+		if (argv[i][0] == '-')
+			r = err_set(&err, -EINVAL,
+				"%s: options go in front of the paths; -- in front of a path that "
+				"begins so",
+				argv[i]);
 	config = vm_options_files(&vm);
 	/* A view's descriptors do not tell where on the host they are. */
 	host = config.host ? *config.host : *hostfs_best();
@@ -124,7 +130,9 @@ const struct cmd cmd_resolve = {
 	.options = options,
 	.vm_options = file_option_rows,
 	.notes =
-		"Nothing is made, changed or removed, and no file is written. A line a path: the "
+		"Nothing is made, changed or removed, but for a private directory in TMPDIR that "
+		"goes\n"
+		"again. A line a path: the "
 		"host's\nname of it, what is there, the rights and the mapping they come from, and "
 		"what the\noperation would give the guest. Exit code 0: every path would do; 1: "
 		"some "

@@ -44,7 +44,8 @@ static int help(void)
 		printf("  %-10s%s\n", cmds[i]->name, cmds[i]->summary);
 	printf("\n  --help     this text; `belljar VERB --help` explains a verb\n"
 	       "  --version  the version\n\n"
-	       "Exit codes: the guest's own; 2 usage; 3 a replay differs; 124 time limit; 125 "
+	       "Exit codes: the guest's own; 1 resolve, trace grep: see there; 2 usage; 3 a replay "
+	       "differs; 124 time limit; 125 "
 	       "belljar\n"
 	       "could not do what was asked; 126 the guest crashed.\n");
 	return EXIT_OK;

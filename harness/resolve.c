@@ -43,13 +43,13 @@ static const struct reason {
 	{ EEXIST, "it is there already" },
 	{ EBUSY, "it is a mapping itself; map it with rw,unlink to let the guest remove it" },
 	{ ENXIO, "a fifo, socket or device: never opened" },
-	{ EISDIR, "a directory" },
+	{ EISDIR, "a directory; or a slash behind what is to be made" },
 	{ ENOTDIR, "not a directory, or something on the way is none" },
 	{ ELOOP, "a link that is not to be followed, or more than 40 of them" },
 	{ ENAMETOOLONG, "a name of more than 255 bytes, or a path of more than 4095" },
 	{ EINVAL, "flags that no guest may use, or a path that is not UTF-8" },
 	{ EOPNOTSUPP, "O_TMPFILE is not offered" },
-	{ EMFILE, "the guest's descriptors are used up" },
+	{ EMFILE, "the guest's descriptors are used up, or this process's own (ulimit -n)" },
 	{ ENOSPC, "scratch is full" },
 	{ EDQUOT, "deeper than --limit depth allows" },
 	{ EACCES, "the host's file modes say no; or another mount of the host's begins there, or a "
@@ -91,6 +91,8 @@ int resolve_parse_op(struct resolve *r, const char *text, struct err *err)
 				"%.*s: no such flag; such as rdonly, wronly, rdwr, creat, excl, "
 				"trunc, append, directory, nofollow, joined by +",
 				(int)len, at);
+		if (flag <= O_ACCMODE)
+			r->flags &= ~O_ACCMODE; /* the last one said */
 		r->flags |= (int)flag;
 		at += len;
 	}
@@ -156,7 +158,7 @@ static void name_place(
 		name_node(map, place->in, place->dir, buf);
 	}
 	len = strlen(buf);
-	if (rest)
+	if (rest && len) /* without /proc nobody knows */
 		snprintf(buf + len, HOST_MAX - len, "%s%s", len && buf[len - 1] == '/' ? "" : "/",
 			rest);
 }
@@ -332,7 +334,10 @@ static void report_text(const struct resolve *r, const struct found *found, int 
 {
 	if (!place) {
 		fputs(r->explain ? "    at     " : ": ", r->out);
-		put_quoted(r->out, found->host, strlen(found->host));
+		if (found->host[0])
+			put_quoted(r->out, found->host, strlen(found->host));
+		else
+			fputs("(no name: is there no /proc?)", r->out);
 		fprintf(r->out, ", %s, ", found->kind ? found->kind : "nothing there");
 		put_rights(r, found->in);
 		if (found->made)
@@ -367,9 +372,15 @@ static void put_flags(const struct resolve *r)
 
 static void report_json(const struct resolve *r, const struct found *found, int place, int result)
 {
-	if (!place) {
-		fputs(",\"host\":", r->out);
+	fputs(",\"host\":", r->out);
+	if (!place && found->host[0])
 		json_put_text(r->out, found->host);
+	else
+		fputs("null", r->out);
+	if (place) {
+		fputs(",\"kind\":null,\"rights\":null,\"mount\":null,\"parents_to_make\":0",
+			r->out);
+	} else {
 		fprintf(r->out, ",\"kind\":%s%s%s", found->kind ? "\"" : "",
 			found->kind ? found->kind : "null", found->kind ? "\"" : "");
 		json_mount(r, found->in);
@@ -379,7 +390,7 @@ static void report_json(const struct resolve *r, const struct found *found, int 
 		fprintf(r->out, ",\"errno\":\"%s\",\"why\":", strerrorname_np(-result));
 		json_put_text(r->out, reason_of(result));
 	} else {
-		fputs(",\"errno\":null", r->out);
+		fputs(",\"errno\":null,\"why\":null", r->out);
 	}
 	fputs("}\n", r->out);
 }

@@ -13,6 +13,7 @@
 #include "backend.h"
 #include "cmd.h"
 #include "elf_load.h"
+#include "cleanup.h"
 #include "err.h"
 #include "fileio.h"
 #include "filemap_path.h"
@@ -178,6 +179,23 @@ static int open_strace(struct session *s, struct err *err)
 	return 0;
 }
 
+/* A guest that sees where scratch trees are made sees into other guests'. */
+static void warn_of_scratch(const struct fileio_config *config)
+{
+	const char *tmp = getenv("TMPDIR");
+	autofree char *scratch = realpath(tmp && *tmp ? tmp : "/tmp", NULL);
+
+	for (size_t i = 0; scratch && i < config->n_mounts; i++) {
+		autofree char *host = realpath(config->mounts[i].host, NULL);
+		size_t len = host && strcmp(host, "/") ? strlen(host) : 0;
+
+		if (host && !strncmp(scratch, host, len) && (!scratch[len] || scratch[len] == '/'))
+			log_warn("mount %s:%s: %s lies in it, where guests' private files are; set "
+				 "TMPDIR to a directory that no guest sees",
+				config->mounts[i].host, config->mounts[i].guest, scratch);
+	}
+}
+
 static int open_files(struct session *s, struct err *err)
 {
 	struct fileio_config config = vm_options_files(&s->options);
@@ -189,6 +207,7 @@ static int open_files(struct session *s, struct err *err)
 	config.stop = &stop_signal;
 	config.deterministic = s->options.deterministic;
 	config.clock_ns = SESSION_CLOCK_NS;
+	warn_of_scratch(&config);
 	return fileio_init(&s->files, &config, err);
 }
 

@@ -80,6 +80,10 @@ result "strace_reads_like_strace" $? "$(cat "$dir/err")"
 [ ! -s "$dir/err" ] && grep -q '^exit(0) = ?$' "$dir/log"
 result "strace_goes_to_a_file" $? "$(cat "$dir/err")"
 
+out=$(TMPDIR=$dir "$BELLJAR" run --backend tcg --mount "$dir:/m" "$hello" 2>&1)
+[[ $out = "belljar: mount $dir:/m: $dir lies in it, where guests' private files are; "*$'\nHello, world!' ]]
+result "warns_of_a_guest_that_sees_scratch_trees" $? "$out"
+
 for resolver in openat2 walk; do
 	out=$("$BELLJAR" run --backend tcg --resolver $resolver --limit fds=4,scratch=20,inodes=2,depth=2 --guest-paths utf8 \
 		"$GUESTS/paths.elf" create:/a/f create:/b create:/a/f mkdir:/a/b/c 'stat:/\xff' stat:/a/f 2>&1)

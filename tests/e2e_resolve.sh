@@ -93,6 +93,13 @@ json=$("$BELLJAR" resolve "${mounts[@]}" --json -x -o open,rdwr+excl+creat /in/l
 	"EEXIST rdwr+creat+excl $dir/in/link /in ro 3 null 2fff null null" ]
 result "json_says_the_same" $? "$json"
 
+[ "$("$BELLJAR" resolve "${mounts[@]}" --json /in/none/x /in/file | jq -c 'keys' | sort -u | wc -l)" = 1 ]
+result "json_always_has_the_same_keys" $? "$("$BELLJAR" resolve "${mounts[@]}" --json /in/none/x)"
+
+says "what_begins_with_a_dash_is_a_path_behind_dashes" 1 \
+	"stat \"-j\": \"(scratch)/-j\", nothing there, rw, scratch: ENOENT: nothing of that name there, as the guest sees it" \
+	-o stat -- -j
+
 # In bulk: ended by NUL, the last without; both engines give the same.
 for i in $(seq 500); do
 	printf '/in/file\0/in/../in/link\0/out/%s/../x\0/in/\n\0' "$i"
@@ -120,13 +127,25 @@ for op in open,rdonly open,rdwr open,rdwr+trunc create create,excl stat lstat re
 	result "${op}_gives_what_a_guest_gets" $? "$(paste ours theirs <(printf '%s\n' "${paths[@]}") | awk '$1 != $2' | head -n 3)"
 done
 
+# What steers the host is not shown, wherever it is mounted.
+mkdir -p sub/proc sub/tmp
+# shellcheck disable=SC2016 # for that shell
+if out=$(unshare -rmpf sh -c 'mount -t proc none sub/proc && mount -t tmpfs none sub/tmp && echo x >sub/tmp/f &&
+	for path in /s/tmp/f /s/proc /s/proc/self/environ /s/tmp/../proc/version; do
+		"$0" resolve --mount sub:/s:rw,submounts --json "$path"; done; exit 0' "$BELLJAR" 2>&1); then
+	[ "$(jq -r '.errno // "ok"' <<<"$out" | xargs)" = "ok EACCES EACCES EACCES" ]
+	result "submounts_show_no_proc" $? "$out"
+else
+	skip "submounts_show_no_proc" "no right to mount, not even in a user namespace"
+fi
+
 # Wrong words.
 wrong() { # NAME CODE PATTERN ARGS...
 	local name=$1 code=$2 pattern=$3
 	shift 3
 	timeout 20 "$BELLJAR" resolve "$@" >out.txt 2>err </dev/null
 	got=$?
-	[ "$got" = "$code" ] && [ "$(wc -l <err)" = 1 ] && grep -qE "$pattern" err && [ ! -s out.txt ]
+	[ "$got" = "$code" ] && [ "$(wc -l <err)" = 1 ] && grep -qE -e "$pattern" err && [ ! -s out.txt ]
 	result "$name" $? "exit $got: $(head -n 2 err)"
 }
 wrong "no_path_is_usage" 2 "no path given; or -0"
@@ -138,6 +157,7 @@ wrong "unknown_limit_is_usage" 2 "not fds=N, scratch=SIZE" --limit frob=1 /x
 wrong "a_limit_has_bounds" 2 "fds is from 3 to 1024" --limit scratch=1M,fds=2 /x
 wrong "a_limit_is_a_number" 2 "not a size" --limit depth=x /x
 wrong "bad_path_kind_is_usage" 2 "bytes or utf8" --guest-paths latin1 /x
+wrong "an_option_behind_a_path_is_usage" 2 "-j: options go in front" /x -j
 wrong "missing_mapping_is_ours" 125 "no such file or directory; make it" --mount nowhere:/x /x
 
 finish

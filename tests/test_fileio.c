@@ -1471,12 +1471,18 @@ static void refuses_hard_links_if_asked(void)
 		{ OPEN, "/data/sub/deep", O_RDWR | O_TRUNC, -EACCES, NULL },
 		{ STAT, "/data/twice", 0, 0, "f" },
 		{ OPEN, "/other/twice", O_RDONLY, 0, "deep" },
+		{ OPEN, "/alone", O_RDONLY, 0, "configuration" },
+		{ OPEN, "/pinned", O_RDONLY, -EACCES, NULL },
+		{ OPEN, "/named", O_RDONLY, -EACCES, NULL },
 	};
 
 	world_tree(base_lines);
 	CU_ASSERT(!tmptree_add(&w.tree, "h rw/twice rw/sub/deep"));
 	add_mount("rw", "/data", "rw,nohardlinks");
 	add_mount("rw", "/other", "rw");
+	add_mount("conf", "/alone", "ro,nohardlinks");
+	add_mount("rw/twice", "/pinned", "ro,nohardlinks");
+	add_mount("rw/sub/deep", "/named", "rw,unlink,nohardlinks");
 	world_start();
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		run_row(&rows[i]);

@@ -348,6 +348,7 @@ static int open_directory(
 static int open_pinned(
 	struct fileio *f, const struct filemap_place *place, int flags, struct guestfd *out)
 {
+	struct stat st;
 	int r = 0;
 
 	if (flags & O_CREAT && flags & O_EXCL)
@@ -356,6 +357,11 @@ static int open_pinned(
 		return -ENOTDIR;
 	if (means_to_write(flags) && !place->writable)
 		return -EROFS;
+	if (f->map.nodes[place->in].no_hardlinks) {
+		r = f->map.host->fstat(place->dir, &st);
+		if (r || st.st_nlink > 1)
+			return r ? r : -EACCES;
+	}
 	if (flags & O_TRUNC)
 		r = f->map.host->truncate(place->dir);
 	*out = file_of(place->dir, false, flags);

@@ -62,13 +62,27 @@ int filemap_look(const struct filemap *map, struct filemap_place *place)
 	return r == -ENOENT ? 0 : r;
 }
 
+/* fd; or, where other mounts may be entered and this lies on one that steers the host, closed and -EACCES. */
+static int shown(const struct filemap *map, unsigned int how, int fd)
+{
+	long magic;
+
+	if (fd < 0 || !(how & HOSTFS_XDEV) ||
+		(!map->host->fs_magic(fd, &magic) && !filemap_refuses_fs(magic)))
+		return fd;
+	map->host->close(fd);
+	return -EACCES;
+}
+
 int filemap_open(
 	const struct filemap *map, const struct filemap_place *place, int flags, mode_t mode)
 {
+	unsigned int how = how_of(map, place);
+
 	if (place->kind == FILEMAP_DIR)
 		return map->host->open(place->dir, ".", flags | O_DIRECTORY, 0, 0);
-	return map->host->open(
-		place->dir, place->name, flags | O_NOFOLLOW, mode, how_of(map, place));
+	return shown(
+		map, how, map->host->open(place->dir, place->name, flags | O_NOFOLLOW, mode, how));
 }
 
 bool filemap_parent_writable(const struct filemap *map, int node)
@@ -348,7 +362,7 @@ static int resolve_fast(
 	if (depth - 1 > map->max_depth && map->nodes[node].scratch &&
 		want & (FILEMAP_CREATE | FILEMAP_MKDIR))
 		return -EDQUOT;
-	if (map->nodes[node].n_shadows || depth - 1 > map->max_depth)
+	if (map->nodes[node].n_shadows || map->nodes[node].how || depth - 1 > map->max_depth)
 		return STEP_LINK;
 	return fast_beneath(map, node, rest, last, want, place);
 }

@@ -129,6 +129,9 @@ struct filemap_config {
 	int depth;                        /* at most FILEMAP_DEPTH_MAX */
 };
 
+/* Does a file system of this magic speak for the kernel? Nothing on it is shown. */
+bool filemap_refuses_fs(long magic);
+
 /* All that is opened by host name is opened here. 0, or -errno with err set. */
 int filemap_init(struct filemap *map, const struct filemap_config *config, struct err *err);
 /* Takes one zeroed or half built. Removes the scratch tree. */

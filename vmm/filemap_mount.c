@@ -49,6 +49,19 @@ static int refuse(struct err *err, int r, const struct fileio_mount *mount, cons
 	return err_set(err, r, "mount %s:%s: %s", mount->host, mount->guest, why);
 }
 
+static const char *refused_name(long magic)
+{
+	for (size_t i = 0; i < sizeof(refused_fs) / sizeof(refused_fs[0]); i++)
+		if (magic == refused_fs[i].magic)
+			return refused_fs[i].name;
+	return NULL;
+}
+
+bool filemap_refuses_fs(long magic)
+{
+	return refused_name(magic);
+}
+
 static int check_fs(
 	const struct hostfs *host, int fd, const struct fileio_mount *mount, struct err *err)
 {
@@ -57,12 +70,10 @@ static int check_fs(
 
 	if (r)
 		return refuse(err, r, mount, strerror(-r));
-	for (size_t i = 0; i < sizeof(refused_fs) / sizeof(refused_fs[0]); i++)
-		if (magic == refused_fs[i].magic)
-			return err_set(err, -EPERM,
-				"mount %s:%s: lies on %s, which steers the host; map a copy",
-				mount->host, mount->guest, refused_fs[i].name);
-	return 0;
+	if (!refused_name(magic))
+		return 0;
+	return err_set(err, -EPERM, "mount %s:%s: lies on %s, which steers the host; map a copy",
+		mount->host, mount->guest, refused_name(magic));
 }
 
 /* Checks the directory node->fd for a mapped file known by its name there. */

@@ -91,8 +91,8 @@ int scratch_init(struct scratch *scratch, const char *parent, struct err *err)
 	if (!r) {
 		r = private_dir(scratch);
 		r = r ? err_set(err, r, "scratch in %s: %s; set TMPDIR to one you can write to",
-				parent, strerror(-r)) :
-			open_private(scratch, parent, err);
+				parent, strerror(-r))
+		      : open_private(scratch, parent, err);
 	}
 	if (!r)
 		return 0;
