@@ -48,8 +48,11 @@ static void consoles_are_borrowed(void)
 		CU_ASSERT_EQUAL(guestfd_get(&table, fd)->host, pipe_fds[fd > 0]);
 		CU_ASSERT_EQUAL(guestfd_get(&table, fd)->readable, fd == 0);
 		CU_ASSERT_EQUAL(guestfd_get(&table, fd)->writable, fd != 0);
+		CU_ASSERT_EQUAL(guestfd_get(&table, fd)->quota, -1);
+		CU_ASSERT_EQUAL(guestfd_get(&table, fd)->node, -1);
 	}
 	guestfd_finish(&table);
+	CU_ASSERT_PTR_NULL(guestfd_get(&table, 0));
 	CU_ASSERT(fcntl(pipe_fds[0], F_GETFD) >= 0);
 	CU_ASSERT(fcntl(pipe_fds[1], F_GETFD) >= 0);
 	close(pipe_fds[0]);
@@ -74,15 +77,28 @@ static void gives_the_lowest_free_number(void)
 
 static void is_full_at_its_limit(void)
 {
-	int n = 0;
+	for (int limit = GUESTFD_FIRST; limit <= GUESTFD_MAX; limit++) {
+		int n = GUESTFD_FIRST;
 
+		guestfd_init(&table, &hostfs_openat2, limit, -1, -1);
+		while (take(-1, false) == n)
+			n++;
+		CU_ASSERT_EQUAL(n, limit);
+		CU_ASSERT_EQUAL(guestfd_next(&table), -EMFILE);
+		guestfd_finish(&table);
+	}
+}
+
+static void every_number_is_free_again(void)
+{
 	guestfd_init(&table, &hostfs_openat2, GUESTFD_MAX, -1, -1);
 	while (take(-1, false) >= 0)
-		n++;
-	CU_ASSERT_EQUAL(n, GUESTFD_MAX - GUESTFD_FIRST);
-	CU_ASSERT_EQUAL(guestfd_next(&table), -EMFILE);
-	CU_ASSERT_EQUAL(guestfd_close(&table, GUESTFD_MAX - 1), 0);
-	CU_ASSERT_EQUAL(guestfd_next(&table), GUESTFD_MAX - 1);
+		;
+	for (int fd = GUESTFD_FIRST; fd < GUESTFD_MAX; fd++) {
+		CU_ASSERT_EQUAL(guestfd_close(&table, fd), 0);
+		CU_ASSERT_EQUAL(guestfd_next(&table), fd);
+		CU_ASSERT_EQUAL(take(-1, false), fd);
+	}
 	guestfd_finish(&table);
 }
 
@@ -107,6 +123,7 @@ static const struct unit_case cases[] = {
 	{ "consoles_are_borrowed", consoles_are_borrowed },
 	{ "gives_the_lowest_free_number", gives_the_lowest_free_number },
 	{ "is_full_at_its_limit", is_full_at_its_limit },
+	{ "every_number_is_free_again", every_number_is_free_again },
 	{ "closes_only_what_it_owns", closes_only_what_it_owns },
 };
 
