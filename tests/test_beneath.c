@@ -360,6 +360,33 @@ static void opens_without_an_engine_being_chosen(void)
 	CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
 }
 
+/* Whatever errno was before: 0 is a descriptor, and no error. */
+static void descriptor_zero_is_one_too(void)
+{
+	static const char *const names[] = { "out", "dir/sub/deep", "dir/.", "dir/" };
+	int saved = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 100);
+
+	if (saved < 0)
+		unit_skip("it is closed");
+	for (int engine = 0; saved >= 0 && engine < N_ENGINES && begin(engine); engine++) {
+		for (int i = 0; i < 8; i++) {
+			int flags = i % 2 ? O_PATH : O_RDONLY, fd;
+
+			close(STDIN_FILENO);
+			errno = EINTR;
+			fd = engines[engine].open(top, names[i / 2], flags, 0, 0);
+			CU_ASSERT(fd >= 0 && is_object(fd, names[i / 2]));
+			CU_ASSERT(fcntl(STDIN_FILENO, F_GETFD) < 0 || fd == STDIN_FILENO);
+			close(fd);
+		}
+		CU_ASSERT_EQUAL(engines[engine].open(top, "dir/link", O_PATH, 0, 0), -ELOOP);
+		CU_ASSERT(fcntl(STDIN_FILENO, F_GETFD) < 0);
+		dup2(saved, STDIN_FILENO);
+		end();
+	}
+	close(saved);
+}
+
 static const struct unit_case cases[] = {
 	{ "opens_what_lies_beneath", opens_what_lies_beneath },
 	{ "walks_no_dotdot", walks_no_dotdot },
@@ -368,6 +395,7 @@ static const struct unit_case cases[] = {
 	{ "is_denied_where_one_may_not_search", is_denied_where_one_may_not_search },
 	{ "looks_as_lstat_does", looks_as_lstat_does },
 	{ "opens_without_an_engine_being_chosen", opens_without_an_engine_being_chosen },
+	{ "descriptor_zero_is_one_too", descriptor_zero_is_one_too },
 };
 
 UNIT_MAIN("beneath", cases)
