@@ -261,10 +261,11 @@ static void descriptor_zero_is_one_too(void)
 {
 	enum { N = sizeof(paths) / sizeof(paths[0]) };
 	static char expect[N][FILEMAP_NAME_MAX + 200];
+	int saved = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 100);
 
-	for (int h = 0; h < N_HOSTS && host_of(h); h++) {
-		int saved = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 100);
-
+	if (saved < 0)
+		unit_skip("it is closed");
+	for (int h = 0; saved >= 0 && h < N_HOSTS && host_of(h); h++) {
 		start(host_of(h), FILEMAP_DEPTH_MAX, 100, NULL);
 		for (size_t i = 0; i < N; i++)
 			strcpy(expect[i], answer(i));
@@ -280,11 +281,9 @@ static void descriptor_zero_is_one_too(void)
 			CU_ASSERT_STRING_EQUAL(answer(i), expect[i]);
 		end();
 		CU_ASSERT(fcntl(STDIN_FILENO, F_GETFD) < 0);
-		if (saved >= 0) {
-			dup2(saved, STDIN_FILENO);
-			close(saved);
-		}
+		dup2(saved, STDIN_FILENO);
 	}
+	close(saved);
 }
 
 /* ---- rights and limits ---- */
