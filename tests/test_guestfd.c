@@ -52,7 +52,6 @@ static void consoles_are_borrowed(void)
 		CU_ASSERT_EQUAL(guestfd_get(&table, fd)->node, -1);
 	}
 	guestfd_finish(&table);
-	CU_ASSERT_PTR_NULL(guestfd_get(&table, 0));
 	CU_ASSERT(fcntl(pipe_fds[0], F_GETFD) >= 0);
 	CU_ASSERT(fcntl(pipe_fds[1], F_GETFD) >= 0);
 	close(pipe_fds[0]);
