@@ -20,7 +20,8 @@ static struct filemap map;
 static const char *const lines[] = { "d h", "d h/sub", "d h/sub/deep", "f h/file x",
 	"f h/sub/file x", "l h/link file", "l h/tosub sub", "l h/abs /m/sub/deep",
 	"l h/up ../m/file", "l h/loop loop", "l h/dangling none", "l h/toro ro/file",
-	"l h/slash sub/", "d h/sub/ro", "d r", "d r/dir", "f r/file x", "f single x", NULL };
+	"l h/slash sub/", "d h/sub/ro", "d r", "d r/dir", "f r/file x", "d h/plain",
+	"f h/plain/file x", "l h/plain/link file", "f single x", NULL };
 
 static int begin(const struct hostfs *host, int depth, uint64_t inodes, const char *cwd)
 {
@@ -288,6 +289,8 @@ static void descriptor_zero_is_one_too(void)
 
 /* ---- rights and limits ---- */
 
+static bool was_slash;
+
 static int resolved(const char *path, unsigned int want)
 {
 	struct filemap_place place;
@@ -295,6 +298,7 @@ static int resolved(const char *path, unsigned int want)
 
 	if (r)
 		return r;
+	was_slash = place.slash;
 	filemap_leave(&map, &place, true);
 	return place.kind == FILEMAP_NAME && !(want & FILEMAP_PARENT) ? place.exists : 2;
 }
@@ -407,6 +411,119 @@ static void makes_as_many_parents_as_are_left(void)
 	}
 }
 
+/* Whether only a directory will do, by either way; and names that are too long. */
+static void a_slash_behind_a_name_is_told(void)
+{
+	static char long_here[300] = "/m/plain/", long_ro[300] = "/m/sub/ro/",
+		    long_up[300] = "/m/..//m/";
+	static const struct {
+		const char *path;
+		unsigned int want;
+		int expect;
+		bool slash;
+	} rows[] = {
+		{ "/m/plain/file", 0, 1, false },
+		{ "/m/plain/file/", 0, 1, true },
+		{ "/m/plain/none//", 0, 0, true },
+		{ "/m/plain/../plain/file/", 0, 1, true },
+		{ "/m/plain/../plain/file", 0, 1, false },
+		{ "/m/plain/link/", 0, 1, true },
+		{ "/m/plain/link", 0, 1, false },
+		{ "/m/plain/file", FILEMAP_PARENT, 2, false },
+		{ "/m/plain/file/", FILEMAP_PARENT, 2, true },
+		{ "/m/plain/new/", FILEMAP_CREATE, -EISDIR, false },
+		{ "/m/plain/../new/", FILEMAP_CREATE, -EISDIR, false },
+		{ "/m/single", 0, 2, false },
+		{ "/m/single/", 0, 2, true },
+		{ "/m/../m/single", 0, 2, false },
+		{ "/m/../m/single/", 0, 2, true },
+		{ "/m/single/", FILEMAP_CREATE, -EISDIR, false },
+		{ "/m/../m/single/", FILEMAP_CREATE, -EISDIR, false },
+		{ "/m/../m/single", FILEMAP_CREATE, 2, false },
+		{ long_here, 0, -ENAMETOOLONG, false },
+		{ long_here, FILEMAP_PARENT, -ENAMETOOLONG, false },
+		{ long_here, FILEMAP_CREATE, -ENAMETOOLONG, false },
+		{ long_up, 0, -ENAMETOOLONG, false },
+		{ long_up, FILEMAP_PARENT, -ENAMETOOLONG, false },
+		{ long_ro, 0, -ENAMETOOLONG, false },
+		{ long_ro, FILEMAP_PARENT, -EROFS, false },
+		{ long_ro, FILEMAP_PARENT | FILEMAP_MKDIR, -ENAMETOOLONG, false },
+		{ long_ro, FILEMAP_CREATE, -ENAMETOOLONG, false },
+	};
+	char *const longs[] = { long_here, long_ro, long_up };
+
+	for (int i = 0; i < 3; i++)
+		memset(longs[i] + strlen(longs[i]), 'x', FILEMAP_NAME_MAX + 1);
+	for (int h = 0; h < N_HOSTS && host_of(h); h++) {
+		start(host_of(h), FILEMAP_DEPTH_MAX, 100, NULL);
+		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+			int r = resolved(rows[i].path, rows[i].want);
+
+			if (r != rows[i].expect || (r >= 0 && was_slash != rows[i].slash))
+				printf("     %s: %d%s\n", rows[i].path, r,
+					was_slash ? " slash" : "");
+			CU_ASSERT_EQUAL(r, rows[i].expect);
+			CU_ASSERT(r < 0 || was_slash == rows[i].slash);
+		}
+		end();
+	}
+}
+
+static void opens_directories_as_asked(void)
+{
+	static const int flags[] = { O_RDONLY, O_RDONLY | O_DIRECTORY, O_PATH };
+	static const char *const dirs[] = { "/", "/m", "/m/plain/.", "/a" };
+	struct filemap_place place;
+
+	start(NULL, FILEMAP_DEPTH_MAX, 100, NULL);
+	for (int i = 0; i < 12; i++) {
+		int fd;
+
+		CU_ASSERT_EQUAL_FATAL(filemap_resolve(&map, dirs[i / 3], 0, &place), 0);
+		CU_ASSERT_EQUAL(place.kind, FILEMAP_DIR);
+		fd = filemap_open(&map, &place, flags[i % 3], 0);
+		CU_ASSERT(fd >= 0);
+		CU_ASSERT_EQUAL(fcntl(fd, F_GETFL) & O_PATH, flags[i % 3] & O_PATH);
+		close(fd);
+		filemap_leave(&map, &place, false);
+	}
+	end();
+}
+
+static ssize_t link_says;
+static int links_read;
+
+static ssize_t told_readlink(int dir, const char *name, char *buf, size_t size)
+{
+	(void)dir, (void)name;
+	links_read++;
+	if (link_says > 0)
+		memset(buf, 'x', (size_t)link_says < size ? (size_t)link_says : size);
+	return link_says > (ssize_t)size ? (ssize_t)size : link_says;
+}
+
+/* What a host may say that a link says; it was one a moment ago. */
+static void bears_links_of_any_text(void)
+{
+	static const struct {
+		ssize_t says;
+		int expect, read;
+	} rows[] = { { 0, -ENOENT, 1 }, { 1, 0, 1 }, { 255, 0, 1 }, { 256, -ENAMETOOLONG, 1 },
+		{ 4095, -ENAMETOOLONG, 1 }, { 4096, -ENAMETOOLONG, 1 }, { -EACCES, -EACCES, 1 },
+		{ -EINVAL, -EAGAIN, FILEMAP_TRIES }, { -ENOENT, -EAGAIN, FILEMAP_TRIES } };
+	struct hostfs host = *hostfs_best();
+
+	host.readlink = told_readlink;
+	start(&host, FILEMAP_DEPTH_MAX, 100, NULL);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		link_says = rows[i].says;
+		links_read = 0;
+		CU_ASSERT_EQUAL(resolved("/m/link", FILEMAP_FOLLOW), rows[i].expect);
+		CU_ASSERT_EQUAL(links_read, rows[i].read);
+	}
+	end();
+}
+
 static const struct unit_case cases[] = {
 	{ "tells_a_watcher_each_step", tells_a_watcher_each_step },
 	{ "leaves_nothing_open", leaves_nothing_open },
@@ -414,6 +531,9 @@ static const struct unit_case cases[] = {
 	{ "goes_where_one_may_search", goes_where_one_may_search },
 	{ "goes_as_deep_as_is_allowed", goes_as_deep_as_is_allowed },
 	{ "makes_as_many_parents_as_are_left", makes_as_many_parents_as_are_left },
+	{ "a_slash_behind_a_name_is_told", a_slash_behind_a_name_is_told },
+	{ "opens_directories_as_asked", opens_directories_as_asked },
+	{ "bears_links_of_any_text", bears_links_of_any_text },
 };
 
 UNIT_MAIN("filemap_walk", cases)
