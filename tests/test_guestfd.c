@@ -117,6 +117,28 @@ static void closes_only_what_it_owns(void)
 	close(borrowed);
 }
 
+static int times_closed[GUESTFD_MAX];
+
+static void count_close(int fd)
+{
+	times_closed[fd]++;
+}
+
+static void closes_all_at_the_end(void)
+{
+	static const struct hostfs counts = { .name = "counts", .close = count_close };
+	int fd, wrong = 0;
+
+	guestfd_init(&table, &counts, GUESTFD_MAX, -1, -1);
+	while ((fd = take(guestfd_next(&table), true)) >= 0)
+		;
+	guestfd_close(&table, 700);
+	guestfd_finish(&table);
+	for (fd = 0; fd < GUESTFD_MAX; fd++)
+		wrong += times_closed[fd] != (fd >= GUESTFD_FIRST);
+	CU_ASSERT_EQUAL(wrong, 0);
+}
+
 static const struct unit_case cases[] = {
 	{ "bears_any_number", bears_any_number },
 	{ "consoles_are_borrowed", consoles_are_borrowed },
@@ -124,6 +146,7 @@ static const struct unit_case cases[] = {
 	{ "is_full_at_its_limit", is_full_at_its_limit },
 	{ "every_number_is_free_again", every_number_is_free_again },
 	{ "closes_only_what_it_owns", closes_only_what_it_owns },
+	{ "closes_all_at_the_end", closes_all_at_the_end },
 };
 
 UNIT_MAIN("guestfd", cases)

@@ -51,6 +51,8 @@ static struct fixture {
 		unsigned kinds[TRACE_KIND_COUNT];
 		uint64_t read_len, write_len;
 		int64_t result;
+		uint64_t arg;
+		bool ends;
 	} watch;
 } f;
 
@@ -83,8 +85,11 @@ static void watch(struct trace_sink *sink, const struct trace_event *event)
 		f.watch.read_len += event->len;
 	if (event->kind == TRACE_WRITE)
 		f.watch.write_len += event->len;
-	if (event->kind == TRACE_LEAVE)
-		f.watch.result = event->call->result;
+	if (event->kind != TRACE_LEAVE)
+		return;
+	f.watch.result = event->call->result;
+	f.watch.arg = event->call->arg;
+	f.watch.ends = event->call->ends;
 }
 
 static void start_with_console(int console_in)
@@ -346,6 +351,9 @@ static void exit_ends_the_machine_with_its_code(void)
 	stop = ask((struct ask){ UHYVE_V2_EXIT, 4, false, 42 });
 	CU_ASSERT_EQUAL(stop->kind, VM_EXITED);
 	CU_ASSERT_EQUAL(stop->code, 42);
+	CU_ASSERT(f.watch.ends && f.watch.arg == 42);
+	CU_ASSERT(went_on(ask((struct ask){ UHYVE_V2_SERIAL_READ_BYTE, 4, true, 0 })));
+	CU_ASSERT(!f.watch.ends && f.watch.arg == 0);
 	stop = call(UHYVE_V1_EXIT, &block, sizeof(block));
 	CU_ASSERT_EQUAL(stop->kind, VM_EXITED);
 	CU_ASSERT_EQUAL(stop->code, -7);
@@ -520,6 +528,7 @@ static void v1_arguments_come_in_two_calls(void)
 	CU_ASSERT_STRING_EQUAL(text, "one");
 	CU_ASSERT_EQUAL(gmem_read(&f.vm->mem, NAME + 16 * 8, text, 4), 0);
 	CU_ASSERT_STRING_EQUAL(text, "A=1");
+	CU_ASSERT_EQUAL(f.watch.read_len, 8 * (3 + 4)); /* the pointers */
 	finish();
 }
 
