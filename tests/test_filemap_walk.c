@@ -20,8 +20,8 @@ static struct filemap map;
 static const char *const lines[] = { "d h", "d h/sub", "d h/sub/deep", "f h/file x",
 	"f h/sub/file x", "l h/link file", "l h/tosub sub", "l h/abs /m/sub/deep",
 	"l h/up ../m/file", "l h/loop loop", "l h/dangling none", "l h/toro ro/file",
-	"l h/slash sub/", "d h/sub/ro", "d r", "d r/dir", "f r/file x", "d h/plain",
-	"f h/plain/file x", "l h/plain/link file", "f single x", NULL };
+	"l h/slash sub/", "d h/sub/ro", "d r", "d r/dir", "f r/dir/file x", "l r/dir/link file",
+	"f r/file x", "d h/plain", "f h/plain/file x", "l h/plain/link file", "f single x", NULL };
 
 static int begin(const struct hostfs *host, int depth, uint64_t inodes, const char *cwd)
 {
@@ -166,6 +166,9 @@ static const struct {
 	{ "/m/tosub/deep/none/x", 0 },
 	{ "/m/tosub/ro/dir/x", 0 },
 	{ "/m/tosub/ro/dir", FILEMAP_FOLLOW },
+	{ "/m/sub/ro/dir/file", 0 },
+	{ "/m/sub/ro/dir/x", FILEMAP_CREATE },
+	{ "/m/sub/ro/dir/link", FILEMAP_FOLLOW },
 	{ "/m/tosub", FILEMAP_FOLLOW },
 	{ "/m/tosub", 0 },
 	{ "/m/slash", FILEMAP_FOLLOW },
@@ -433,6 +436,13 @@ static void a_slash_behind_a_name_is_told(void)
 		{ "/m/plain/file/", FILEMAP_PARENT, 2, true },
 		{ "/m/plain/new/", FILEMAP_CREATE, -EISDIR, false },
 		{ "/m/plain/../new/", FILEMAP_CREATE, -EISDIR, false },
+		/* Nothing is covered in here: the host finds it at once. */
+		{ "/m/sub/ro/dir/file", 0, 1, false },
+		{ "/m/sub/ro/dir/file/", 0, 1, true },
+		{ "/m/sub/ro/dir/link/", 0, 1, true },
+		{ "/m/sub/ro/dir/link", 0, 1, false },
+		{ "/m/sub/ro/dir/file/", FILEMAP_PARENT, 2, true },
+		{ "/m/sub/ro/dir/new/", FILEMAP_CREATE, -EISDIR, false },
 		{ "/m/single", 0, 2, false },
 		{ "/m/single/", 0, 2, true },
 		{ "/m/../m/single", 0, 2, false },
