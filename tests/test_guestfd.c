@@ -48,6 +48,8 @@ static void consoles_are_borrowed(void)
 		CU_ASSERT_EQUAL(guestfd_get(&table, fd)->host, pipe_fds[fd > 0]);
 		CU_ASSERT_EQUAL(guestfd_get(&table, fd)->readable, fd == 0);
 		CU_ASSERT_EQUAL(guestfd_get(&table, fd)->writable, fd != 0);
+		CU_ASSERT_EQUAL(guestfd_get(&table, fd)->quota, -1);
+		CU_ASSERT_EQUAL(guestfd_get(&table, fd)->node, -1);
 	}
 	guestfd_finish(&table);
 	CU_ASSERT(fcntl(pipe_fds[0], F_GETFD) >= 0);
@@ -74,15 +76,28 @@ static void gives_the_lowest_free_number(void)
 
 static void is_full_at_its_limit(void)
 {
-	int n = 0;
+	for (int limit = GUESTFD_FIRST; limit <= GUESTFD_MAX; limit++) {
+		int n = GUESTFD_FIRST;
 
+		guestfd_init(&table, &hostfs_openat2, limit, -1, -1);
+		while (take(-1, false) == n)
+			n++;
+		CU_ASSERT_EQUAL(n, limit);
+		CU_ASSERT_EQUAL(guestfd_next(&table), -EMFILE);
+		guestfd_finish(&table);
+	}
+}
+
+static void every_number_is_free_again(void)
+{
 	guestfd_init(&table, &hostfs_openat2, GUESTFD_MAX, -1, -1);
 	while (take(-1, false) >= 0)
-		n++;
-	CU_ASSERT_EQUAL(n, GUESTFD_MAX - GUESTFD_FIRST);
-	CU_ASSERT_EQUAL(guestfd_next(&table), -EMFILE);
-	CU_ASSERT_EQUAL(guestfd_close(&table, GUESTFD_MAX - 1), 0);
-	CU_ASSERT_EQUAL(guestfd_next(&table), GUESTFD_MAX - 1);
+		;
+	for (int fd = GUESTFD_FIRST; fd < GUESTFD_MAX; fd++) {
+		CU_ASSERT_EQUAL(guestfd_close(&table, fd), 0);
+		CU_ASSERT_EQUAL(guestfd_next(&table), fd);
+		CU_ASSERT_EQUAL(take(-1, false), fd);
+	}
 	guestfd_finish(&table);
 }
 
@@ -102,12 +117,36 @@ static void closes_only_what_it_owns(void)
 	close(borrowed);
 }
 
+static int times_closed[GUESTFD_MAX];
+
+static void count_close(int fd)
+{
+	times_closed[fd]++;
+}
+
+static void closes_all_at_the_end(void)
+{
+	static const struct hostfs counts = { .name = "counts", .close = count_close };
+	int fd, wrong = 0;
+
+	guestfd_init(&table, &counts, GUESTFD_MAX, -1, -1);
+	while ((fd = take(guestfd_next(&table), true)) >= 0)
+		;
+	guestfd_close(&table, 700);
+	guestfd_finish(&table);
+	for (fd = 0; fd < GUESTFD_MAX; fd++)
+		wrong += times_closed[fd] != (fd >= GUESTFD_FIRST);
+	CU_ASSERT_EQUAL(wrong, 0);
+}
+
 static const struct unit_case cases[] = {
 	{ "bears_any_number", bears_any_number },
 	{ "consoles_are_borrowed", consoles_are_borrowed },
 	{ "gives_the_lowest_free_number", gives_the_lowest_free_number },
 	{ "is_full_at_its_limit", is_full_at_its_limit },
+	{ "every_number_is_free_again", every_number_is_free_again },
 	{ "closes_only_what_it_owns", closes_only_what_it_owns },
+	{ "closes_all_at_the_end", closes_all_at_the_end },
 };
 
 UNIT_MAIN("guestfd", cases)

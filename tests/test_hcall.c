@@ -51,6 +51,8 @@ static struct fixture {
 		unsigned kinds[TRACE_KIND_COUNT];
 		uint64_t read_len, write_len;
 		int64_t result;
+		uint64_t arg;
+		bool ends;
 	} watch;
 } f;
 
@@ -83,8 +85,11 @@ static void watch(struct trace_sink *sink, const struct trace_event *event)
 		f.watch.read_len += event->len;
 	if (event->kind == TRACE_WRITE)
 		f.watch.write_len += event->len;
-	if (event->kind == TRACE_LEAVE)
-		f.watch.result = event->call->result;
+	if (event->kind != TRACE_LEAVE)
+		return;
+	f.watch.result = event->call->result;
+	f.watch.arg = event->call->arg;
+	f.watch.ends = event->call->ends;
 }
 
 static void start_with_console(int console_in)
@@ -288,6 +293,7 @@ static void names_must_lie_in_ram_and_end(void)
 	CU_ASSERT_EQUAL(gmem_fill(&f.vm->mem, NAME, 'a', (size_t)(RAM_END - NAME)), 0);
 	CU_ASSERT(went_on(call(UHYVE_V2_OPEN, &p, sizeof(p))));
 	CU_ASSERT_EQUAL(p.ret, -ENAMETOOLONG);
+	CU_ASSERT_EQUAL(f.watch.read_len, HCALL_STRING_MAX);
 	p.name = RAM_END - 10;
 	CU_ASSERT(went_on(call(UHYVE_V2_OPEN, &p, sizeof(p))));
 	CU_ASSERT_EQUAL(p.ret, -EFAULT);
@@ -345,6 +351,9 @@ static void exit_ends_the_machine_with_its_code(void)
 	stop = ask((struct ask){ UHYVE_V2_EXIT, 4, false, 42 });
 	CU_ASSERT_EQUAL(stop->kind, VM_EXITED);
 	CU_ASSERT_EQUAL(stop->code, 42);
+	CU_ASSERT(f.watch.ends && f.watch.arg == 42);
+	CU_ASSERT(went_on(ask((struct ask){ UHYVE_V2_SERIAL_READ_BYTE, 4, true, 0 })));
+	CU_ASSERT(!f.watch.ends && f.watch.arg == 0);
 	stop = call(UHYVE_V1_EXIT, &block, sizeof(block));
 	CU_ASSERT_EQUAL(stop->kind, VM_EXITED);
 	CU_ASSERT_EQUAL(stop->code, -7);
@@ -380,9 +389,11 @@ static void serial_input_reaches_the_guest(void)
 	int ends[2];
 
 	CU_ASSERT_EQUAL_FATAL(pipe(ends), 0);
-	CU_ASSERT_EQUAL(write(ends[1], "typed", 5), 5);
+	CU_ASSERT_EQUAL(write(ends[1], "\0typed", 6), 6);
 	close(ends[1]);
 	start_with_console(ends[0]);
+	CU_ASSERT(went_on(ask((struct ask){ UHYVE_V2_SERIAL_READ_BYTE, 4, true, 0 })));
+	CU_ASSERT_EQUAL(f.in_data, 0);
 	CU_ASSERT(went_on(ask((struct ask){ UHYVE_V2_SERIAL_READ_BYTE, 4, true, 0 })));
 	CU_ASSERT_EQUAL(f.in_data, 't');
 	CU_ASSERT(went_on(call(UHYVE_V2_SERIAL_READ_BUFFER, &p, sizeof(p))));
@@ -451,6 +462,48 @@ static void v1_buffers_are_virtual_and_may_be_scattered(void)
 	finish();
 }
 
+/* Three pages, the first two neighbours in both spaces: two pieces, however long the buffer is. */
+static void v1_neighbours_are_one_piece(void)
+{
+	enum { P = 1, W = 2, TABLES = RAM + 0x8000, LOW = RAM + 0xc000, HIGH = RAM + 0xe000 };
+	static const struct {
+		uint64_t at, len;
+		unsigned pieces;
+		int64_t ret;
+	} rows[] = { { 0, 0, 0, 0 }, { 0, 1, 1, 1 }, { 0, 0x1000, 1, 0x1000 },
+		{ 0, 0x1001, 1, 0x1001 }, { 0, 0x2000, 1, 0x2000 }, { 0, 0x2001, 2, 0x2001 },
+		{ 0x1fff, 2, 2, 2 }, { 0x1234, 0x100, 1, 0x100 }, { 0, 0x3000, 2, 0x3000 },
+		{ 0, 0x3001, 2, 0x3000 }, { 0x2fff, 2, 1, 1 }, { 0x3000, 1, 0, -EFAULT } };
+	uint64_t entries[] = { TABLES + 0x1000 + P + W, TABLES + 0x2000 + P + W,
+		TABLES + 0x3000 + P + W };
+	uint64_t pages[] = { LOW + P + W, LOW + 0x1000 + P + W, HIGH + 0x1000 + P + W };
+	struct cpu_state state;
+	int fd;
+
+	start();
+	for (size_t i = 0; i < 3; i++)
+		gmem_write(&f.vm->mem, TABLES + 0x1000 * i, &entries[i], 8);
+	gmem_write(&f.vm->mem, TABLES + 0x3000 + 8 * 3, pages, sizeof(pages));
+	cpu_state_long_mode(&state);
+	state.cr3 = TABLES;
+	CU_ASSERT_EQUAL(backend_load(f.vm->cpu, &state), 0);
+	fd = open_file("/x", O_RDWR | O_CREAT);
+	CU_ASSERT_EQUAL(fileio_lseek(f.files, fd, 0x4000, SEEK_SET), 0x4000);
+	CU_ASSERT_EQUAL(fileio_write(f.files, fd, "x", 1), 1);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct uhyve_v1_read r = {
+			.fd = fd, .buf = 0x3000 + rows[i].at, .len = rows[i].len
+		};
+
+		fileio_lseek(f.files, fd, 0, SEEK_SET);
+		f.watch.kinds[TRACE_WRITE] = 0;
+		CU_ASSERT(went_on(call(UHYVE_V1_READ, &r, sizeof(r))));
+		CU_ASSERT_EQUAL(r.ret, rows[i].ret);
+		CU_ASSERT_EQUAL(f.watch.kinds[TRACE_WRITE], rows[i].pieces);
+	}
+	finish();
+}
+
 static void v1_arguments_come_in_two_calls(void)
 {
 	struct uhyve_v1_cmdsize sizes;
@@ -475,6 +528,7 @@ static void v1_arguments_come_in_two_calls(void)
 	CU_ASSERT_STRING_EQUAL(text, "one");
 	CU_ASSERT_EQUAL(gmem_read(&f.vm->mem, NAME + 16 * 8, text, 4), 0);
 	CU_ASSERT_STRING_EQUAL(text, "A=1");
+	CU_ASSERT_EQUAL(f.watch.read_len, 8 * (3 + 4)); /* the pointers */
 	finish();
 }
 
@@ -531,6 +585,33 @@ static int64_t answer_seven(void *ctx, struct vm *vm, struct hcall *hcall)
 {
 	(void)ctx, (void)vm, (void)hcall;
 	return 7;
+}
+
+static int64_t answer_interrupted(void *ctx, struct vm *vm, struct hcall *hcall)
+{
+	(void)hcall;
+	vm->kicked = ctx != NULL;
+	return -EINTR;
+}
+
+/* What no guest sees: the call that was not answered is none. */
+static void an_interrupted_call_stops_a_machine_that_is_to_stop(void)
+{
+	struct uhyve_close p = { .fd = 99 };
+	const struct vm_stop *stop;
+
+	start();
+	f.vm->respond = answer_interrupted;
+	CU_ASSERT(went_on(call(UHYVE_V2_CLOSE, &p, sizeof(p))));
+	CU_ASSERT_EQUAL(p.ret, -EINTR);
+	CU_ASSERT_EQUAL(f.watch.kinds[TRACE_LEAVE], 1);
+	f.vm->respond_ctx = &f;
+	p.ret = 77;
+	stop = call(UHYVE_V2_CLOSE, &p, sizeof(p));
+	CU_ASSERT_EQUAL(stop->kind, VM_KICKED);
+	CU_ASSERT_PTR_NOT_NULL(strstr(stop->text, "interrupted in close"));
+	CU_ASSERT(p.ret == 77 && f.watch.kinds[TRACE_LEAVE] == 1);
+	finish();
 }
 
 static struct {
@@ -623,11 +704,14 @@ static const struct unit_case cases[] = {
 	{ "v1_lseek_says_exactly_minus_one", v1_lseek_says_exactly_minus_one },
 	{ "v1_buffers_are_virtual_and_may_be_scattered",
 		v1_buffers_are_virtual_and_may_be_scattered },
+	{ "v1_neighbours_are_one_piece", v1_neighbours_are_one_piece },
 	{ "v1_arguments_come_in_two_calls", v1_arguments_come_in_two_calls },
 	{ "v1_arguments_that_do_not_fit_are_refused", v1_arguments_that_do_not_fit_are_refused },
 	{ "watchers_see_each_call_whole", watchers_see_each_call_whole },
 	{ "tells_the_cpu_what_was_written", tells_the_cpu_what_was_written },
 	{ "another_responder_may_answer", another_responder_may_answer },
+	{ "an_interrupted_call_stops_a_machine_that_is_to_stop",
+		an_interrupted_call_stops_a_machine_that_is_to_stop },
 	{ "survives_noise_on_every_port", survives_noise_on_every_port },
 };
 

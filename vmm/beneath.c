@@ -121,7 +121,6 @@ int beneath_walk(int dir, const char *path, int flags, mode_t mode, unsigned int
 	if (!path[0])
 		return -ENOENT;
 	while (at >= 0 && filemap_path_next(&path, &name)) {
-		strcpy(text, ".");
 		if (filemap_name_is_dot(name))
 			continue;
 		if (filemap_name_is_dotdot(name)) {

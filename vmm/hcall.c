@@ -290,13 +290,11 @@ ssize_t hcall_transfer(struct vm *vm, struct hcall *call, uint64_t addr, uint64_
 			return io(vm, fd, nothing, 0) == -EBADF ? -EBADF : -EFAULT;
 		}
 		r = io(vm, fd, p, n);
-		if (r < 0)
+		if (r <= 0)
 			return done ? (ssize_t)done : r;
-		if (r > 0 && !in)
+		if (!in)
 			backend_code_changed(vm->cpu, gpa, (size_t)r);
-		if (r > 0)
-			emit_data(
-				vm, call, in ? TRACE_READ : TRACE_WRITE, addr + done, p, (size_t)r);
+		emit_data(vm, call, in ? TRACE_READ : TRACE_WRITE, addr + done, p, (size_t)r);
 		done += (uint64_t)r;
 	} while (done < len && (uint64_t)r == n);
 	return (ssize_t)done;

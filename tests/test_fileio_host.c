@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: ISC
+/*
+ * A guest's files where the host's answers are made to order, and where errno and the process's own limits are
+ * as somebody else has left them.
+ */
+#include "fileio.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "err.h"
+#include "filemap.h"
+#include "guestfd.h"
+#include "hostfs.h"
+#include "tmptree.h"
+#include "unit.h"
+
+enum { IO_MAX = 0x7ffff000 }; /* as Linux's */
+
+static struct tmptree tree;
+static struct fileio *files;
+
+/* What the next calls of a kind answer; 0: what the host does. */
+static struct {
+	int open, times; /* of those that create */
+	int mkdir, opens;
+} says;
+
+static int told_open(int dir, const char *path, int flags, mode_t mode, unsigned int how)
+{
+	if (flags & O_CREAT && says.times) {
+		says.times--;
+		says.opens++;
+		return says.open;
+	}
+	return hostfs_best()->open(dir, path, flags, mode, how);
+}
+
+static int told_mkdir(int dir, const char *name, mode_t mode)
+{
+	return says.mkdir ? says.mkdir : hostfs_best()->mkdir(dir, name, mode);
+}
+
+static void begin_limited(bool deterministic, struct fileio_limits limits)
+{
+	static struct hostfs host;
+	static char data[100];
+	const struct fileio_mount mount = { .host = data, .guest = "/data", .writable = true };
+	struct err err;
+
+	host = *hostfs_best();
+	host.open = told_open;
+	host.mkdir = told_mkdir;
+	memset(&says, 0, sizeof(says));
+	CU_ASSERT_FATAL(
+		!tmptree_make(&tree, (const char *const[]){ "d data", "f data/file hello", NULL }));
+	snprintf(data, sizeof(data), "%s/data", tree.path);
+	CU_ASSERT_EQUAL_FATAL(fileio_init(&files,
+				      &(struct fileio_config){ .mounts = &mount,
+					      .n_mounts = 1,
+					      .scratch_parent = tree.path,
+					      .host = &host,
+					      .limits = limits,
+					      .deterministic = deterministic,
+					      .clock_ns = 5000000007,
+					      .console_in = -1,
+					      .console_out = -1 },
+				      &err),
+		0);
+}
+
+static void begin(void)
+{
+	begin_limited(false, (struct fileio_limits){ 0 });
+}
+
+static void end(void)
+{
+	fileio_destroy(files);
+	tmptree_remove(&tree);
+}
+
+static void tells_only_what_a_guest_expects(void)
+{
+	static const int expected[] = { EPERM, ENOENT, EIO, ENXIO, EBADF, ENOMEM, EACCES, EFAULT,
+		EBUSY, EEXIST, EXDEV, ENODEV, ENOTDIR, EISDIR, EINVAL, ENFILE, EMFILE, ETXTBSY,
+		EFBIG, ENOSPC, ESPIPE, EROFS, EMLINK, EPIPE, ENAMETOOLONG, ENOTEMPTY, ELOOP,
+		EOVERFLOW, EOPNOTSUPP, ESTALE, EDQUOT };
+
+	begin();
+	for (int e = 1; e < 134; e++) {
+		int expect = -EIO;
+
+		for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
+			if (expected[i] == e)
+				expect = -e;
+		says.mkdir = -e;
+		CU_ASSERT_EQUAL(fileio_mkdir(files, "/data/new", 0755), expect);
+	}
+	says.mkdir = 0;
+	CU_ASSERT_EQUAL(fileio_mkdir(files, "/data/new", 0755), 0);
+	end();
+}
+
+/* Somebody else makes it at the same time: a guest that did not ask to be the first opens what there is. */
+static void a_file_made_meanwhile_is_opened(void)
+{
+	static const struct {
+		int flags, times, expect, opens;
+	} rows[] = { { O_WRONLY | O_CREAT, 3, 3, 3 },
+		{ O_WRONLY | O_CREAT | O_EXCL, 1, -EEXIST, 1 },
+		{ O_WRONLY | O_CREAT, 1000, -EIO, FILEMAP_TRIES } };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		begin();
+		says.open = -EEXIST;
+		says.times = rows[i].times;
+		CU_ASSERT_EQUAL(
+			fileio_open(files, "/data/new", rows[i].flags, 0644), rows[i].expect);
+		CU_ASSERT_EQUAL(says.opens, rows[i].opens);
+		end();
+	}
+}
+
+static const struct {
+	size_t asked;
+	ssize_t done;
+} lengths[] = { { 0, 0 }, { 1, 1 }, { IO_MAX, IO_MAX }, { IO_MAX + 1u, IO_MAX },
+	{ SIZE_MAX, IO_MAX } };
+
+static void lengths_are_as_linux_takes_them(void)
+{
+	char byte = 0;
+	int fd;
+
+	begin();
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
+		CU_ASSERT_EQUAL(fileio_write(files, 1, &byte, lengths[i].asked), lengths[i].done);
+	for (int i = 0; i < 3; i++) {
+		static const char *const paths[] = { "/data/file", "/data/new", "/scratch" };
+
+		fd = fileio_open(files, paths[i], O_RDWR | O_CREAT, 0644);
+		CU_ASSERT_EQUAL(fileio_write(files, fd, &byte, 0), 0);
+		CU_ASSERT_EQUAL(fileio_read(files, fd, &byte, 0), 0);
+		CU_ASSERT_EQUAL(fileio_lseek(files, fd, 0, SEEK_CUR), 0);
+		CU_ASSERT_EQUAL(fileio_close(files, fd), 0);
+	}
+	end();
+}
+
+/* errno of a call that has not failed says nothing. */
+static void an_old_errno_is_none(void)
+{
+	static const int olds[] = { EINTR, EAGAIN, EIO };
+	char text[8] = "";
+
+	for (size_t i = 0; i < sizeof(olds) / sizeof(olds[0]); i++) {
+		int fd;
+
+		begin();
+		fd = fileio_open(files, "/data/file", O_RDWR, 0);
+		errno = olds[i];
+		CU_ASSERT(fileio_read(files, fd, text, 5) == 5 && !memcmp(text, "hello", 5));
+		CU_ASSERT_EQUAL(fileio_read(files, fd, text, 5), 0);
+		CU_ASSERT_EQUAL(fileio_write(files, fd, text, 5), 5);
+		CU_ASSERT_EQUAL(fileio_lseek(files, fd, 0, SEEK_SET), 0);
+		CU_ASSERT_EQUAL(fileio_read(files, fd, text, 0), 0);
+		end();
+	}
+}
+
+/* Each part that a path of a mapping has is held open, too. */
+static void raises_the_limit_of_open_files_as_needed(void)
+{
+	static const struct {
+		rlim_t soft, hard;
+		int parts;    /* of each of two mappings */
+		bool as_hard; /* else: as much as is needed */
+	} rows[] = { { 64, 8192, 1, false }, { 64, 8192, 1000, false }, { 64, 100, 1, true },
+		{ 5000, 8192, 1, true }, { 5000, 8192, 1000, false } };
+	struct rlimit now;
+
+	CU_ASSERT_FATAL(!getrlimit(RLIMIT_NOFILE, &now));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		pid_t child;
+		int status;
+
+		if (rows[i].hard > now.rlim_max) {
+			unit_skip("the limit of open files is too low");
+			continue;
+		}
+		child = fork();
+		if (!child) {
+			rlim_t need = GUESTFD_MAX + FILEMAP_DEPTH_MAX + 2 * (rlim_t)rows[i].parts;
+			struct rlimit limit = { rows[i].soft, rows[i].hard };
+			char guests[2][2100];
+			struct fileio_mount mounts[2] = { { .host = "/none", .guest = guests[0] },
+				{ .host = "/none", .guest = guests[1] } };
+
+			for (int m = 0; m < 2; m++)
+				for (int k = 0; k <= rows[i].parts; k++)
+					strcpy(guests[m] + 2 * k, k < rows[i].parts ? "/a" : "");
+			guests[1][1] = 'b';
+			setrlimit(RLIMIT_NOFILE, &limit);
+			fileio_init(&files,
+				&(struct fileio_config){ .mounts = mounts, .n_mounts = 2 }, NULL);
+			getrlimit(RLIMIT_NOFILE, &limit);
+			if (rows[i].as_hard) /* or what there was */
+				_exit(limit.rlim_cur !=
+					(rows[i].soft > need ? rows[i].soft : rows[i].hard));
+			_exit(limit.rlim_cur < need || limit.rlim_cur > need + 1000);
+		}
+		CU_ASSERT(waitpid(child, &status, 0) == child && !status);
+	}
+}
+
+static void consoles_have_numbers_of_their_own(void)
+{
+	for (int deterministic = 0; deterministic < 2; deterministic++) {
+		begin_limited(deterministic, (struct fileio_limits){ 0 });
+		for (int fd = 0; fd < 3; fd++) {
+			struct stat st;
+
+			CU_ASSERT_EQUAL(fileio_fstat(files, fd, &st), 0);
+			CU_ASSERT(st.st_ino == 1 + (ino_t)fd && st.st_nlink == 1);
+			CU_ASSERT(S_ISCHR(st.st_mode) && (st.st_mode & 07777) == 0620);
+			CU_ASSERT(st.st_rdev == 0x501 && st.st_blksize == 1024 && !st.st_size);
+			CU_ASSERT_EQUAL(st.st_mtim.tv_sec, deterministic ? 5 : 0);
+			CU_ASSERT_EQUAL(st.st_ctim.tv_nsec, deterministic ? 7 : 0);
+			CU_ASSERT_EQUAL(st.st_atim.tv_nsec, deterministic ? 7 : 0);
+			CU_ASSERT_EQUAL(fileio_lseek(files, fd, 0, SEEK_CUR), -ESPIPE);
+		}
+		end();
+	}
+}
+
+static void blocks_are_those_of_a_file_without_holes(void)
+{
+	static const struct {
+		int64_t size, blocks;
+	} rows[] = { { 0, 0 }, { 1, 8 }, { 4095, 8 }, { 4096, 8 }, { 4097, 16 }, { 1 << 20, 2048 },
+		{ (1ll << 30) + 1, 2097160 } };
+
+	begin_limited(true, (struct fileio_limits){ 0 });
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int fd = fileio_open(files, "/data/file", O_RDWR | O_TRUNC, 0);
+		struct stat st;
+
+		if (rows[i].size) {
+			CU_ASSERT_EQUAL(fileio_lseek(files, fd, rows[i].size - 1, SEEK_SET),
+				rows[i].size - 1);
+			CU_ASSERT_EQUAL(fileio_write(files, fd, "x", 1), 1);
+		}
+		CU_ASSERT_EQUAL(fileio_fstat(files, fd, &st), 0);
+		CU_ASSERT(st.st_size == rows[i].size && st.st_blocks == rows[i].blocks);
+		CU_ASSERT(st.st_blksize == 4096 && st.st_dev == 1 && st.st_nlink == 1);
+		CU_ASSERT_EQUAL(fileio_lseek(files, fd, 0, SEEK_END), rows[i].size);
+		CU_ASSERT_EQUAL(fileio_lseek(files, fd, rows[i].size, SEEK_DATA), -ENXIO);
+		if (rows[i].size) {
+			CU_ASSERT_EQUAL(fileio_lseek(files, fd, rows[i].size - 1, SEEK_DATA),
+				rows[i].size - 1);
+			CU_ASSERT_EQUAL(fileio_lseek(files, fd, 0, SEEK_HOLE), rows[i].size);
+		}
+		CU_ASSERT_EQUAL(fileio_lseek(files, fd, 0, 5), -EINVAL);
+		CU_ASSERT_EQUAL(fileio_close(files, fd), 0);
+	}
+	end();
+}
+
+/* Slot 0 of the quota is the first file that is open. */
+static void the_first_file_of_scratch_counts_as_any_other(void)
+{
+	static const char bytes[10];
+
+	for (int first = 0; first < 3; first++) {
+		int fd;
+
+		begin_limited(
+			false, (struct fileio_limits){ .scratch_bytes = 10, .scratch_inodes = 4 });
+		for (int i = 0; i < first; i++) {
+			char name[16];
+
+			snprintf(name, sizeof(name), "/other%d", i);
+			CU_ASSERT_EQUAL(fileio_open(files, name, O_WRONLY | O_CREAT, 0600), 3 + i);
+		}
+		fd = fileio_open(files, "/file", O_WRONLY | O_CREAT, 0600);
+		CU_ASSERT_EQUAL(fd, 3 + first);
+		CU_ASSERT_EQUAL(fileio_write(files, fd, bytes, 6), 6);
+		CU_ASSERT_EQUAL(fileio_write(files, fd, bytes, 6), 4);
+		CU_ASSERT_EQUAL(fileio_write(files, fd, bytes, 1), -ENOSPC);
+		CU_ASSERT_EQUAL(fileio_map(files)->inodes_left, 3 - (uint64_t)first);
+		CU_ASSERT_EQUAL(fileio_unlink(files, "/file"), 0);
+		CU_ASSERT_EQUAL(fileio_map(files)->inodes_left, 3 - (uint64_t)first);
+		CU_ASSERT_EQUAL(fileio_write(files, fd, bytes, 1), -ENOSPC);
+		CU_ASSERT_EQUAL(fileio_close(files, fd), 0);
+		CU_ASSERT_EQUAL(fileio_map(files)->inodes_left, 4 - (uint64_t)first);
+		CU_ASSERT_EQUAL(fileio_unlink(files, "/file"), -ENOENT);
+		CU_ASSERT_EQUAL(fileio_map(files)->inodes_left, 4 - (uint64_t)first);
+		fd = fileio_open(files, "/again", O_WRONLY | O_CREAT, 0600);
+		CU_ASSERT_EQUAL(fileio_write(files, fd, bytes, 10), 10);
+		CU_ASSERT_EQUAL(fileio_close(files, fd), 0);
+		CU_ASSERT_EQUAL(fileio_unlink(files, "/again"), 0);
+		CU_ASSERT_EQUAL(fileio_map(files)->inodes_left, 4 - (uint64_t)first);
+		fd = fileio_open(files, "/cut", O_WRONLY | O_CREAT, 0600);
+		CU_ASSERT_EQUAL(fileio_write(files, fd, bytes, 10), 10);
+		CU_ASSERT_EQUAL(fileio_open(files, "/cut", O_WRONLY | O_TRUNC, 0600), 4 + first);
+		CU_ASSERT_EQUAL(fileio_write(files, fd + 1, bytes, 10), 10);
+		end();
+	}
+}
+
+static const struct unit_case cases[] = {
+	{ "tells_only_what_a_guest_expects", tells_only_what_a_guest_expects },
+	{ "a_file_made_meanwhile_is_opened", a_file_made_meanwhile_is_opened },
+	{ "lengths_are_as_linux_takes_them", lengths_are_as_linux_takes_them },
+	{ "an_old_errno_is_none", an_old_errno_is_none },
+	{ "raises_the_limit_of_open_files_as_needed", raises_the_limit_of_open_files_as_needed },
+	{ "consoles_have_numbers_of_their_own", consoles_have_numbers_of_their_own },
+	{ "blocks_are_those_of_a_file_without_holes", blocks_are_those_of_a_file_without_holes },
+	{ "the_first_file_of_scratch_counts_as_any_other",
+		the_first_file_of_scratch_counts_as_any_other },
+};
+
+UNIT_MAIN("fileio_host", cases)
