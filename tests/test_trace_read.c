@@ -923,6 +923,9 @@ static void refuses_a_cpuid_that_is_none(void)
 	free(many);
 }
 
+/* Only a fault build has it: there a million allocations, watched one by one, take too long. */
+unsigned fault_failed(void) __attribute__((weak));
+
 /* A million elements, 40960 of them in a packet; one more is refused before it takes memory. */
 static void refuses_a_million(const char *key, const char *element)
 {
@@ -934,6 +937,10 @@ static void refuses_a_million(const char *key, const char *element)
 	uint8_t *p, *at;
 	struct err err;
 
+	if (fault_failed) {
+		unit_skip("so many allocations are not watched one by one");
+		return;
+	}
 	put_start(&start);
 	put_line(&start, "{ abi uhyve bjt 1 gen 1 mem 4096 more true }");
 	p = at = malloc(start.len + PACKETS * (ELEMENTS * size + 200));
@@ -973,15 +980,9 @@ static void a_header_has_an_end(void)
 	refuses_a_million("env", "40");
 }
 
-/* Only a fault build has it: there a million mounts take too long. */
-unsigned fault_failed(void) __attribute__((weak));
-
 static void a_headers_mounts_have_an_end(void)
 {
-	if (fault_failed)
-		unit_skip("so many allocations are not watched one by one");
-	else
-		refuses_a_million("mnt", "8340412f00"); /* ["", "/", 0] */
+	refuses_a_million("mnt", "8340412f00"); /* ["", "/", 0] */
 }
 
 /* --- sweeps ------------------------------------------------------------------------------------- */
