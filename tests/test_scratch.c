@@ -147,6 +147,30 @@ static void goes_with_all_that_is_in_it(void)
 	tmptree_remove(&tree);
 }
 
+static void a_subdirectory_is_made_or_found(void)
+{
+	struct stat made, found;
+	struct scratch scratch;
+	struct err err;
+	int fd;
+
+	make_tree("d kept");
+	CU_ASSERT_EQUAL_FATAL(scratch_init(&scratch, tree.path, &err), 0);
+	fd = scratch_subdir(scratch.dir, "sub");
+	CU_ASSERT(fd >= 0 && !fstat(fd, &made) && S_ISDIR(made.st_mode));
+	close(fd);
+	fd = scratch_subdir(scratch.dir, "sub");
+	CU_ASSERT(fd >= 0 && !fstat(fd, &found) && found.st_ino == made.st_ino);
+	close(fd);
+	CU_ASSERT(!symlinkat("sub", scratch.dir, "link") && !mkfifoat(scratch.dir, "fifo", 0600));
+	CU_ASSERT_EQUAL(scratch_subdir(scratch.dir, "link"), -ELOOP);
+	CU_ASSERT_EQUAL(scratch_subdir(scratch.dir, "fifo"), -ENOTDIR);
+	CU_ASSERT_EQUAL(scratch_subdir(scratch.dir, "none/sub"), -ENOENT);
+	scratch_finish(&scratch);
+	CU_ASSERT_EQUAL(entries(tree.path), 1);
+	tmptree_remove(&tree);
+}
+
 /* Somebody has taken it away: that is said on stderr, and no reason to touch anything else. */
 static void one_that_was_moved_away_is_emptied(void)
 {
@@ -255,6 +279,7 @@ static const struct unit_case cases[] = {
 	{ "one_that_is_not_ours_is_refused", one_that_is_not_ours_is_refused },
 	{ "says_when_no_name_is_to_be_had", says_when_no_name_is_to_be_had },
 	{ "goes_with_all_that_is_in_it", goes_with_all_that_is_in_it },
+	{ "a_subdirectory_is_made_or_found", a_subdirectory_is_made_or_found },
 	{ "one_that_was_moved_away_is_emptied", one_that_was_moved_away_is_emptied },
 };
 
