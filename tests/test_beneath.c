@@ -23,7 +23,8 @@ static int dir = -1;
 static void run_apart(int (*run)(void))
 {
 	static const char *const lines[] = { "d in", "f in/file text", "f in/bound text",
-		"d in/mounted", "d in/sub", "d in/sub/mounted", "f outside outside", NULL };
+		"d in/mounted", "d in/sub", "d in/sub/mounted", "f outside outside",
+		"f in/fifo text", "p outside-fifo", NULL };
 	int status = -1, r;
 	pid_t child;
 
@@ -74,6 +75,15 @@ static bool opens(opener *open_by, const char *path, int flags, unsigned int how
 	return false;
 }
 
+static int bind_over(const char *name, const char *what)
+{
+	char path[100], other[100];
+
+	snprintf(path, sizeof(path), "%s/in/%s", tree.path, name);
+	snprintf(other, sizeof(other), "%s/%s", tree.path, what);
+	return mount(other, path, NULL, MS_BIND, NULL);
+}
+
 static int mount_all(void)
 {
 	char path[100], other[100];
@@ -90,9 +100,7 @@ static int mount_all(void)
 		mount("none", other, "tmpfs", 0, "size=64k") ||
 		!opens(beneath_walk, "mounted/file", O_WRONLY | O_CREAT | O_EXCL, BENEATH_XDEV, 0))
 		return NOT_ALLOWED;
-	snprintf(path, sizeof(path), "%s/in/bound", tree.path);
-	snprintf(other, sizeof(other), "%s/outside", tree.path);
-	return mount(other, path, NULL, MS_BIND, NULL) ? NOT_ALLOWED : 0;
+	return bind_over("bound", "outside") || bind_over("fifo", "outside-fifo") ? NOT_ALLOWED : 0;
 }
 
 static int enter_mounts(void)
@@ -101,21 +109,15 @@ static int enter_mounts(void)
 		const char *path;
 		int flags;
 	} rows[] = {
-		{ "mounted", O_PATH },
-		{ "mounted", O_PATH | O_DIRECTORY },
-		{ "mounted", O_RDONLY | O_DIRECTORY },
-		{ "mounted/.", O_PATH | O_DIRECTORY },
-		{ "mounted/file", O_RDONLY },
-		{ "mounted/file", O_PATH },
-		{ "mounted/none", O_RDONLY },
-		{ "mounted/new", O_WRONLY | O_CREAT },
-		{ "sub/mounted", O_RDONLY },
-		{ "sub/mounted/new", O_WRONLY | O_CREAT },
-		{ "bound", O_RDONLY },
-		{ "bound", O_PATH | O_NOFOLLOW },
-		{ "bound", O_WRONLY | O_TRUNC },
-		{ "bound", O_WRONLY | O_CREAT },
+		{ "mounted", O_PATH }, { "mounted", O_PATH | O_DIRECTORY },
+		{ "mounted", O_RDONLY | O_DIRECTORY }, { "mounted/.", O_PATH | O_DIRECTORY },
+		{ "mounted/file", O_RDONLY }, { "mounted/file", O_PATH },
+		{ "mounted/none", O_RDONLY }, { "mounted/new", O_WRONLY | O_CREAT },
+		{ "sub/mounted", O_RDONLY }, { "sub/mounted/new", O_WRONLY | O_CREAT },
+		{ "bound", O_RDONLY }, { "bound", O_PATH | O_NOFOLLOW },
+		{ "bound", O_WRONLY | O_TRUNC }, { "bound", O_WRONLY | O_CREAT },
 		{ "bound", O_WRONLY | O_CREAT | O_TRUNC },
+		{ "fifo", O_WRONLY | O_NONBLOCK }, /* ENXIO, had it been opened */
 	};
 	static opener *const engines[] = { beneath_walk, beneath_openat2 };
 	int r = mount_all(), fds = tmptree_open_fds();
