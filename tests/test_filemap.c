@@ -265,6 +265,98 @@ static void leads_to_a_directory_a_name_and_rights(void)
 	map_end();
 }
 
+static void tells_why_a_path_leads_nowhere(void)
+{
+	static const char *const lines[] = { "d h", "d h/sub", "f h/file x", "f single x", NULL };
+	static const struct fileio_mount mounts[] = {
+		{ .host = "h", .guest = "/m", .writable = true },
+		{ .host = "single", .guest = "/m/sub/single" }
+	};
+	static const struct {
+		const char *path;
+		unsigned int want;
+		int expect;
+	} rows[] = {
+		{ "/m/", FILEMAP_CREATE, -EISDIR },
+		{ "/m/sub/", FILEMAP_CREATE | FILEMAP_FOLLOW, -EISDIR },
+		{ "/m/sub/single/", FILEMAP_CREATE, -EISDIR },
+		{ "/m/new/", FILEMAP_CREATE, -EISDIR },
+		{ "/m/sub/../sub/", FILEMAP_CREATE, -EISDIR },
+		{ "/m/file/x", 0, -ENOTDIR },
+		{ "/m/sub/single/x", 0, -ENOTDIR },
+		{ "/m/none/x", FILEMAP_CREATE, -ENOENT },
+		{ "", 0, -ENOENT },
+	};
+	struct filemap_place place;
+
+	map_begin(lines, mounts, 2);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		CU_ASSERT_EQUAL(
+			filemap_resolve(&map, rows[i].path, rows[i].want, &place), rows[i].expect);
+	map_end();
+}
+
+struct listener {
+	struct filemap_watch watch;
+	char text[400];
+};
+
+/* The kind, the name, the text in its place or the error. */
+static void listen(struct filemap_watch *watch, const struct filemap_step *step)
+{
+	struct listener *l = (struct listener *)watch;
+	static const char kinds[FILEMAP_STEP_COUNT] = "smdule";
+	size_t n = strlen(l->text);
+
+	n += (size_t)snprintf(l->text + n, sizeof(l->text) - n, "%c %.*s", kinds[step->kind],
+		(int)step->name.len, step->name.text);
+	if (step->text.len)
+		n += (size_t)snprintf(l->text + n, sizeof(l->text) - n, " > %.*s",
+			(int)step->text.len, step->text.text);
+	snprintf(l->text + n, sizeof(l->text) - n, "%s%s; ", step->r ? ": " : "",
+		step->r ? strerrorname_np(-step->r) : "");
+}
+
+static void tells_who_wants_to_see_it_each_step(void)
+{
+	static const char *const lines[] = { "d h", "d h/sub", "f h/sub/file x",
+		"l h/link sub/file", "l h/loop loop", NULL };
+	static const struct fileio_mount mounts[] = {
+		{ .host = "h", .guest = "/m", .writable = true },
+	};
+	static const struct {
+		const char *path;
+		unsigned int want;
+		int expect;
+		const char *told;
+	} rows[] = {
+		{ "/m/sub/file", 0, 0, "s ; m m; d sub; d file; " },
+		{ "/m/./link", FILEMAP_FOLLOW, 0, "s ; m m; l link > sub/file; d sub; d file; " },
+		{ "/m/sub/../none", 0, 0, "s ; m m; d sub; u ..; d none; " },
+		{ "/m/sub/file/x", 0, -ENOTDIR, "s ; m m; d sub; e file: ENOTDIR; " },
+		{ "/a/b/new", FILEMAP_CREATE, 0, "s ; e a: ENOENT; " },
+	};
+	struct listener l = { .watch.step = listen };
+	struct filemap_place place;
+	int fds;
+
+	map_begin(lines, mounts, 1);
+	map.watch = &l.watch;
+	fds = tmptree_open_fds();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		l.text[0] = 0;
+		CU_ASSERT_EQUAL(
+			filemap_resolve(&map, rows[i].path, rows[i].want, &place), rows[i].expect);
+		filemap_leave(&map, &place, false);
+		if (strcmp(l.text, rows[i].told))
+			printf("     %s: %s\n", rows[i].path, l.text);
+		CU_ASSERT_STRING_EQUAL(l.text, rows[i].told);
+		CU_ASSERT_PTR_EQUAL(map.watch, &l.watch);
+	}
+	CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
+	map_end();
+}
+
 static void takes_back_parents_that_were_for_nothing(void)
 {
 	static const char *const lines[] = { "d h", NULL };
@@ -337,6 +429,8 @@ static const struct unit_case cases[] = {
 	{ "takes_guest_paths", takes_guest_paths },
 	{ "finds_whole_names_among_many", finds_whole_names_among_many },
 	{ "leads_to_a_directory_a_name_and_rights", leads_to_a_directory_a_name_and_rights },
+	{ "tells_why_a_path_leads_nowhere", tells_why_a_path_leads_nowhere },
+	{ "tells_who_wants_to_see_it_each_step", tells_who_wants_to_see_it_each_step },
 	{ "takes_back_parents_that_were_for_nothing", takes_back_parents_that_were_for_nothing },
 	{ "covers_an_object_under_any_spelling", covers_an_object_under_any_spelling },
 };

@@ -522,6 +522,11 @@ static const struct {
 	{ { DO_OPEN, "/data/file", O_WRONLY }, { OPEN, 1, 1, 0, "- rw/file;d rw/file" }, -EISDIR },
 	/* or has one more name */
 	{ { DO_OPEN, "/data/file", O_RDONLY }, { OPEN, 1, 1, 0, "h rw/second rw/file" }, -EACCES },
+	/* a device may not even be opened, which is only told of what is still a file */
+	{ { DO_OPEN, "/data/file", O_RDONLY }, { OPEN, 1, 1, EACCES, "- rw/file;p rw/file" },
+		-ENXIO },
+	{ { DO_OPEN, "/var/state", O_RDONLY }, { OPEN, 1, 1, EACCES, "- state" }, -ENOENT },
+	{ { DO_OPEN, "/data/file", O_RDONLY }, { OPEN, 1, 1, EACCES, NULL }, -EACCES },
 	/* a directory becomes a file, or a link to one */
 	{ { DO_OPEN, "/data/empty", O_RDONLY | O_DIRECTORY },
 		{ OPEN, 1, 1, 0, "- rw/empty;f rw/empty" }, -ENOTDIR },

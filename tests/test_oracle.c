@@ -6,8 +6,6 @@
 #include "oracle.h"
 
 #include <ctype.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
@@ -19,6 +17,7 @@
 
 #include "hostfs.h"
 #include "oracle_rows.h"
+#include "refuse.h"
 #include "unit.h"
 
 enum { NOT_ALLOWED = 77, NO_OPENAT2, NO_FILTER };
@@ -393,18 +392,9 @@ static void answers_every_row_as_the_kernel_does(void)
 /* As in a container whose filter does not know the call, or on an old kernel. */
 static int without_openat2(const char *base, int error)
 {
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned int)error),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog filter = { sizeof(code) / sizeof(code[0]), code };
-
 	if (hostfs_best() != &hostfs_openat2)
 		return NO_OPENAT2;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter))
+	if (refuse_call(SYS_openat2, error))
 		return NO_FILTER;
 	if (hostfs_best() != &hostfs_walk)
 		return printf("     openat2 is refused, and not noticed\n"), 1;

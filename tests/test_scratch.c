@@ -3,10 +3,13 @@
 #include "scratch.h"
 
 #include <errno.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "err.h"
+#include "refuse.h"
 #include "tmptree.h"
 #include "unit.h"
 
@@ -144,6 +147,30 @@ static void goes_with_all_that_is_in_it(void)
 	tmptree_remove(&tree);
 }
 
+static void a_subdirectory_is_made_or_found(void)
+{
+	struct stat made, found;
+	struct scratch scratch;
+	struct err err;
+	int fd;
+
+	make_tree("d kept");
+	CU_ASSERT_EQUAL_FATAL(scratch_init(&scratch, tree.path, &err), 0);
+	fd = scratch_subdir(scratch.dir, "sub");
+	CU_ASSERT(fd >= 0 && !fstat(fd, &made) && S_ISDIR(made.st_mode));
+	close(fd);
+	fd = scratch_subdir(scratch.dir, "sub");
+	CU_ASSERT(fd >= 0 && !fstat(fd, &found) && found.st_ino == made.st_ino);
+	close(fd);
+	CU_ASSERT(!symlinkat("sub", scratch.dir, "link") && !mkfifoat(scratch.dir, "fifo", 0600));
+	CU_ASSERT_EQUAL(scratch_subdir(scratch.dir, "link"), -ELOOP);
+	CU_ASSERT_EQUAL(scratch_subdir(scratch.dir, "fifo"), -ENOTDIR);
+	CU_ASSERT_EQUAL(scratch_subdir(scratch.dir, "none/sub"), -ENOENT);
+	scratch_finish(&scratch);
+	CU_ASSERT_EQUAL(entries(tree.path), 1);
+	tmptree_remove(&tree);
+}
+
 /* Somebody has taken it away: that is said on stderr, and no reason to touch anything else. */
 static void one_that_was_moved_away_is_emptied(void)
 {
@@ -173,11 +200,86 @@ static void one_that_was_moved_away_is_emptied(void)
 	tmptree_remove(&tree);
 }
 
+/* What stands where it was made belongs to somebody else: it is refused, and not ours to remove. */
+static void one_that_is_not_ours_is_refused(void)
+{
+	int fds = tmptree_open_fds(), r;
+	struct scratch scratch;
+	struct err err;
+
+	make_tree("d parent");
+	strcat(tree.path, "/parent");
+	CU_ASSERT(!chmod(tree.path, 01777));
+	setfsuid(12345); /* who makes files, not who we are */
+	if (setfsuid((uid_t)-1) != 12345) {
+		unit_skip("only root can make files for somebody else");
+	} else {
+		r = scratch_init(&scratch, tree.path, &err);
+		CU_ASSERT_EQUAL(r, -EPERM);
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "was replaced while it was made"));
+		CU_ASSERT(scratch.dir == -1 && scratch.parent == -1);
+		CU_ASSERT_EQUAL(entries(tree.path), 1);
+		CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
+	}
+	setfsuid(geteuid());
+	*strrchr(tree.path, '/') = 0;
+	tmptree_remove(&tree);
+}
+
+enum { NO_FILTER = 77 };
+
+/* In a child to which a call is refused: what it says then. 0 when that is as expected. */
+static int init_without(long nr, int error, int expect)
+{
+	int fds = tmptree_open_fds();
+	struct scratch scratch;
+	struct err err;
+
+	if (refuse_call(nr, error))
+		return NO_FILTER;
+	return !(scratch_init(&scratch, tree.path, &err) == expect &&
+		 strstr(err.text, strerror(-expect)) && strstr(err.text, "set TMPDIR") &&
+		 scratch.dir == -1 && scratch.parent == -1 && tmptree_open_fds() == fds);
+}
+
+static void says_when_no_name_is_to_be_had(void)
+{
+	static const struct {
+		long nr;
+		int error, expect;
+	} rows[] = {
+		{ SYS_mkdirat, EEXIST, -EEXIST }, /* they are all taken */
+		{ SYS_mkdirat, EROFS, -EROFS },
+		{ SYS_getrandom, ENOSYS, -EIO },
+	};
+
+	make_tree("d kept");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int status = -1;
+		pid_t child;
+
+		fflush(stdout);
+		child = fork();
+		if (!child)
+			exit(init_without(rows[i].nr, rows[i].error, rows[i].expect));
+		waitpid(child, &status, 0);
+		if (WIFEXITED(status) && WEXITSTATUS(status) == NO_FILTER)
+			unit_skip("seccomp filters are not allowed here");
+		else
+			CU_ASSERT_EQUAL(status, 0);
+		CU_ASSERT_EQUAL(entries(tree.path), 1);
+	}
+	tmptree_remove(&tree);
+}
+
 static const struct unit_case cases[] = {
 	{ "is_made_in_tmpdir_or_in_tmp", is_made_in_tmpdir_or_in_tmp },
 	{ "says_where_it_cannot_be_made", says_where_it_cannot_be_made },
 	{ "is_not_made_where_others_could_replace_it", is_not_made_where_others_could_replace_it },
+	{ "one_that_is_not_ours_is_refused", one_that_is_not_ours_is_refused },
+	{ "says_when_no_name_is_to_be_had", says_when_no_name_is_to_be_had },
 	{ "goes_with_all_that_is_in_it", goes_with_all_that_is_in_it },
+	{ "a_subdirectory_is_made_or_found", a_subdirectory_is_made_or_found },
 	{ "one_that_was_moved_away_is_emptied", one_that_was_moved_away_is_emptied },
 };
 
