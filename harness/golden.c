@@ -117,8 +117,11 @@ static int add_entry(struct golden_suite *suite, int dir, const char *file, stru
 		if (!golden_name_ok(name))
 			return add_stray(&suite->strays, file,
 				"a golden's name is letters, digits and ._+- only", err);
-		if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) ||
-			(st.st_mode & S_IFMT) != endings[i].type)
+		if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW))
+			return errno == ENOENT
+				       ? 0
+				       : err_set(err, -errno, "%s/%s: %m", suite->dir, name);
+		if ((st.st_mode & S_IFMT) != endings[i].type)
 			return add_stray(&suite->strays, file, endings[i].wrong_type, err);
 		golden = find_or_add(suite, name, err);
 		if (!golden)
