@@ -16,6 +16,7 @@
 #include "cmd.h"
 #include "err.h"
 #include "golden.h"
+#include "golden_take.h"
 #include "log.h"
 #include "tmptree.h"
 #include "unit.h"
@@ -43,6 +44,7 @@ static struct world {
 	char said[1 << 16];
 } w;
 
+/* Of four at a time. */
 static char *in_tree(const char *name)
 {
 	static char paths[4][200];
@@ -102,8 +104,8 @@ static void copy_golden(const char *from_name, const char *name, const char *fro
 	free(text);
 }
 
-/* Runs belljar golden; what goes to standard output and standard error is kept in w.said. */
-static int run_golden(int n, char **words)
+/* Runs something that returns an exit code; what it says on standard output and error is kept in w.said. */
+static int listen_to(int (*run)(void *ctx), void *ctx)
 {
 	int to = memfd_create("said", MFD_CLOEXEC), out = dup(STDOUT_FILENO), code;
 	int err = dup(STDERR_FILENO);
@@ -113,7 +115,7 @@ static int run_golden(int n, char **words)
 	fflush(stdout);
 	dup2(to, STDOUT_FILENO);
 	dup2(to, STDERR_FILENO);
-	code = cmd_golden.run(&cmd_golden, n, words);
+	code = run(ctx);
 	fflush(stdout);
 	dup2(out, STDOUT_FILENO);
 	dup2(err, STDERR_FILENO);
@@ -123,6 +125,18 @@ static int run_golden(int n, char **words)
 	close(out);
 	close(err);
 	return code;
+}
+
+struct command_line {
+	int n;
+	char **words;
+};
+
+static int run_golden(void *ctx)
+{
+	const struct command_line *line = ctx;
+
+	return cmd_golden.run(&cmd_golden, line->n, line->words);
 }
 
 /* The words end in NULL. True: it ended as it should; else something must have failed. */
@@ -138,7 +152,7 @@ static bool ends(int want, const char *first, ...)
 		words[n++] = strdup(word);
 	va_end(list);
 	memcpy(again, words, sizeof(words)); /* the verb moves them about */
-	code = run_golden(n, again);
+	code = listen_to(run_golden, &(struct command_line){ n, again });
 	if (code != want && nothing_failed())
 		printf("     golden %s ...: exit code %d, not %d:\n%s", first, code, want, w.said);
 	CU_ASSERT(code == want || !nothing_failed());
@@ -591,6 +605,108 @@ static void writes_down_what_a_guest_does_now(void)
 	end();
 }
 
+/* ---- what a job does, without one ---- */
+
+static int run_once(void *take)
+{
+	return golden_take_once(take);
+}
+
+static int run_twice(void *take)
+{
+	return golden_take_twice(take);
+}
+
+/* The guest of suite/NAME.bjt, with its files in a directory of the case's own, as a job has it. */
+static bool takes(
+	int want, int (*run)(void *take), const char *name, const char *from, const char *image)
+{
+	struct golden_take take = { .dir = w.suite,
+		.name = name,
+		.guest = guest(image),
+		.backend = "tcg",
+		.timeout_ms = 20000,
+		.from = from };
+	const char *tmp = getenv("TMPDIR");
+	char *old = tmp ? strdup(tmp) : NULL;
+	int code;
+
+	setenv("TMPDIR", in_tree("out"), 1);
+	code = listen_to(run, &take);
+	if (old)
+		setenv("TMPDIR", old, 1);
+	else
+		unsetenv("TMPDIR");
+	free(old);
+	if (code != want && nothing_failed())
+		printf("     %s: exit code %d, not %d:\n%s", name, code, want, w.said);
+	CU_ASSERT(code == want || !nothing_failed());
+	CU_ASSERT(code >= 0 && code <= EXIT_CRASHED);
+	CU_ASSERT(!code || w.said[0]); /* it says why */
+	return code == want;
+}
+
+static bool has_line(const char *file, const char *text)
+{
+	char *bytes = NULL;
+	size_t len;
+	bool has = !golden_read(in_tree(file), &bytes, &len, NULL) && strstr(bytes, text);
+
+	free(bytes);
+	return has || !nothing_failed();
+}
+
+static void keeps_masks_and_what_was_typed(void)
+{
+	if (no_guests())
+		return;
+	begin();
+	copy_golden("badcalls", "suite/app.bjt", "-> -EBADF", "-> ~-EIO");
+	if (takes(0, run_once, "app", GOLDEN_TEXT, "badcalls.elf")) {
+		CU_ASSERT(has_line("suite/app.bjt.new", "-> ~-EBADF"));
+	} else {
+		CU_ASSERT(!is_there("suite/app.bjt.new"));
+	}
+	copy_golden("console", "suite/typed.bjt", "", "");
+	if (takes(0, run_once, "typed", GOLDEN_TEXT, "console.elf"))
+		CU_ASSERT(has_line("suite/typed.bjt.new", " longer than a\n"));
+	end();
+}
+
+static void takes_only_what_was_reviewed(void)
+{
+	if (no_guests())
+		return;
+	begin();
+	copy_golden("hello", "suite/app.bjt.new", "", "");
+	takes(0, run_twice, "app", GOLDEN_NEW, "hello.elf");
+	takes(EXIT_MISMATCH, run_twice, "app", GOLDEN_NEW, "args.elf");
+	CU_ASSERT(says("no longer what the guest does"));
+	CU_ASSERT(is_there("suite/app.bjt.new"));
+	end();
+}
+
+static void needs_what_it_takes_from(void)
+{
+	if (no_guests())
+		return;
+	begin();
+	takes(EXIT_OURS, run_once, "app", GOLDEN_TEXT, "exit.elf");
+	CU_ASSERT(says("app.bjt: No such file"));
+	copy_golden("exit", "suite/app.bjt", "", "");
+	takes(EXIT_OURS, run_once, "app", GOLDEN_TEXT, "none.elf");
+	CU_ASSERT(says("No such file"));
+	add("f suite/app.d x");
+	takes(EXIT_OURS, run_once, "app", GOLDEN_TEXT, "exit.elf");
+	CU_ASSERT(says("app.d: not a directory"));
+	CU_ASSERT_EQUAL(unlink(in_tree("suite/app.d")), 0);
+	add("f suite/blobs x");
+	takes(EXIT_OURS, run_once, "app", GOLDEN_TEXT, "exit.elf");
+	CU_ASSERT(says("blobs: not a directory"));
+	CU_ASSERT(!is_there("suite/app.bjt.new"));
+	end();
+}
+
 static const struct unit_case cases[] = {
 	{ "knows_what_it_is_told", knows_what_it_is_told },
 	{ "helps", helps },
@@ -606,6 +722,9 @@ static const struct unit_case cases[] = {
 	{ "writes_a_file_whole_or_not_at_all", writes_a_file_whole_or_not_at_all },
 	{ "finds_images_by_a_plain_name", finds_images_by_a_plain_name },
 	{ "knows_a_goldens_name", knows_a_goldens_name },
+	{ "keeps_masks_and_what_was_typed", keeps_masks_and_what_was_typed },
+	{ "takes_only_what_was_reviewed", takes_only_what_was_reviewed },
+	{ "needs_what_it_takes_from", needs_what_it_takes_from },
 	{ "records_a_guest_for_the_first_time", records_a_guest_for_the_first_time },
 	{ "accepts_what_a_review_has_seen", accepts_what_a_review_has_seen },
 	{ "writes_down_what_a_guest_does_now", writes_down_what_a_guest_does_now },
