@@ -16,7 +16,9 @@
 #include "cmd.h"
 #include "err.h"
 #include "golden.h"
+#include "golden_new.h"
 #include "golden_take.h"
+#include "fileio.h"
 #include "log.h"
 #include "tmptree.h"
 #include "unit.h"
@@ -535,6 +537,63 @@ static void knows_a_goldens_name(void)
 	CU_ASSERT(!golden_name_ok("a b"));
 }
 
+static void gives_mounts_plain_names_of_their_own(void)
+{
+	static const struct {
+		const char *guest, *name;
+	} rows[] = { { "/", "root" }, { "/srv/data", "data" }, { "/other/data/", "data-2" },
+		{ "/x/.git", "root-2" }, { "/x/.GIT", "root-3" }, { "/x/.", "root-4" },
+		{ "/x/..", "root-5" }, { "data", "data-3" } };
+	enum { N = sizeof(rows) / sizeof(rows[0]) };
+	static char *words[] = { "images/app.elf", "--", "--", "word" };
+	struct fileio_mount *mounts = calloc(N, sizeof(*mounts));
+	struct trace_header header = { 0 };
+	struct err err = { "" };
+	struct vm_options o;
+
+	begin();
+	vm_options_init(&o);
+	CU_ASSERT_FATAL(mounts != NULL);
+	o.mounts = mounts;
+	for (; o.n_mounts < N; o.n_mounts++) {
+		mounts[o.n_mounts].host = strdup(w.tree.path);
+		mounts[o.n_mounts].guest = strdup(rows[o.n_mounts].guest);
+	}
+	if (golden_new_header(&header, &o, words, 4, &err)) {
+		CU_ASSERT(!nothing_failed() && err.text[0]);
+	} else {
+		CU_ASSERT_EQUAL(header.n_mounts, N);
+		for (size_t i = 0; i < header.n_mounts && i < N; i++) {
+			CU_ASSERT_STRING_EQUAL(header.mounts[i].host, rows[i].name);
+			CU_ASSERT_STRING_EQUAL(header.mounts[i].guest, rows[i].guest);
+		}
+		CU_ASSERT_EQUAL(header.argv.n, 3);
+		CU_ASSERT_STRING_EQUAL(header.argv.list[0], "app.elf");
+		CU_ASSERT_STRING_EQUAL(header.argv.list[1], "--");
+		trace_header_finish(&header);
+	}
+	vm_options_finish(&o);
+	end();
+}
+
+static void takes_no_name_that_is_in_use(void)
+{
+	begin();
+	copy_golden("exit", "suite/waits.bjt.new", "", "");
+	add("d suite/lost.d");
+	add("f suite/lost.d/a kept");
+	ends(EXIT_OURS, "new", "--dir", w.suite, "--backend", "tcg", "waits", in_tree("in/a"),
+		NULL);
+	CU_ASSERT(says("waits: is there already"));
+	ends(EXIT_OURS, "new", "--dir", w.suite, "--backend", "tcg", "lost", in_tree("in/a"), NULL);
+	CU_ASSERT(says("lost.d: is there, without a golden; remove it first"));
+	CU_ASSERT(is_there("suite/lost.d/a"));
+	ends(EXIT_OURS, "new", "--dir", w.suite, "--backend", "tcg", "--stdin", in_tree("none"),
+		"app", in_tree("in/a"), NULL);
+	CU_ASSERT(says("none: No such file"));
+	end();
+}
+
 /* ---- from a first recording to what is accepted ---- */
 
 static void mount_words(char *in, char *out, size_t size)
@@ -722,6 +781,8 @@ static const struct unit_case cases[] = {
 	{ "writes_a_file_whole_or_not_at_all", writes_a_file_whole_or_not_at_all },
 	{ "finds_images_by_a_plain_name", finds_images_by_a_plain_name },
 	{ "knows_a_goldens_name", knows_a_goldens_name },
+	{ "gives_mounts_plain_names_of_their_own", gives_mounts_plain_names_of_their_own },
+	{ "takes_no_name_that_is_in_use", takes_no_name_that_is_in_use },
 	{ "keeps_masks_and_what_was_typed", keeps_masks_and_what_was_typed },
 	{ "takes_only_what_was_reviewed", takes_only_what_was_reviewed },
 	{ "needs_what_it_takes_from", needs_what_it_takes_from },

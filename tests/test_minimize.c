@@ -439,7 +439,7 @@ static void read_wrong(void)
 	put("open", fd, 0, O_RDONLY, 0, "/data/sub/c", 11, NULL, 0);
 	n = fileio_read(w.files, fd, buf, 5);
 	w.plant_at = w.n;
-	put("read", n, (uint64_t)fd, 0, 5, NULL, 0, buf, (size_t)n);
+	put("read", n, (uint64_t)fd, 0, 5, NULL, 0, buf, n > 0 ? (size_t)n : 0);
 	w.fds[w.n_fds < 8 ? w.n_fds++ : 0] = fd;
 	body_calls = 299;
 	at_random();
@@ -488,7 +488,7 @@ static void write_then_read_wrong(void)
 	n = fileio_read(w.files, fd, buf, sizeof(buf));
 	CU_ASSERT_EQUAL(n, (ssize_t)strlen(text));
 	w.plant_at = w.spare ? UINT64_MAX : w.n;
-	put("read", n, (uint64_t)fd, 0, sizeof(buf), NULL, 0, buf, (size_t)n);
+	put("read", n, (uint64_t)fd, 0, sizeof(buf), NULL, 0, buf, n > 0 ? (size_t)n : 0);
 }
 
 static void write_then_read_right(void)
