@@ -117,8 +117,11 @@ static int add_entry(struct golden_suite *suite, int dir, const char *file, stru
 		if (!golden_name_ok(name))
 			return add_stray(&suite->strays, file,
 				"a golden's name is letters, digits and ._+- only", err);
-		if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) ||
-			(st.st_mode & S_IFMT) != endings[i].type)
+		if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW))
+			return errno == ENOENT
+				       ? 0
+				       : err_set(err, -errno, "%s/%s: %m", suite->dir, name);
+		if ((st.st_mode & S_IFMT) != endings[i].type)
 			return add_stray(&suite->strays, file, endings[i].wrong_type, err);
 		golden = find_or_add(suite, name, err);
 		if (!golden)
@@ -367,8 +370,7 @@ int golden_write(const char *path, const char *text, size_t len, struct err *err
 			close(fd);
 		return r;
 	}
-	fwrite(text, 1, len, out);
-	if (fflush(out) || fchmod(fd, 0666 & ~mask))
+	if (fwrite(text, 1, len, out) != len || fflush(out) || fchmod(fd, 0666 & ~mask))
 		r = -errno;
 	if (fclose(out) && !r)
 		r = -errno;
@@ -393,9 +395,10 @@ int golden_read(const char *path, char **text, size_t *len, struct err *err)
 		fclose(in);
 		return no_memory(err);
 	}
-	while ((n = fread(bytes, 1, sizeof(bytes), in)) > 0)
-		fwrite(bytes, 1, n, out);
-	if (ferror(in))
+	while (!r && (n = fread(bytes, 1, sizeof(bytes), in)) > 0)
+		if (fwrite(bytes, 1, n, out) != n)
+			r = no_memory(err);
+	if (!r && ferror(in))
 		r = err_set(err, -EIO, "%s: cannot be read", path);
 	fclose(in);
 	if (fclose(out) && !r)

@@ -148,7 +148,7 @@ int golden_accept_all(const struct golden_env *env, struct golden_candidate *can
 	autofree bool *good = calloc(n, sizeof(*good));
 	int code = good ? golden_take_and_check(env, candidates, n, good) : EXIT_OURS;
 
-	for (size_t i = 0; code >= 0 && i < n; i++) {
+	for (size_t i = 0; good && code >= 0 && i < n; i++) {
 		struct err err = { "" };
 
 		if (!good[i])

@@ -4,35 +4,12 @@
 #include <string.h>
 
 #include "cmd.h"
-#include "err.h"
 #include "log.h"
 
 static const struct cmd *const cmds[] = { &cmd_run, &cmd_record, &cmd_replay, &cmd_trace,
 	&cmd_golden, &cmd_resolve, &cmd_inspect, &cmd_doctor };
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-
-int cmd_help(const struct cmd *cmd)
-{
-	printf("Usage: belljar %s%s%s\n\n%s.\n", cmd->name, *cmd->synopsis ? " " : "",
-		cmd->synopsis, cmd->summary);
-	if (cmd->options) {
-		printf("\nOptions:\n");
-		options_print(cmd->options);
-		if (cmd->vm_options)
-			options_print(cmd->vm_options);
-		options_print(help_option_rows);
-	}
-	if (cmd->notes)
-		printf("\n%s\n", cmd->notes);
-	return EXIT_OK;
-}
-
-int cmd_usage(const struct cmd *cmd, const struct err *err)
-{
-	log_error("%s: %s; see belljar %s --help", cmd->name, err->text, cmd->name);
-	return EXIT_USAGE;
-}
 
 static int help(void)
 {

@@ -201,12 +201,24 @@ static uint64_t lay_field(struct host_replay *h, size_t i)
 	return r->args[i];
 }
 
+static int write_at_start(int fd, const uint8_t *bytes, size_t len)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pwrite(fd, bytes + done, len - done, (off_t)done);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
 /* What the guest's console gave then is there to be read now. */
 static int lay_console(struct host_replay *h)
 {
 	const struct trace_record *r = &h->record;
 	uint8_t byte = (uint8_t)r->result;
-	const void *bytes = r->out;
+	const uint8_t *bytes = r->out;
 	size_t len = r->out_len;
 
 	if (field_of_data(r->row) < 0) { /* the byte is the result */
@@ -216,8 +228,7 @@ static int lay_console(struct host_replay *h)
 	if (!len && !h->console_used)
 		return 0;
 	h->console_used = len;
-	if (ftruncate(h->console, 0) ||
-		(len && pwrite(h->console, bytes, len, 0) != (ssize_t)len) ||
+	if (ftruncate(h->console, 0) || write_at_start(h->console, bytes, len) ||
 		lseek(h->console, 0, SEEK_SET))
 		return err_set(h->err, -EIO, "%s: console input: %s", h->name, strerror(errno));
 	return 0;

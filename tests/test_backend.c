@@ -625,6 +625,95 @@ static void saves_and_restores_extended_state(const struct backend_ops *ops)
 	finish(&g);
 }
 
+GUEST(forms,
+	"mov %cr4, %rax\n or $0x40000, %eax\n mov %rax, %cr4\n mov $5, %eax\n movd %eax, %xmm5\n"
+	"mov $3, %eax\n xor %edx, %edx\n mov $0x210000, %ebx\n mov $0x1020, %ecx\n"
+	"movabs $0x7fff00217000, %r12\n mov $0x218000, %r13d\n mov $0x21a000, %r14d\n"
+	"xsave (%rbx)\n xsave 0x1000(%rbx)\n add $0x1fc0, %rbx\n xsave 0x40(%rbx)\n"
+	"xsave 0x213000\n xsave (%rbx,%rcx,2)\n xsave %fs:0x15000\n xsave %gs:(%rcx)\n"
+	"xsave (%r12d)\n xsave (%r13)\n xsave (forms_start + 0x119000)(%rip)\n xsave 0(%r14)\n"
+	"xsave 0x213000(,%rcx,8)\n mov $2, %ecx\n forms_a: xgetbv\n hlt\n"
+	"forms_b: xsave 0x40000000\n forms_c: xgetbv\n");
+LABEL(forms, a);
+LABEL(forms, b);
+LABEL(forms, c);
+
+/* The operand of an instruction that is done by hand, in every form it can have; and what is wrong with one. */
+static void finds_operands_of_every_form(const struct backend_ops *ops)
+{
+	static const uint64_t areas[] = { 0x210000, 0x211000, 0x212000, 0x213000, 0x214000,
+		0x215000, 0x216000, 0x217000, 0x218000, 0x219000, 0x21a000, 0x21b100 };
+	struct backend_config config = { .cpuid = with_avx, .n_cpuid = WITH_AVX };
+	struct guest g;
+
+	start_as(
+		&g, ops, BYTES(forms), ops == &backend_tcg ? config : (struct backend_config){ 0 });
+	g.state.xcr0 = 3;
+	g.state.seg[CPU_FS].base = 0x200000;
+	g.state.seg[CPU_GS].base = 0x214fe0;
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	run_to(&g, VCPU_PORT);
+	CU_ASSERT_EQUAL(g.exit.rdi, CPU_VEC_GP);
+	CU_ASSERT_EQUAL(read64(&g, regs_of(&g).gpr[CPU_RSP] + 8), AT(forms, a));
+	for (size_t i = 0; i < sizeof(areas) / sizeof(areas[0]); i++) {
+		CU_ASSERT_EQUAL(read64(&g, areas[i] + 160 + 16 * 5), 5);
+		CU_ASSERT_EQUAL(read64(&g, areas[i] + 512) & 2, 2);
+	}
+	g.state.regs.rip = AT(forms, b);
+	g.state.regs.gpr[CPU_RAX] = 3;
+	g.state.cr4 |= CPU_CR4_OSXSAVE;
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	run_to(&g, VCPU_PORT);
+	CU_ASSERT_EQUAL(g.exit.rdi, CPU_VEC_PF);
+	CU_ASSERT_EQUAL(read64(&g, regs_of(&g).gpr[CPU_RSP] + 8), AT(forms, b));
+	g.state.regs.rip = AT(forms, c);
+	g.state.cr4 &= ~(uint64_t)CPU_CR4_OSXSAVE;
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	run_to(&g, VCPU_PORT);
+	CU_ASSERT_EQUAL(g.exit.rdi, CPU_VEC_UD);
+	CU_ASSERT_EQUAL(read64(&g, regs_of(&g).gpr[CPU_RSP]), AT(forms, c));
+	finish(&g);
+}
+
+GUEST(medley,
+	"mov $3, %eax\n cvtsi2sd %eax, %xmm0\n movabs $0x0706050403020100, %rax\n"
+	"movq %rax, %xmm1\n movabs $0x0001020304050607, %rax\n movq %rax, %xmm2\n"
+	"addsd %xmm0, %xmm0\n pshufb %xmm2, %xmm1\n movq %xmm1, %r8\n movapd %xmm1, %xmm3\n"
+	"palignr $4, %xmm1, %xmm3\n movd %xmm3, %r9d\n mov $-5, %eax\n movd %eax, %xmm4\n"
+	"pabsd %xmm4, %xmm4\n movd %xmm4, %r10d\n lock addl $7, %fs:0x10\n"
+	"addl $1, %gs:0x10\n mov $0x200020, %ebx\n movl $9, (%ebx)\n .byte 0x2e\n nop\n"
+	".byte 0x36\n nop\n .byte 0x3e\n nop\n .byte 0x26\n nop\n lfence\n mfence\n sfence\n"
+	"stmxcsr 0x200030\n ldmxcsr 0x200030\n clflush 0x200030\n fxsave 0x200400\n"
+	"fxrstor 0x200400\n mov $1, %eax\n xor %edx, %edx\n mov $2, %ebx\n xor %ecx, %ecx\n"
+	"cmpxchg8b 0x200040\n setz %r11b\n xor %eax, %eax\n cmpxchg16b 0x200050\n setz %r12b\n"
+	"mulsd %xmm0, %xmm0\n movsd %xmm0, 0x200000\n hlt");
+
+/* Among arithmetic: what a CPU that helps out another one must tell from what it must not run. */
+static void runs_a_medley_between_arithmetic(const struct backend_ops *ops)
+{
+	struct guest g;
+	struct cpu_regs r;
+
+	start(&g, ops, BYTES(medley));
+	g.state.seg[CPU_FS].base = DATA;
+	g.state.seg[CPU_GS].base = DATA + 4;
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	write64(&g, DATA + 0x40, 1);
+	run_to(&g, VCPU_HALT);
+	r = regs_of(&g);
+	CU_ASSERT_EQUAL(read_double(&g, DATA), 36.0);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R8], 0x0001020304050607);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R9], 0x00010203);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R10], 5);
+	CU_ASSERT_EQUAL(read64(&g, DATA + 0x10), 1ull << 32 | 7);
+	CU_ASSERT_EQUAL(read64(&g, DATA + 0x20), 9);
+	CU_ASSERT_EQUAL(read64(&g, DATA + 0x40), 2);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R11] & 1, 1);
+	CU_ASSERT_EQUAL(read64(&g, DATA + 0x50), 2);
+	CU_ASSERT_EQUAL(r.gpr[CPU_R12] & 1, 1);
+	finish(&g);
+}
+
 /* ---- what CPUID says ---- */
 
 /* Leaf in EDI, subleaf in ESI. */
@@ -1519,6 +1608,8 @@ static const struct row {
 	CASE(computes_with_sse_and_x87, NEEDS_SSE),
 	CASE(keeps_the_clock_going_forward_between_sse_code, NEEDS_SSE),
 	CASE(saves_and_restores_extended_state, NEEDS_SSE),
+	CASE(finds_operands_of_every_form, NEEDS_SSE),
+	CASE(runs_a_medley_between_arithmetic, NEEDS_SSE),
 	CASE(shows_the_cpuid_it_was_given, ANY_CPU),
 	CASE(steps_one_instruction_at_a_time, NEEDS_DEBUG),
 	CASE(steps_over_a_port_access_nobody_answered, NEEDS_DEBUG),

@@ -229,4 +229,4 @@ static const struct unit_case cases[] = {
 	{ "a_probe_needs_a_descriptor", a_probe_needs_a_descriptor },
 };
 
-UNIT_MAIN("beneath", cases)
+UNIT_MAIN("beneath_mounts", cases)

@@ -36,6 +36,7 @@ static struct world {
 	int fds[8], n_fds;
 	int64_t planted; /* number of the call whose record is wrong; -1: none yet */
 	uint64_t plant_at;
+	bool spare; /* nothing is to be wrong */
 } w;
 
 static const char *const lines[] = { "d data", "d data/sub", "d scratch", "f data/a first file",
@@ -438,7 +439,7 @@ static void read_wrong(void)
 	put("open", fd, 0, O_RDONLY, 0, "/data/sub/c", 11, NULL, 0);
 	n = fileio_read(w.files, fd, buf, 5);
 	w.plant_at = w.n;
-	put("read", n, (uint64_t)fd, 0, 5, NULL, 0, buf, (size_t)n);
+	put("read", n, (uint64_t)fd, 0, 5, NULL, 0, buf, n > 0 ? (size_t)n : 0);
 	w.fds[w.n_fds < 8 ? w.n_fds++ : 0] = fd;
 	body_calls = 299;
 	at_random();
@@ -486,8 +487,14 @@ static void write_then_read_wrong(void)
 	put("open", fd, 0, O_RDONLY, 0, "/data/made/file", 15, NULL, 0);
 	n = fileio_read(w.files, fd, buf, sizeof(buf));
 	CU_ASSERT_EQUAL(n, (ssize_t)strlen(text));
-	w.plant_at = w.n;
-	put("read", n, (uint64_t)fd, 0, sizeof(buf), NULL, 0, buf, (size_t)n);
+	w.plant_at = w.spare ? UINT64_MAX : w.n;
+	put("read", n, (uint64_t)fd, 0, sizeof(buf), NULL, 0, buf, n > 0 ? (size_t)n : 0);
+}
+
+static void write_then_read_right(void)
+{
+	w.spare = true;
+	write_then_read_wrong();
 }
 
 static void keeps_what_the_failure_needs(void)
@@ -577,7 +584,186 @@ static void stops_when_tries_run_out(void)
 	world_end();
 }
 
+/* A recording whose calls agree, and whose files do not end up as it says. */
+static void files_that_end_otherwise_are_a_failure(void)
+{
+	struct minimize_result result;
+	struct subtrace small;
+	struct err err = { "" };
+	struct mismatch got;
+	bool all[400];
+
+	world_begin();
+	w.state = 7;
+	record_guest(UINT64_MAX, write_then_read_right);
+	CU_ASSERT_EQUAL_FATAL(subtrace_read(&small, w.trace, &err), 0);
+	for (size_t i = 0; i < small.n; i++)
+		if (small.records[i].kind == TRACE_AFTER && small.records[i].tree.kind == TREE_FILE)
+			small.records[i].tree.mode ^= 0100;
+	CU_ASSERT_FATAL(small.n < sizeof(all));
+	memset(all, true, sizeof(all));
+	snprintf(w.trace, sizeof(w.trace), "%s/wrong.pcapng", w.tree.path);
+	CU_ASSERT_EQUAL_FATAL(subtrace_write(&small, all, w.trace, TRACE_PCAPNG, &err), 0);
+	subtrace_finish(&small);
+	minimize(&result);
+	CU_ASSERT(!strncmp(result.reason, "tree ", 5));
+	CU_ASSERT(result.calls < result.calls_before);
+	first_mismatch(w.out, &got);
+	CU_ASSERT_STRING_EQUAL(got.field, "tree");
+	world_end();
+}
+
+/* How a program of these words ends it. */
+static int ask(const char *script, struct minimize_result *result, struct err *err)
+{
+	static char sh[] = "sh", c[] = "-c";
+	char text[200];
+	char *command[] = { sh, c, text };
+	struct minimize_options o = {
+		.file = w.trace, .out = w.out, .command = command, .n_command = 3, .max_tries = 50
+	};
+
+	snprintf(text, sizeof(text), "%s", script);
+	return minimize_main(&o, result, err);
+}
+
+static void knows_how_a_program_ends(void)
+{
+	static const struct {
+		const char *script, *reason;
+	} rows[] = {
+		{ "kill -9 $$ # {}", "exit code 137" },
+		{ "test -s {} && test -s {} && exit 77", "exit code 77" },
+		{ "no-such-command {} 2>&1", "exit code 127" },
+	};
+	struct minimize_result result;
+	struct err err = { "" };
+
+	world_begin();
+	body_calls = 20;
+	record_guest(UINT64_MAX, at_random);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		CU_ASSERT_EQUAL(ask(rows[i].script, &result, &err), 0);
+		CU_ASSERT_STRING_EQUAL(result.reason, rows[i].reason);
+		CU_ASSERT_EQUAL(result.calls, 1); /* exit */
+		CU_ASSERT(result.minimal);
+	}
+	world_end();
+}
+
+/* What it has by then is written, and is a trace. */
+static void an_interrupt_ends_the_search(void)
+{
+	struct minimize_result result;
+	struct subtrace small;
+	struct err err = { "" };
+
+	world_begin();
+	body_calls = 60;
+	record_guest(UINT64_MAX, at_random);
+	CU_ASSERT_EQUAL(ask("kill -TERM $PPID; exit 1 # {}", &result, &err), 0);
+	CU_ASSERT_FALSE(result.minimal);
+	CU_ASSERT(result.tries <= 2);
+	CU_ASSERT_EQUAL_FATAL(subtrace_read(&small, w.out, &err), 0);
+	CU_ASSERT_EQUAL(n_calls(&small), result.calls);
+	subtrace_finish(&small);
+	world_end();
+}
+
+static void says_what_it_cannot_do(void)
+{
+	static char none[] = "/nonexistent/program", place[] = "{}";
+	static char *command[] = { none, place };
+	struct minimize_options o = { .out = w.out };
+	struct minimize_result result;
+	struct err err = { "" };
+	char *old = getenv("TMPDIR") ? strdup(getenv("TMPDIR")) : NULL;
+
+	world_begin();
+	w.state = 42;
+	record_guest(UINT64_MAX, read_wrong);
+	o.file = "/nonexistent/trace.bjt";
+	CU_ASSERT_EQUAL(minimize_main(&o, &result, &err), -ENOENT);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "/nonexistent/trace.bjt"));
+	o.file = w.trace;
+	o.command = command;
+	o.n_command = 2;
+	CU_ASSERT_EQUAL(minimize_main(&o, &result, &err), -ENOENT);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "/nonexistent/program"));
+	o.command = NULL;
+	o.max_tries = 2;
+	o.out = "/nonexistent/small.bjt";
+	CU_ASSERT_EQUAL(minimize_main(&o, &result, &err), -ENOENT);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "/nonexistent/small.bjt"));
+	o.out = "/nonexistent/small.pcapng";
+	CU_ASSERT_EQUAL(minimize_main(&o, &result, &err), -ENOENT);
+	o.out = w.out;
+	setenv("TMPDIR", "/nonexistent", 1);
+	CU_ASSERT_EQUAL(minimize_main(&o, &result, &err), -ENOENT);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "set TMPDIR to a directory of yours"));
+	if (old)
+		setenv("TMPDIR", old, 1);
+	else
+		unsetenv("TMPDIR");
+	free(old);
+	world_end();
+}
+
+static void tells_how_far_it_is(void)
+{
+	struct minimize_options o = { .file = w.trace, .out = w.out };
+	struct minimize_result result;
+	struct err err = { "" };
+	char *text = NULL, last[100];
+	size_t len;
+
+	o.progress = open_memstream(&text, &len);
+	world_begin();
+	w.state = 42;
+	record_guest(UINT64_MAX, read_wrong);
+	CU_ASSERT_EQUAL(minimize_main(&o, &result, &err), 0);
+	fclose(o.progress);
+	snprintf(last, sizeof(last), "\rtried %llu, 3 of 300 calls left \n",
+		(unsigned long long)result.tries);
+	CU_ASSERT(len > strlen(last) && !strcmp(text + len - strlen(last), last));
+	free(text);
+	world_end();
+}
+
+/* Golden text under another name has its files beside it all the same. */
+static void takes_text_of_any_name(void)
+{
+	struct minimize_result result;
+	struct subtrace whole;
+	struct err err = { "" };
+	bool all[400];
+
+	world_begin();
+	w.state = 42;
+	record_guest(UINT64_MAX, read_wrong);
+	CU_ASSERT_EQUAL_FATAL(subtrace_read(&whole, w.trace, &err), 0);
+	memset(all, true, sizeof(all));
+	CU_ASSERT_FATAL(whole.n < sizeof(all));
+	snprintf(w.trace, sizeof(w.trace), "%s/whole.txt", w.tree.path);
+	CU_ASSERT_EQUAL_FATAL(subtrace_write(&whole, all, w.trace, TRACE_BJT, &err), 0);
+	subtrace_finish(&whole);
+	strcpy(strrchr(w.out, '.'), ".bjt");
+	CU_ASSERT_EQUAL(ask("grep -q 'sub/c' {} && exit 3", &result, &err), 0);
+	CU_ASSERT(result.minimal && result.calls == 2);
+	CU_ASSERT_EQUAL_FATAL(subtrace_read(&whole, w.out, &err), 0);
+	CU_ASSERT_EQUAL(whole.format, TRACE_BJT);
+	CU_ASSERT_EQUAL(n_calls(&whole), 2);
+	subtrace_finish(&whole);
+	world_end();
+}
+
 static const struct unit_case cases[] = {
+	{ "files_that_end_otherwise_are_a_failure", files_that_end_otherwise_are_a_failure },
+	{ "knows_how_a_program_ends", knows_how_a_program_ends },
+	{ "an_interrupt_ends_the_search", an_interrupt_ends_the_search },
+	{ "says_what_it_cannot_do", says_what_it_cannot_do },
+	{ "tells_how_far_it_is", tells_how_far_it_is },
+	{ "takes_text_of_any_name", takes_text_of_any_name },
 	{ "one_wrong_answer_among_three_hundred", one_wrong_answer_among_three_hundred },
 	{ "keeps_what_the_failure_needs", keeps_what_the_failure_needs },
 	{ "refuses_what_does_not_fail", refuses_what_does_not_fail },

@@ -5,10 +5,13 @@
 #include <unistd.h>
 
 #include "abi.h"
+#include "cmd.h"
 #include "divergence.h"
 #include "err.h"
+#include "golden.h"
 #include "replay.h"
 #include "session.h"
+#include "tmptree.h"
 #include "unit.h"
 
 static struct trace_header header(void)
@@ -364,7 +367,237 @@ static void says_why_it_cannot_begin(void)
 	session_finish(&session);
 }
 
+/* ---- guests that run ---- */
+
+static const char *guest(const char *name)
+{
+	const char *dir = getenv("GUESTS");
+	static char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s", dir ? dir : "build/rel/kernels", name);
+	return path;
+}
+
+static bool no_guests(void)
+{
+	if (!access(guest("exit.elf"), R_OK))
+		return false;
+	unit_skip("the guests are not built");
+	return true;
+}
+
+/* What came of one replay. */
+struct ending {
+	struct replay_result result;
+	int r, code;
+	char *report;
+	struct err err;
+};
+
+struct edit {
+	const char *golden, *image;
+	const char *from, *to; /* in the text, once */
+};
+
+/* golden/NAME.bjt, edited, in a file of its own. */
+static void write_edited(const char *path, const struct edit *edit)
+{
+	char name[200], *text = NULL, *at;
+	size_t len;
+	FILE *out;
+
+	snprintf(name, sizeof(name), "golden/%s.bjt", edit->golden);
+	CU_ASSERT_EQUAL_FATAL(golden_read(name, &text, &len, NULL), 0);
+	at = strstr(text, edit->from);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+	out = fopen(path, "we");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(out);
+	fprintf(out, "%.*s%s%s", (int)(at - text), text, edit->to, at + strlen(edit->from));
+	fclose(out);
+	free(text);
+}
+
+static struct ending replay_edited(
+	const struct edit *edit, uint64_t timeout_ms, bool json, int console)
+{
+	static const char *const lines[] = { "d x", NULL };
+	struct replay_guest_options o = { .json = json };
+	struct ending e = { .err = { "" } };
+	struct session session;
+	struct tmptree tree;
+	char path[100];
+	size_t len;
+
+	CU_ASSERT_FATAL(!tmptree_make(&tree, lines));
+	snprintf(path, sizeof(path), "%s/a.bjt", tree.path);
+	write_edited(path, edit);
+	o.out = open_memstream(&e.report, &len);
+	session_init(&session);
+	session.options.backend = "tcg";
+	session.options.timeout_ms = timeout_ms;
+	session.console_out = console;
+	e.r = replay_guest(&session, path, guest(edit->image), &o, &e.result, &e.code, &e.err);
+	session_finish(&session);
+	fclose(o.out);
+	tmptree_remove(&tree);
+	return e;
+}
+
+static void tells_what_a_guest_does_otherwise(void)
+{
+	static const struct {
+		struct edit edit;
+		const char *said, *also; /* also: NULL, or something else */
+	} rows[] = {
+		{ { "badcalls", "badcalls.elf", "close 3 ->", "close 4 ->" }, "CHANGED",
+			"fd       3 " },
+		{ { "badcalls", "badcalls.elf", "> close, fd -1", "> close, fd -2" }, "CHANGED",
+			"DIFFERS at byte 11" },
+		{ { "badcalls", "badcalls.elf", "serial_write -> 21\n  > close, fd 3 = -EBADF\\n\n",
+			  "" },
+			"EXTRA", NULL },
+		{ { "badcalls", "badcalls.elf", "close -1 -> -EBADF\n",
+			  "close -1 -> -EBADF\nlseek 9 0 set -> -EBADF\n" },
+			"MISSING", "lseek" },
+		{ { "badcalls", "badcalls.elf", "read -1 cap=64 bad ->", "read -1 cap=64 ->" },
+			"CHANGED", "memory   outside RAM" },
+		{ { "exit", "exit.elf", "\nexit 7", "\nclose 5 -> -EBADF\nexit 7" }, "EARLY-EXIT",
+			NULL },
+		{ { "exit", "exit.elf", "\nexit 7", "\nexit 8" }, "CHANGED", "DIFFERS" },
+		{ { "exit", "fault.elf", "argv \"7\"", "argv \"ud\"" }, "CHANGED", "asked" },
+		{ { "fault-ud", "fault.elf", "end crashed", "close 5 -> -EBADF\nend crashed" },
+			"EARLY-EXIT", "ended    triple fault" },
+		{ { "exit", "exit.elf", "\nexit 7\nend\n", "\nend crashed \"gone\"\n" }, "EXTRA",
+			NULL },
+		{ { "paths", "paths.elf", "open \"/in/input.txt\" rdonly mode=0666 -> 3",
+			  "open \"/in/link\" rdonly mode=0666 -> 3" },
+			"CHANGED", "/in/input.txt" },
+		{ { "paths", "paths.elf", "open \"/in/input.txt\" rdonly mode=0666 -> 3",
+			  "open \"/in/input.txt\" rdonly mode=0666 -> 4" },
+			"CHANGED", "read" },
+	};
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	if (no_guests()) {
+		close(null);
+		return;
+	}
+	for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+		bool json = i & 1;
+		struct ending e = replay_edited(&rows[i / 2].edit, 20000, json, null);
+
+		CU_ASSERT_EQUAL(e.r, 0);
+		CU_ASSERT_EQUAL(e.result.mismatches, 1);
+		if (!strstr(e.report, rows[i / 2].said))
+			printf("     row %zu: %d %s: no %s in\n%s", i / 2, e.r, e.err.text,
+				rows[i / 2].said, e.report);
+		CU_ASSERT_PTR_NOT_NULL(strstr(e.report, rows[i / 2].said));
+		CU_ASSERT(json || !rows[i / 2].also || strstr(e.report, rows[i / 2].also));
+		free(e.report);
+	}
+	close(null);
+}
+
+static void agrees_with_what_was_recorded(void)
+{
+	static const struct {
+		struct edit edit;
+		bool cut;
+	} rows[] = {
+		{ { "badcalls", "badcalls.elf", "", "" }, false },
+		{ { "paths-stat", "paths.elf", "", "" }, false },
+		{ { "console", "console.elf", "", "" }, false },
+		{ { "fault-ud", "fault.elf", "", "" }, false },
+		{ { "exit", "exit.elf", "\nexit 7\nend\n", "\ncut\n" }, true },
+	};
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	for (size_t i = 0; !no_guests() && i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ending e = replay_edited(&rows[i].edit, 20000, false, null);
+
+		if (e.r || e.report[0])
+			printf("     row %zu: %d %s\n%s", i, e.r, e.err.text, e.report);
+		CU_ASSERT_EQUAL(e.r, 0);
+		CU_ASSERT_EQUAL(e.result.mismatches, 0);
+		CU_ASSERT_EQUAL(e.result.cut, rows[i].cut);
+		CU_ASSERT_EQUAL(e.code, 0);
+		CU_ASSERT_STRING_EQUAL(e.report, "");
+		free(e.report);
+	}
+	close(null);
+}
+
+static void says_what_cannot_be_replayed(void)
+{
+	static const struct {
+		struct edit edit;
+		const char *said;
+	} rows[] = {
+		{ { "exit-v1", "exit.elf", "", "" }, "was recorded from a guest of" },
+		{ { "exit", "none.elf", "", "" }, "none.elf: " },
+		{ { "badcalls", "badcalls.elf", "close 3 -> -EBADF", "nonsense" }, "a.bjt:" },
+		{ { "exit", "exit.elf", "mem=67108864", "mem=4096" }, "" },
+	};
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	for (size_t i = 0; !no_guests() && i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ending e = replay_edited(&rows[i].edit, 20000, false, null);
+
+		CU_ASSERT_TRUE(e.r < 0);
+		if (!strstr(e.err.text, rows[i].said))
+			printf("     row %zu: %s\n", i, e.err.text);
+		CU_ASSERT_PTR_NOT_NULL(strstr(e.err.text, rows[i].said));
+		CU_ASSERT_STRING_NOT_EQUAL(e.err.text, "");
+		CU_ASSERT_STRING_EQUAL(e.report, "");
+		free(e.report);
+	}
+	close(null);
+}
+
+static void stops_a_guest_that_asks_nothing(void)
+{
+	static const struct edit edit = { "count", "count.elf", "\"100000\"",
+		"\"100000000000000\"" };
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	struct ending e;
+
+	if (no_guests()) {
+		close(null);
+		return;
+	}
+	e = replay_edited(&edit, 300, false, null);
+	CU_ASSERT_EQUAL(e.r, 0);
+	CU_ASSERT_EQUAL(e.code, EXIT_TIME_LIMIT);
+	CU_ASSERT_EQUAL(e.result.mismatches, 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(e.report, "TIMEOUT"));
+	free(e.report);
+	close(null);
+}
+
+static void cannot_show_what_the_guest_says(void)
+{
+	static const struct edit edit = { "hello", "hello.elf", "", "" };
+	int closed = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct ending e;
+
+	if (no_guests()) {
+		close(closed);
+		return;
+	}
+	e = replay_edited(&edit, 20000, false, closed);
+	CU_ASSERT_EQUAL(e.r, 0);
+	CU_ASSERT_EQUAL(e.code, EXIT_OURS);
+	CU_ASSERT_EQUAL(e.result.mismatches, 0);
+	free(e.report);
+	close(closed);
+}
+
 static const struct unit_case cases[] = {
+	{ "tells_what_a_guest_does_otherwise", tells_what_a_guest_does_otherwise },
+	{ "agrees_with_what_was_recorded", agrees_with_what_was_recorded },
+	{ "says_what_cannot_be_replayed", says_what_cannot_be_replayed },
+	{ "stops_a_guest_that_asks_nothing", stops_a_guest_that_asks_nothing },
+	{ "cannot_show_what_the_guest_says", cannot_show_what_the_guest_says },
 	{ "addresses_are_not_compared", addresses_are_not_compared },
 	{ "everything_else_is_compared", everything_else_is_compared },
 	{ "only_the_bytes_of_a_field_count", only_the_bytes_of_a_field_count },

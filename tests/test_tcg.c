@@ -49,6 +49,7 @@ enum {
 };
 #define NX        (1ull << 63)
 #define HIGH      0xffff800000000000ull
+#define APIC_PAGE 0xfee00000ull
 #define OUR_PLACE 0xff00000000ull /* where the software CPU keeps tables of its own */
 
 #define GUEST(name, text)                                                                          \
@@ -357,10 +358,106 @@ static void refuses_what_is_not_64_bit_mode(void)
 	s = g.state;
 	s.cr4 |= CPU_CR4_LA57;
 	CU_ASSERT_EQUAL(backend_load(g.b, &s), -EOPNOTSUPP);
+	s = g.state;
+	s.cr0 &= ~(uint64_t)CPU_CR0_PE;
+	CU_ASSERT_EQUAL(backend_load(g.b, &s), -EOPNOTSUPP);
+	s = g.state;
+	s.regs.rflags |= 1 << 17; /* VM */
+	CU_ASSERT_EQUAL(backend_load(g.b, &s), -EOPNOTSUPP);
+	finish(&g);
+}
+
+GUEST(unpaged, "mov 0x200000, %r8\n mov %cr0, %rax\n bts $31, %rax\n mov %rax, %cr0\n"
+	       "mov $0x40000000, %ebx\n mov (%rbx), %r9\n hlt\n"
+	       "unpaged_a: movabs $0xffff800000200000, %rbx\n unpaged_b: mov (%rbx), %rax");
+LABEL(unpaged, a);
+LABEL(unpaged, b);
+
+static void begins_without_paging(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(unpaged));
+	g.state.cr0 &= ~(uint64_t)CPU_CR0_PG;
+	set_page(&g, 0, FRAMES | PW);
+	write64(&g, DATA, 5);
+	write64(&g, FRAMES, 6);
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_R8], 5);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_R9], 6);
+	CU_ASSERT_EQUAL(state_of(&g).cr0, g.state.cr0 | CPU_CR0_PG);
+	/* Then there is nothing at an address that only tables could lead to RAM. */
+	g.state.regs.rip = AT(unpaged, a);
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	run_to(&g, VCPU_REFUSED);
+	CU_ASSERT_EQUAL(g.exit.rip, AT(unpaged, b));
 	finish(&g);
 }
 
 /* ---- faults ---- */
+
+GUEST(wp, "mov $0x40000000, %ebx\n mov (%rbx), %rcx\n movq $7, (%rbx)\n mov %cr0, %rax\n"
+	  "or $0x10000, %eax\n mov %rax, %cr0\n wp_a: movq $8, (%rbx)\n hlt");
+LABEL(wp, a);
+
+static void writes_what_is_read_only_while_wp_is_clear(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(wp));
+	g.state.cr0 &= ~(uint64_t)CPU_CR0_WP;
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	set_page(&g, 0, FRAMES | 5); /* the user's, too */
+	expect_fault(&g, CPU_VEC_PF, AT(wp, a), 3);
+	CU_ASSERT_EQUAL(read64(&g, FRAMES), 7);
+	finish(&g);
+}
+
+GUEST(nx_data, "mov $0x40000000, %eax\n mov (%rax), %ecx\n call *%rax\n hlt");
+
+static void runs_nothing_in_a_page_of_data_that_was_read(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(nx_data));
+	set_page(&g, 0, FRAMES | PW | NX);
+	write64(&g, FRAMES, 0xc3);
+	expect_fault(&g, CPU_VEC_PF, FAR, 0x11);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RCX], 0xc3);
+	finish(&g);
+}
+
+static void delivers_events_it_was_loaded_with(void)
+{
+	static const struct {
+		struct cpu_event event;
+		int64_t error;
+		bool resume; /* RF in the frame: the instruction is to be tried again */
+	} rows[] = {
+		{ { .pending = true, .vector = CPU_VEC_DB }, NO_ERROR, false },
+		{ { .pending = true, .vector = CPU_VEC_BP }, NO_ERROR, false },
+		{ { .pending = true, .vector = 4 }, NO_ERROR, false },
+		{ { .pending = true, .vector = CPU_VEC_UD }, NO_ERROR, true },
+		{ { .pending = true, .vector = CPU_VEC_GP, .has_error = true, .error = 0x28 }, 0x28,
+			true },
+	};
+	struct guest g;
+
+	start(&g, BYTES(nx_data));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t frame;
+
+		g.state.event = rows[i].event;
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		CU_ASSERT_TRUE(state_of(&g).event.pending);
+		expect_fault(&g, rows[i].event.vector, CODE, rows[i].error);
+		frame = regs_of(&g).gpr[CPU_RSP] + (rows[i].error == NO_ERROR ? 0 : 8);
+		CU_ASSERT_EQUAL(read64(&g, frame + 16) >> 16 & 1, rows[i].resume);
+		CU_ASSERT_FALSE(state_of(&g).event.pending);
+	}
+	finish(&g);
+}
 
 GUEST(read_only, "mov $0x40000000, %ebx\n mov $1, %eax\n mov (%rbx), %rcx\n cmp $2, %eax\n"
 		 "read_only_a: add %rax, (%rbx)\n inc %eax\n push %rax\n hlt");
@@ -877,6 +974,7 @@ static void msrs_take_what_a_processor_takes(void)
 		{ CODE_OF(WRMSR RDMSR_TO_RBX), 0xfee00100, 0x1b, 0, 0, 0xfee00100 },
 		{ CODE_OF(WRMSR RDMSR_TO_RBX), 0xfee00900, 0x1b, 0, 0, 0xfee00900 },
 		{ CODE_OF(WRMSR RDMSR_TO_RBX), 5, 0x8b, 0, 0, 0 }, /* no microcode */
+		{ CODE_OF(WRMSR RDMSR_TO_RBX), 1000, 0x10, 1, 0, 0x1000003e8 + 10 },
 		{ CODE_OF(WRMSR RDMSR_TO_RBX), efer | CPU_EFER_SCE, 0xc0000080, 0, 0,
 			efer | CPU_EFER_SCE },
 		{ CODE_OF(WRMSR RDMSR_TO_RBX), CPU_EFER_LME, 0xc0000080, 0, 0,
@@ -921,6 +1019,180 @@ static void xcr0_takes_what_a_processor_takes(void)
 	g.state.cr4 &= ~(uint64_t)CPU_CR4_OSXSAVE;
 	run_register_rows(
 		&g, &(struct register_row){ CODE_OF("\x0f\x01\xd1"), 7, 0, 0, CPU_VEC_UD, 0 }, 1);
+	finish(&g);
+}
+
+/* Code of a user, from CODE on. */
+static void become_user(struct guest *g)
+{
+	g->state.seg[CPU_CS].selector = 0x23;
+	g->state.seg[CPU_CS].attr |= 3 << CPU_SEG_DPL_SHIFT;
+	g->state.seg[CPU_SS].selector = 0x1b;
+	g->state.seg[CPU_SS].attr |= 3 << CPU_SEG_DPL_SHIFT;
+}
+
+/* Each ends in a fault from CPL 3, if only at the HLT behind it. */
+struct user_row {
+	const char *code;
+	size_t len;
+	uint64_t cr4, rflags;
+	unsigned vector;
+	uint64_t at, error; /* from CODE on */
+};
+
+static void run_user_rows(struct guest *g, const struct user_row *rows, size_t n)
+{
+	const struct cpu_state was = g->state;
+
+	become_user(g);
+	for (size_t i = 0; i < n; i++) {
+		const struct user_row *row = &rows[i];
+		uint8_t code[64];
+		uint64_t rsp;
+
+		memset(code, 0xf4, sizeof(code));
+		memcpy(code, row->code, row->len);
+		gmem_write(&g->mem, CODE, code, sizeof(code));
+		backend_code_changed(g->b, CODE, sizeof(code));
+		g->state.cr4 = was.cr4 | row->cr4;
+		g->state.regs.rflags = was.regs.rflags | row->rflags;
+		g->state.regs.gpr[CPU_RBX] = FAR;
+		CU_ASSERT_EQUAL(backend_load(g->b, &g->state), 0);
+		if (!run_to(g, VCPU_PORT))
+			continue;
+		rsp = regs_of(g).gpr[CPU_RSP];
+		CU_ASSERT_EQUAL(g->exit.port, FAULT_PORT);
+		CU_ASSERT_EQUAL(g->exit.rdi, row->vector);
+		CU_ASSERT_EQUAL(read64(g, rsp), row->error);
+		CU_ASSERT_EQUAL(read64(g, rsp + 8), CODE + row->at);
+		CU_ASSERT_EQUAL(read64(g, rsp + 16), 0x23);
+	}
+	g->state = was;
+}
+
+static void keeps_users_from_what_is_not_theirs(void)
+{
+	enum { GP = CPU_VEC_GP, TSD = 1 << 2, IOPL3 = 3 << 12, IOPL2 = 2 << 12 };
+	static const struct user_row rows[] = {
+		{ CODE_OF("\xe4\x10"), 0, 0, GP, 0, 0 }, /* in */
+		{ CODE_OF("\xe4\x10"), 0, IOPL2, GP, 0, 0 },
+		{ CODE_OF("\xe4\x10"), 0, IOPL3, GP, 2, 0 },
+		{ CODE_OF("\xef"), 0, 0, GP, 0, 0 },         /* out */
+		{ CODE_OF("\x0f\x32"), 0, 0, GP, 0, 0 },     /* rdmsr */
+		{ CODE_OF("\x0f\x30"), 0, 0, GP, 0, 0 },     /* wrmsr */
+		{ CODE_OF("\x0f\x20\xc0"), 0, 0, GP, 0, 0 }, /* mov %cr0, %rax */
+		{ CODE_OF("\x0f\x22\xd8"), 0, 0, GP, 0, 0 }, /* mov %rax, %cr3 */
+		{ CODE_OF("\x0f\x21\xc0"), 0, 0, GP, 0, 0 }, /* mov %dr0, %rax */
+		{ CODE_OF("\x0f\x01\x3b"), 0, 0, GP, 0, 0 }, /* invlpg (%rbx) */
+		{ CODE_OF("\x0f\x31"), 0, 0, GP, 2, 0 },     /* rdtsc */
+		{ CODE_OF("\x0f\x31"), TSD, 0, GP, 0, 0 },
+		{ CODE_OF("\x0f\x01\xf9"), 0, 0, GP, 3, 0 }, /* rdtscp */
+		{ CODE_OF("\x0f\x01\xf9"), TSD, 0, GP, 0, 0 },
+		{ CODE_OF("\x90"), 0, 0, GP, 1, 0 },
+	};
+	static const struct user_row announced[] = {
+		{ CODE_OF("\x0f\x01\xd1"), CPU_CR4_OSXSAVE, 0, GP, 0, 0 }, /* xsetbv */
+		{ CODE_OF("\x0f\x01\xd0"), CPU_CR4_OSXSAVE, 0, GP, 3, 0 }, /* xgetbv */
+		/* movbe and popcnt of a supervisor's page */
+		{ CODE_OF("\x0f\x38\xf0\x03"), 0, 0, CPU_VEC_PF, 0, 5 },
+		{ CODE_OF("\x0f\x38\xf1\x03"), 0, 0, CPU_VEC_PF, 0, 7 },
+		{ CODE_OF("\xf3\x0f\xb8\x03"), 0, 0, CPU_VEC_PF, 0, 5 },
+	};
+	const struct register_row supervisor[] = {
+		{ CODE_OF("\x0f\x31"), 0, 0, 0, 0, FAR },
+	};
+	struct guest g;
+
+	start(&g, BYTES(msrs));
+	run_user_rows(&g, rows, sizeof(rows) / sizeof(rows[0]));
+	g.state.cr4 |= TSD;
+	g.state.regs.gpr[CPU_RBX] = FAR;
+	RUN_REGISTERS(&g, supervisor);
+	finish(&g);
+	start_announcing(&g, BYTES(msrs));
+	set_page(&g, 0, FRAMES | PW);
+	run_user_rows(&g, announced, sizeof(announced) / sizeof(announced[0]));
+	finish(&g);
+}
+
+GUEST(apic_off, "mov $1, %eax\n cpuid\n mov %edx, %r8d\n mov $0x1b, %ecx\n rdmsr\n"
+		"and $0xfffff7ff, %eax\n wrmsr\n mov $1, %eax\n cpuid\n mov %edx, %r9d\n"
+		"mov $0xfee00020, %ebx\n apic_off_a: mov (%rbx), %eax\n"
+		"apic_off_b: mov $0xfee00000, %ebx\n jmp *%rbx");
+LABEL(apic_off, a);
+LABEL(apic_off, b);
+
+static void has_no_apic_once_it_is_switched_off(void)
+{
+	const struct cpuid_entry table[] = { { 0, 0, false, 1, 0, 0, 0 },
+		{ 1, 0, false, 0x663, 0, 0, 0x78bfbff } };
+
+	for (size_t n = 0; n <= 2; n += 2) {
+		struct guest g;
+
+		start_as(&g, BYTES(apic_off),
+			(struct backend_config){ .irqchip = true, .cpuid = table, .n_cpuid = n });
+		g.state.apic_base = APIC_PAGE | 0x900;
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		run_to(&g, VCPU_REFUSED);
+		CU_ASSERT_EQUAL(g.exit.rip, AT(apic_off, a));
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_R8] >> 9 & 1, 1);
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_R9] >> 9 & 1, 0);
+		/* Nor is it code when it is there. */
+		g.state.regs.rip = AT(apic_off, b);
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		run_to(&g, VCPU_REFUSED);
+		CU_ASSERT_EQUAL(g.exit.rip, APIC_PAGE);
+		finish(&g);
+	}
+}
+
+GUEST(segments, "mov $0x28, %eax\n mov %eax, %ds\n xor %eax, %eax\n mov %eax, %es\n"
+		"mov $0x1000, %ecx\n hlt\n segments_a: mov $0x30, %eax\n segments_b: mov %eax, "
+		"%ds\n hlt");
+LABEL(segments, a);
+LABEL(segments, b);
+
+static void knows_segments_that_were_loaded_from_a_table(void)
+{
+	const uint64_t gdt = 0xd000;
+	struct guest g;
+	struct cpu_state s;
+
+	start(&g, BYTES(segments));
+	for (uint64_t i = 0; i < 5; i++)
+		write64(&g, gdt + 8 * i, read64(&g, GDT + 8 * i));
+	write64(&g, gdt + 40, 0x004093250000ffff); /* in bytes, from 0x250000 on */
+	g.state.gdt = (struct cpu_table){ .base = gdt, .limit = 47 };
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	run_to(&g, VCPU_HALT);
+	s = state_of(&g);
+	CU_ASSERT_EQUAL(s.seg[CPU_DS].selector, 0x28);
+	CU_ASSERT_EQUAL(s.seg[CPU_DS].base, 0x250000);
+	CU_ASSERT_EQUAL(s.seg[CPU_DS].limit, 0xffff);
+	CU_ASSERT_EQUAL(s.seg[CPU_DS].attr, 0x4093);
+	CU_ASSERT_EQUAL(s.seg[CPU_ES].attr, CPU_SEG_UNUSABLE);
+	g.state.regs.rip = AT(segments, a);
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	expect_fault(&g, CPU_VEC_GP, AT(segments, b), 0x30); /* behind its limit */
+	finish(&g);
+}
+
+GUEST(waits, "waits_a: .byte 0x0f, 0x01, 0xc8\n waits_b: .byte 0x0f, 0x01, 0xc9\n hlt");
+LABEL(waits, a);
+LABEL(waits, b);
+
+static void knows_neither_monitor_nor_mwait(void)
+{
+	const uint64_t at[] = { AT(waits, a), AT(waits, b) };
+	struct guest g;
+
+	start(&g, BYTES(waits));
+	for (size_t i = 0; i < 2; i++) {
+		g.state.regs.rip = at[i];
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		expect_fault(&g, CPU_VEC_UD, at[i], NO_ERROR);
+	}
 	finish(&g);
 }
 
@@ -1072,6 +1344,26 @@ static void start_announcing(struct guest *g, const uint8_t *code, size_t len)
 	CU_ASSERT_EQUAL(backend_load(g->b, &g->state), 0);
 }
 
+static void tells_what_cpuid_says(void)
+{
+	struct cpuid_entry got[TCG_CPUID_LEAVES];
+	struct guest g;
+	int n;
+
+	start_announcing(&g, BYTES(msrs));
+	n = backend_cpuid(g.b, got, TCG_CPUID_LEAVES);
+	CU_ASSERT_EQUAL(n, (int)(sizeof(announcing) / sizeof(announcing[0])));
+	CU_ASSERT_EQUAL(memcmp(got, announcing, sizeof(announcing)), 0);
+	CU_ASSERT_EQUAL(backend_cpuid(g.b, got, 2), 2);
+	finish(&g);
+	start(&g, BYTES(msrs));
+	n = backend_cpuid(g.b, got, TCG_CPUID_LEAVES);
+	CU_ASSERT_TRUE(n > 2);
+	CU_ASSERT_EQUAL(got[0].leaf, 0);
+	CU_ASSERT_EQUAL(backend_cpuid(g.b, got, 0), 0);
+	finish(&g);
+}
+
 GUEST(avx_state,
 	"mov $1, %eax\n cpuid\n mov %ecx, %r8d\n mov %cr4, %rax\n or $0x40000, %eax\n"
 	"mov %rax, %cr4\n mov $1, %eax\n cpuid\n mov %ecx, %r9d\n xor %ecx, %ecx\n xgetbv\n"
@@ -1182,6 +1474,64 @@ static void finds_every_kind_of_operand(void)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		CU_ASSERT_EQUAL(r.gpr[rows[i].gpr], rows[i].at);
 	CU_ASSERT_EQUAL(r.gpr[CPU_R10], 0x0d0c0b0a);
+	finish(&g);
+}
+
+GUEST(beyond, "mov $0x8000000, %ebx\n mov $3, %eax\n xor %edx, %edx\n beyond_a: xsave (%rbx)\n"
+	      "beyond_b: xrstor (%rbx)\n beyond_c: movbe (%rbx), %eax\n"
+	      "beyond_d: movbe %eax, (%rbx)\n beyond_e: popcnt (%rbx), %eax\n hlt");
+LABEL(beyond, a);
+LABEL(beyond, b);
+LABEL(beyond, c);
+LABEL(beyond, d);
+LABEL(beyond, e);
+
+/* Tables lead there, but there is no RAM. */
+static void refuses_operands_outside_of_ram(void)
+{
+	const uint64_t at[] = { AT(beyond, a), AT(beyond, b), AT(beyond, c), AT(beyond, d),
+		AT(beyond, e) };
+	struct guest g;
+
+	start_announcing(&g, BYTES(beyond));
+	g.state.cr4 |= CPU_CR4_OSXSAVE;
+	g.state.xcr0 = 3;
+	g.state.regs.gpr[CPU_RBX] = 0x8000000;
+	g.state.regs.gpr[CPU_RAX] = 3;
+	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		g.state.regs.rip = at[i];
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		run_to(&g, VCPU_REFUSED);
+		CU_ASSERT_EQUAL(g.exit.rip, at[i]);
+		CU_ASSERT_STRING_EQUAL(g.exit.text, "access outside RAM");
+	}
+	finish(&g);
+}
+
+/* XSAVE without its later forms, and what is enabled tells the size. */
+static void has_no_form_of_xsave_that_it_does_not_announce(void)
+{
+	enum { UD = CPU_VEC_UD, GP = CPU_VEC_GP };
+	const struct cpuid_entry plain[] = { { 0, 0, false, 0xd, 0, 0, 0 },
+		{ 1, 0, false, 0x663, 0, 1u << 26, 0x78bfbff }, { 0xd, 0, true, 3, 576, 576, 0 },
+		{ 0xd, 1, true, 0, 0, 0, 0 } };
+	const struct register_row rows[] = {
+		{ CODE_OF("\x0f\xc7\x24\x25\x00\x00\x20\x00"), 3, 0, 0, UD, 0 }, /* xsavec */
+		{ CODE_OF("\x0f\xae\x34\x25\x00\x00\x20\x00"), 3, 0, 0, UD, 0 }, /* xsaveopt */
+		{ CODE_OF("\x0f\xae\x24\x25\x00\x00\x20\x00"), 3, 0, 0, 0, 0 },
+		{ CODE_OF("\x0f\x01\xd0"), 0, 1, 0, GP, 0 },
+		{ CODE_OF("\x0f\x01\xd1"), 7, 0, 0, GP, 0 },
+		{ CODE_OF("\x0f\xa2"), 0xd, 0, 0, 0, 576 },
+		{ CODE_OF("\x0f\xa2"), 0xd, 1, 0, 0, 0 },
+		{ CODE_OF("\x0f\x38\xf0\x03"), 0, 0, 0, UD, 0 }, /* movbe */
+	};
+	struct guest g;
+
+	start_as(&g, BYTES(msrs), (struct backend_config){ .cpuid = plain, .n_cpuid = 4 });
+	g.state.cr4 |= CPU_CR4_OSXSAVE;
+	g.state.xcr0 = 3;
+	RUN_REGISTERS(&g, rows);
+	CU_ASSERT_EQUAL(read64(&g, DATA + 512), 3);
 	finish(&g);
 }
 
@@ -1599,6 +1949,34 @@ static void watches_a_page_in_use(void)
 	finish(&g);
 }
 
+static void watches_single_bytes_and_refuses_odd_ones(void)
+{
+	static const struct vcpu_watch bad[] = {
+		{ .gva = DATA, .len = 0, .on_write = true },
+		{ .gva = DATA, .len = 3, .on_write = true },
+		{ .gva = DATA, .len = 16, .on_write = true },
+		{ .gva = DATA + 1, .len = 2, .on_write = true },
+		{ .gva = DATA + 4, .len = 8, .on_read = true },
+		{ .gva = DATA, .len = 8 },
+	};
+	const struct vcpu_watch byte = { .gva = DATA + 9, .len = 1, .on_read = true };
+	struct guest g;
+
+	start(&g, BYTES(watched));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CU_ASSERT_EQUAL(backend_set_debug(g.b,
+					&(struct vcpu_debug){ .watches = &bad[i], .n_watches = 1 }),
+			-EINVAL);
+	CU_ASSERT_EQUAL(
+		backend_set_debug(g.b, &(struct vcpu_debug){ .watches = &byte, .n_watches = 1 }),
+		0);
+	run_to(&g, VCPU_DEBUG);
+	CU_ASSERT_EQUAL(g.exit.why, VCPU_WATCHPOINT);
+	CU_ASSERT_EQUAL(g.exit.addr, DATA + 9);
+	CU_ASSERT_EQUAL(g.exit.rip, AT(watched, a));
+	finish(&g);
+}
+
 GUEST(trapping, "pushfq\n orq $0x100, (%rsp)\n popfq\n nop\n trapping_a: nop\n hlt");
 LABEL(trapping, a);
 
@@ -1711,6 +2089,26 @@ static void ends_bursts_at_their_maximum(void)
 		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], (total + 1) / 3);
 		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RCX], 1000 - total / 3);
 	}
+	finish(&g);
+}
+
+static void bursts_end_at_a_halt_and_take_events(void)
+{
+	struct limit none = { 0 };
+	struct guest g;
+
+	start(&g, BYTES(counted));
+	g.state.regs.gpr[CPU_RCX] = 1;
+	g.state.regs.rip = AT(counted, a);
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	CU_ASSERT_EQUAL(backend_tcg.burst(g.b, &g.exit, 100, leave_at, &none), 0);
+	CU_ASSERT_EQUAL(g.exit.kind, VCPU_HALT);
+	CU_ASSERT_EQUAL(g.exit.rip, CODE + (uint64_t)(counted_end - counted_start) - 1);
+	CU_ASSERT_EQUAL(regs_of(&g).rip, g.exit.rip);
+	g.state.event = (struct cpu_event){ .pending = true, .vector = CPU_VEC_UD };
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	burst(&g, 1, &none);
+	CU_ASSERT_EQUAL(g.exit.rip, STUBS + 16 * CPU_VEC_UD); /* delivered, and no more */
 	finish(&g);
 }
 
@@ -1913,6 +2311,43 @@ static void runs_what_the_host_wrote(void)
 	finish(&g);
 }
 
+/* Whatever is said to have changed, what did not runs on, and what did is seen. */
+static void takes_any_range_for_changed_code(void)
+{
+	static const struct {
+		uint64_t gpa, len;
+	} rows[] = {
+		{ 0, 0 },
+		{ RAM, 10 },
+		{ RAM - 4, 100 },
+		{ UINT64_MAX - 3, 2 },
+		{ UINT64_MAX - 3, 100 },
+		{ CODE, UINT64_MAX },
+		{ 0, UINT64_MAX },
+		{ CODE - 1, 2 },
+		{ CODE - PAGE - 1, 2 * PAGE },
+	};
+	struct guest g;
+
+	start(&g, BYTES(counted));
+	for (uint8_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		bool there = rows[i].gpa <= CODE && rows[i].len > CODE - rows[i].gpa;
+
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		run_to(&g, VCPU_HALT);
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], 1000);
+		if (there)
+			gmem_fill(&g.mem, CODE + 1, 1 + i, 1); /* another count */
+		backend_code_changed(g.b, rows[i].gpa, (size_t)rows[i].len);
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		run_to(&g, VCPU_HALT);
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], there ? 0x300u + 1 + i : 1000);
+		gmem_write(&g.mem, CODE, counted_start, 8);
+		backend_code_changed(g.b, CODE, 8);
+	}
+	finish(&g);
+}
+
 GUEST(no_address, "no_address_a: mov (%rbx), %rax\n no_address_b: mov %rax, (%rbx)\n"
 		  "no_address_c: incl (%rbx)\n no_address_d: movups %xmm0, 0x100(%rbx)\n"
 		  "no_address_e: lock xadd %eax, (%rbx)\n no_address_f: rep stosb\n hlt");
@@ -2030,6 +2465,24 @@ static const struct unit_case cases[] = {
 	{ "runs_what_was_written_before_a_flush", runs_what_was_written_before_a_flush },
 	{ "runs_what_the_host_wrote", runs_what_the_host_wrote },
 	{ "faults_at_addresses_that_cannot_be", faults_at_addresses_that_cannot_be },
+	{ "begins_without_paging", begins_without_paging },
+	{ "writes_what_is_read_only_while_wp_is_clear",
+		writes_what_is_read_only_while_wp_is_clear },
+	{ "runs_nothing_in_a_page_of_data_that_was_read",
+		runs_nothing_in_a_page_of_data_that_was_read },
+	{ "delivers_events_it_was_loaded_with", delivers_events_it_was_loaded_with },
+	{ "keeps_users_from_what_is_not_theirs", keeps_users_from_what_is_not_theirs },
+	{ "has_no_apic_once_it_is_switched_off", has_no_apic_once_it_is_switched_off },
+	{ "knows_segments_that_were_loaded_from_a_table",
+		knows_segments_that_were_loaded_from_a_table },
+	{ "tells_what_cpuid_says", tells_what_cpuid_says },
+	{ "knows_neither_monitor_nor_mwait", knows_neither_monitor_nor_mwait },
+	{ "refuses_operands_outside_of_ram", refuses_operands_outside_of_ram },
+	{ "has_no_form_of_xsave_that_it_does_not_announce",
+		has_no_form_of_xsave_that_it_does_not_announce },
+	{ "bursts_end_at_a_halt_and_take_events", bursts_end_at_a_halt_and_take_events },
+	{ "takes_any_range_for_changed_code", takes_any_range_for_changed_code },
+	{ "watches_single_bytes_and_refuses_odd_ones", watches_single_bytes_and_refuses_odd_ones },
 	{ "says_when_there_is_no_address_space", says_when_there_is_no_address_space },
 };
 

@@ -299,27 +299,6 @@ static bool leave(void *ctx, uint64_t rip, const uint8_t *bytes, size_t len)
 	return must_leave(&i) || is_break(ctx, rip);
 }
 
-/* A burst on a tcg that only steps. */
-static int burst_by_steps(struct assisted *a, struct vcpu_exit *exit, uint64_t max)
-{
-	const struct cpu_state *s = &a->state;
-	const struct paging p = { .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
-	uint8_t bytes[15];
-	size_t n;
-	int r = backend_set_debug(a->tcg, &(struct vcpu_debug){ .step = true });
-
-	backend_code_changed(a->tcg, a->base.config.mem->gpa, a->base.config.mem->size);
-	for (uint64_t done = 0; !r && done < max; done++) {
-		n = done ? paging_read(a->base.config.mem, &p, exit->rip, bytes, sizeof(bytes)) : 0;
-		if (n && leave(a, exit->rip, bytes, n))
-			return 0;
-		r = backend_run(a->tcg, exit);
-		if (!r && (exit->kind != VCPU_DEBUG || exit->why != VCPU_STEP))
-			return 0;
-	}
-	return r;
-}
-
 static int burst(struct assisted *a, struct vcpu_exit *exit, bool all)
 {
 	enum backend_kvm_part part = all ? BACKEND_KVM_ALL : BACKEND_KVM_CORE;
@@ -329,8 +308,7 @@ static int burst(struct assisted *a, struct vcpu_exit *exit, bool all)
 	int r = backend_load(a->tcg, &a->state);
 
 	if (!r)
-		r = a->tcg->ops->burst ? a->tcg->ops->burst(a->tcg, exit, max, leave, a)
-				       : burst_by_steps(a, exit, max);
+		r = backend_tcg.burst(a->tcg, exit, max, leave, a);
 	if (!r && exit->kind == VCPU_REFUSED && exit->rip == start &&
 		backend_icount(a->tcg) == before)
 		return -ENOTSUP;

@@ -2,6 +2,7 @@
 /* Diagnostics on stderr. The level is the only mutable global of the library. */
 #include "log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,6 +42,11 @@ void log_line(enum log_level level, const char *format, ...)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
 			line[i] = '?';
 	line[n++] = '\n';
-	if (write(STDERR_FILENO, line, n) < 0)
-		return; /* nobody left to tell */
+	for (size_t done = 0; done < n;) {
+		ssize_t more = write(STDERR_FILENO, line + done, n - done);
+
+		if (more < 0 && errno != EINTR)
+			return; /* nobody left to tell */
+		done += more > 0 ? (size_t)more : 0;
+	}
 }
