@@ -595,7 +595,7 @@ static size_t put_dirent(char *to, size_t room, int node, const char *name, size
 	struct raw_dirent raw = { .ino = MEMFS_INO_FIRST + (uint64_t)node,
 		.off = (int64_t)at,
 		.reclen = (uint16_t)need,
-		.type = IFTODT(fs.nodes[node].mode) };
+		.type = (uint8_t)IFTODT(fs.nodes[node].mode) };
 
 	if (need > room)
 		return 0;
