@@ -828,6 +828,43 @@ static void steps_over_a_port_access_nobody_answered(const struct backend_ops *o
 	finish(&g);
 }
 
+static void refuses_watches_that_cannot_be(const struct backend_ops *ops)
+{
+	static const struct vcpu_watch bad[] = {
+		{ .gva = DATA, .len = 0, .on_write = true },
+		{ .gva = DATA, .len = 3, .on_write = true },
+		{ .gva = DATA, .len = 16, .on_write = true },
+		{ .gva = DATA + 1, .len = 2, .on_write = true },
+		{ .gva = DATA + 4, .len = 8, .on_write = true },
+		{ .gva = DATA, .len = 8 },
+	};
+	struct guest g;
+
+	start(&g, ops, BYTES(steps));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CU_ASSERT_EQUAL(backend_set_debug(g.b,
+					&(struct vcpu_debug){ .watches = &bad[i], .n_watches = 1 }),
+			-EINVAL);
+	CU_ASSERT_EQUAL(backend_set_debug(g.b, &(struct vcpu_debug){ 0 }), 0);
+	finish(&g);
+}
+
+static void tells_as_many_leaves_as_there_is_room_for(const struct backend_ops *ops)
+{
+	struct cpuid_entry all[CPUID_TABLE_MAX], one = { 0 };
+	struct guest g;
+	int n;
+
+	start(&g, ops, BYTES(outs));
+	n = backend_cpuid(g.b, all, CPUID_TABLE_MAX);
+	CU_ASSERT(n > 1);
+	CU_ASSERT_EQUAL(backend_cpuid(g.b, &one, 1), 1);
+	CU_ASSERT_EQUAL(one.leaf, all[0].leaf);
+	CU_ASSERT_EQUAL(one.ebx, all[0].ebx);
+	CU_ASSERT_EQUAL(backend_cpuid(g.b, &one, 0), 0);
+	finish(&g);
+}
+
 GUEST(loop3, "mov $3, %ecx\n loop3_a: inc %eax\n loop3_b: dec %ecx\n jnz loop3_a\n"
 	     "mov $0x1100, %edx\n out %eax, %dx\n loop3_c: nop\n loop3_d: hlt");
 LABEL(loop3, a);
@@ -1611,6 +1648,8 @@ static const struct row {
 	CASE(finds_operands_of_every_form, NEEDS_SSE),
 	CASE(runs_a_medley_between_arithmetic, NEEDS_SSE),
 	CASE(shows_the_cpuid_it_was_given, ANY_CPU),
+	CASE(refuses_watches_that_cannot_be, NEEDS_DEBUG),
+	CASE(tells_as_many_leaves_as_there_is_room_for, 0),
 	CASE(steps_one_instruction_at_a_time, NEEDS_DEBUG),
 	CASE(steps_over_a_port_access_nobody_answered, NEEDS_DEBUG),
 	CASE(stops_at_breakpoints_once_each_time, NEEDS_DEBUG),

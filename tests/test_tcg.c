@@ -367,34 +367,6 @@ static void refuses_what_is_not_64_bit_mode(void)
 	finish(&g);
 }
 
-GUEST(unpaged, "mov 0x200000, %r8\n mov %cr0, %rax\n bts $31, %rax\n mov %rax, %cr0\n"
-	       "mov $0x40000000, %ebx\n mov (%rbx), %r9\n hlt\n"
-	       "unpaged_a: movabs $0xffff800000200000, %rbx\n unpaged_b: mov (%rbx), %rax");
-LABEL(unpaged, a);
-LABEL(unpaged, b);
-
-static void begins_without_paging(void)
-{
-	struct guest g;
-
-	start(&g, BYTES(unpaged));
-	g.state.cr0 &= ~(uint64_t)CPU_CR0_PG;
-	set_page(&g, 0, FRAMES | PW);
-	write64(&g, DATA, 5);
-	write64(&g, FRAMES, 6);
-	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
-	run_to(&g, VCPU_HALT);
-	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_R8], 5);
-	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_R9], 6);
-	CU_ASSERT_EQUAL(state_of(&g).cr0, g.state.cr0 | CPU_CR0_PG);
-	/* Then there is nothing at an address that only tables could lead to RAM. */
-	g.state.regs.rip = AT(unpaged, a);
-	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
-	run_to(&g, VCPU_REFUSED);
-	CU_ASSERT_EQUAL(g.exit.rip, AT(unpaged, b));
-	finish(&g);
-}
-
 /* ---- faults ---- */
 
 GUEST(wp, "mov $0x40000000, %ebx\n mov (%rbx), %rcx\n movq $7, (%rbx)\n mov %cr0, %rax\n"
@@ -905,6 +877,41 @@ static void run_register_rows(struct guest *g, const struct register_row *rows, 
 
 #define RUN_REGISTERS(g, rows) run_register_rows(g, rows, sizeof(rows) / sizeof((rows)[0]))
 
+GUEST(unpaged, "mov 0x200000, %r8\n mov %cr0, %rax\n bts $31, %rax\n mov %rax, %cr0\n"
+	       "mov $0x40000000, %ebx\n mov (%rbx), %r9\n hlt\n"
+	       "unpaged_a: movabs $0xffff800000200000, %rbx\n unpaged_b: mov (%rbx), %rax");
+LABEL(unpaged, a);
+LABEL(unpaged, b);
+
+static void begins_without_paging(void)
+{
+	const uint64_t cr0 = CPU_CR0_PE | CPU_CR0_ET | CPU_CR0_WP | 1 << 5 | 1 << 1;
+	const struct register_row rows[] = {
+		{ CODE_OF(TO_CR("\xc0") "\xc3"), cr0, 0, 0, 0, cr0 },
+		{ CODE_OF("\x0f\x22\xc0"), cr0 & ~(uint64_t)CPU_CR0_PE, 0, 0, CPU_VEC_GP, 0 },
+	};
+	struct guest g;
+
+	start(&g, BYTES(unpaged));
+	g.state.cr0 &= ~(uint64_t)CPU_CR0_PG;
+	set_page(&g, 0, FRAMES | PW);
+	write64(&g, DATA, 5);
+	write64(&g, FRAMES, 6);
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_R8], 5);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_R9], 6);
+	CU_ASSERT_EQUAL(state_of(&g).cr0, g.state.cr0 | CPU_CR0_PG);
+	/* Then there is nothing at an address that only tables could lead to RAM. */
+	g.state.regs.rip = AT(unpaged, a);
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	run_to(&g, VCPU_REFUSED);
+	CU_ASSERT_EQUAL(g.exit.rip, AT(unpaged, b));
+	g.state.regs.rip = CODE;
+	RUN_REGISTERS(&g, rows);
+	finish(&g);
+}
+
 static void control_registers_take_what_a_processor_takes(void)
 {
 	enum { GP = CPU_VEC_GP, UD = CPU_VEC_UD };
@@ -1010,6 +1017,9 @@ static void xcr0_takes_what_a_processor_takes(void)
 		{ CODE_OF("\x0f\x01\xd1"), 15, 0, 0, GP, 0 },
 		{ CODE_OF("\x0f\x01\xd1"), 7, 0, 1, GP, 0 },
 		{ CODE_OF("\x0f\x01\xd0"), 0, 2, 0, GP, 0 },
+		{ CODE_OF("\x0f\x01\xd0\x48\x89\xc3"), 0, 1, 0, 0, 1 }, /* what is in use */
+		{ CODE_OF("\x0f\xa2"), 0xd, 2, 0, 0, 0 },
+		{ CODE_OF("\x0f\xa2"), 0xd, 0, 0, 0, 576 },
 	};
 	struct guest g;
 
@@ -1115,7 +1125,8 @@ static void keeps_users_from_what_is_not_theirs(void)
 	finish(&g);
 }
 
-GUEST(apic_off, "mov $1, %eax\n cpuid\n mov %edx, %r8d\n mov $0x1b, %ecx\n rdmsr\n"
+GUEST(apic_off, "mov $0xfee00030, %ebx\n mov (%rbx), %r10d\n mov $1, %eax\n cpuid\n mov %edx, "
+		"%r8d\n mov $0x1b, %ecx\n rdmsr\n"
 		"and $0xfffff7ff, %eax\n wrmsr\n mov $1, %eax\n cpuid\n mov %edx, %r9d\n"
 		"mov $0xfee00020, %ebx\n apic_off_a: mov (%rbx), %eax\n"
 		"apic_off_b: mov $0xfee00000, %ebx\n jmp *%rbx");
@@ -1136,6 +1147,7 @@ static void has_no_apic_once_it_is_switched_off(void)
 		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
 		run_to(&g, VCPU_REFUSED);
 		CU_ASSERT_EQUAL(g.exit.rip, AT(apic_off, a));
+		CU_ASSERT_NOT_EQUAL(regs_of(&g).gpr[CPU_R10], 0); /* its version */
 		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_R8] >> 9 & 1, 1);
 		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_R9] >> 9 & 1, 0);
 		/* Nor is it code when it is there. */
@@ -2377,6 +2389,137 @@ static void faults_at_addresses_that_cannot_be(void)
 	finish(&g);
 }
 
+static void knows_interrupts_that_are_exceptions(void)
+{
+	static const struct {
+		const char *code;
+		size_t len;
+		unsigned vector;
+	} rows[] = {
+		{ CODE_OF("\xcd\x01"), CPU_VEC_DB },
+		{ CODE_OF("\xcd\x03"), CPU_VEC_BP },
+		{ CODE_OF("\xcd\x0e"), CPU_VEC_PF },
+	};
+	struct guest g;
+
+	start(&g, BYTES(msrs));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		gmem_write(&g.mem, CODE, rows[i].code, rows[i].len);
+		backend_code_changed(g.b, CODE, rows[i].len);
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		expect_fault(&g, rows[i].vector, CODE + rows[i].len, NO_ERROR);
+	}
+	finish(&g);
+}
+
+static void refuses_string_port_accesses(void)
+{
+	static const char *const codes[] = { "\x6e", "\x6c", "\x6f", "\xf3\x6e" };
+	struct guest g;
+
+	start(&g, BYTES(msrs));
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		gmem_write(&g.mem, CODE, codes[i], strlen(codes[i]));
+		backend_code_changed(g.b, CODE, strlen(codes[i]));
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		run_to(&g, VCPU_REFUSED);
+		CU_ASSERT_EQUAL(g.exit.rip, CODE);
+		CU_ASSERT_STRING_EQUAL(g.exit.text, "string port access is not supported");
+		CU_ASSERT_EQUAL(memcmp(g.exit.insn, codes[i], strlen(codes[i])), 0);
+	}
+	finish(&g);
+}
+
+GUEST(supervisor_call, "syscall\n hlt\n supervisor_call_to: inc %eax\n hlt");
+LABEL(supervisor_call, to);
+
+static void a_supervisor_may_make_system_calls(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(supervisor_call));
+	g.state.efer |= CPU_EFER_SCE;
+	g.state.star = 8ull << 32;
+	g.state.lstar = AT(supervisor_call, to);
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], 1);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RCX], CODE + 2);
+	CU_ASSERT_EQUAL(state_of(&g).seg[CPU_CS].selector, 8);
+	finish(&g);
+}
+
+GUEST(paused, "paused_a: pause\n paused_b: rep stosb\n paused_c: pause\n paused_d: hlt");
+LABEL(paused, b);
+LABEL(paused, c);
+LABEL(paused, d);
+
+static void steps_over_a_pause(void)
+{
+	const uint64_t rips[] = { AT(paused, b), AT(paused, c), AT(paused, d) };
+	struct guest g;
+
+	start(&g, BYTES(paused));
+	g.state.regs.gpr[CPU_RCX] = 20;
+	g.state.regs.gpr[CPU_RDI] = DATA;
+	g.state.regs.gpr[CPU_RAX] = 1;
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	CU_ASSERT_EQUAL(backend_set_debug(g.b, &(struct vcpu_debug){ .step = true }), 0);
+	for (size_t i = 0; i < sizeof(rips) / sizeof(rips[0]); i++) {
+		run_to(&g, VCPU_DEBUG);
+		CU_ASSERT_EQUAL(g.exit.rip, rips[i]);
+		CU_ASSERT_EQUAL(backend_icount(g.b), i + 1);
+	}
+	CU_ASSERT_EQUAL(read64(&g, DATA + 12), 0x0101010101010101);
+	finish(&g);
+}
+
+GUEST(traced_port, "pushfq\n orq $0x100, (%rsp)\n popfq\n out %eax, %dx\n nop\n hlt");
+
+static void shows_the_guests_own_trap_flag_in_steps(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(traced_port));
+	g.state.regs.gpr[CPU_RDX] = PORT;
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	CU_ASSERT_EQUAL(backend_set_debug(g.b, &(struct vcpu_debug){ .step = true }), 0);
+	for (int i = 0; i < 20 && !g.n_ports; i++)
+		CU_ASSERT_EQUAL(backend_run(g.b, &g.exit), 0);
+	CU_ASSERT_EQUAL(g.n_ports, 1);
+	CU_ASSERT_EQUAL(g.seen.rflags & CPU_RFLAGS_TF, CPU_RFLAGS_TF);
+	finish(&g);
+}
+
+GUEST(hand_burst, "mov $0x200000, %edi\n mov $500, %ecx\n mov $1, %al\n rep stosb\n"
+		  "mov $0x1b, %ecx\n rdmsr\n mov %cr0, %rbx\n rdtsc\n nop\n nop");
+
+static void bursts_hold_what_is_done_by_hand(void)
+{
+	struct limit none = { 0 };
+
+	for (uint64_t max = 1; max <= 10; max++) {
+		struct guest g;
+		uint64_t done = 0;
+
+		start(&g, BYTES(hand_burst));
+		while (done < 10) {
+			uint64_t before = done;
+
+			burst(&g, max < 10 - done ? max : 10 - done, &none);
+			done = backend_icount(g.b);
+			if (done == before || done > 10)
+				break;
+		}
+		CU_ASSERT_EQUAL(done, 10);
+		CU_ASSERT_EQUAL(read64(&g, DATA + 492), 0x0101010101010101);
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RBX], state_of(&g).cr0);
+		CU_ASSERT_EQUAL(
+			regs_of(&g).rip, CODE + (uint64_t)(hand_burst_end - hand_burst_start));
+		finish(&g);
+	}
+}
+
 /* Room for much, but not for what Unicorn translates to. */
 static void says_when_there_is_no_address_space(void)
 {
@@ -2483,6 +2626,12 @@ static const struct unit_case cases[] = {
 	{ "bursts_end_at_a_halt_and_take_events", bursts_end_at_a_halt_and_take_events },
 	{ "takes_any_range_for_changed_code", takes_any_range_for_changed_code },
 	{ "watches_single_bytes_and_refuses_odd_ones", watches_single_bytes_and_refuses_odd_ones },
+	{ "knows_interrupts_that_are_exceptions", knows_interrupts_that_are_exceptions },
+	{ "refuses_string_port_accesses", refuses_string_port_accesses },
+	{ "a_supervisor_may_make_system_calls", a_supervisor_may_make_system_calls },
+	{ "steps_over_a_pause", steps_over_a_pause },
+	{ "shows_the_guests_own_trap_flag_in_steps", shows_the_guests_own_trap_flag_in_steps },
+	{ "bursts_hold_what_is_done_by_hand", bursts_hold_what_is_done_by_hand },
 	{ "says_when_there_is_no_address_space", says_when_there_is_no_address_space },
 };
 
