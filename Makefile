@@ -137,7 +137,7 @@ $(B)/fault/%.o: $(B)/tests/%.o $(B)/fault/gives
 	$(Q)$(OBJCOPY) --redefine-syms=$(B)/fault/gives $< $@
 $(B)/fault/fault_%: $(B)/fault/test_%.o $(fault_run) $(B)/fault/libharness.a $(B)/fault/libvmm.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) $(if $(filter cov,$(MODE)),-u __gcov_dump) -o $@ $^ $(LDLIBS) -lcunit
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcunit
 .PRECIOUS: $(B)/fault/%.o $(B)/fault/%.a
 
 # A fuzz target is one LLVMFuzzerTestOneInput, linked with what fuzz targets share, and with the mode's engine

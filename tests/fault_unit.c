@@ -36,8 +36,7 @@
 /* A suite that defines it as true asserts what must hold whatever fails, and leaves nothing behind. */
 extern const bool fault_strict __attribute__((weak));
 
-/* Of sanitizers and of gcov, where the build has them. */
-void __gcov_dump(void) __attribute__((weak));
+/* Of sanitizers, where the build has them. */
 int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 void __sanitizer_set_report_fd(void *fd) __attribute__((weak));
 
@@ -95,13 +94,6 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static void leave(int code)
-{
-	if (__gcov_dump)
-		__gcov_dump();
-	_exit(code);
-}
-
 /*
  * What the tests' assertions call. The first that fails ends the case, so that test code does not go on
  * with what it does not have; a suite that is written for failures goes on.
@@ -117,7 +109,7 @@ CU_BOOL fault_both_CU_assertImplementation(CU_BOOL value, unsigned line, const c
 	if (value)
 		return value;
 	if (getpid() != here.pid) /* a child of the case */
-		leave(1);
+		_exit(1);
 	if (!v->failed++)
 		snprintf(v->assertion, sizeof(v->assertion), "%s:%u: %s", file, line, condition);
 	if (fatal || !runner.strict) {
@@ -326,7 +318,7 @@ static void run_case(
 		catch_deaths();
 		run_here(c);
 		fflush(stdout);
-		leave(0);
+		_exit(0);
 	}
 	*o = (struct outcome){ 0 };
 	wait_for(pid, &o->status, &o->hung);
