@@ -280,7 +280,7 @@ static void the_first_file_of_scratch_counts_as_any_other(void)
 		begin_limited(
 			false, (struct fileio_limits){ .scratch_bytes = 10, .scratch_inodes = 4 });
 		for (int i = 0; i < first; i++) {
-			char name[16];
+			char name[24];
 
 			snprintf(name, sizeof(name), "/other%d", i);
 			CU_ASSERT_EQUAL(fileio_open(files, name, O_WRONLY | O_CREAT, 0600), 3 + i);
