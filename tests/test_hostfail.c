@@ -526,7 +526,8 @@ static const struct {
 	{ { DO_OPEN, "/data/file", O_RDONLY }, { OPEN, 1, 1, EACCES, "- rw/file;p rw/file" },
 		-ENXIO },
 	{ { DO_OPEN, "/var/state", O_RDONLY }, { OPEN, 1, 1, EACCES, "- state" }, -ENOENT },
-	{ { DO_OPEN, "/data/file", O_RDONLY }, { OPEN, 1, 1, EACCES, NULL }, -EACCES },
+	{ { DO_OPEN, "/data/file", O_RDONLY }, { OPEN, 1, 1, EACCES, NULL }, 0 },
+	{ { DO_OPEN, "/data/file", O_RDONLY }, { OPEN, 1, 10000, EACCES, NULL }, -EACCES },
 	/* a directory becomes a file, or a link to one */
 	{ { DO_OPEN, "/data/empty", O_RDONLY | O_DIRECTORY },
 		{ OPEN, 1, 1, 0, "- rw/empty;f rw/empty" }, -ENOTDIR },

@@ -261,7 +261,7 @@ static void says_when_no_name_is_to_be_had(void)
 		fflush(stdout);
 		child = fork();
 		if (!child)
-			exit(init_without(rows[i].nr, rows[i].error, rows[i].expect));
+			_exit(init_without(rows[i].nr, rows[i].error, rows[i].expect));
 		waitpid(child, &status, 0);
 		if (WIFEXITED(status) && WEXITSTATUS(status) == NO_FILTER)
 			unit_skip("seccomp filters are not allowed here");

@@ -33,6 +33,7 @@ enum {
 	MODE_PASSED = 0777 & ~022, /* no set-id, no sticky, umask 022 */
 	IO_MAX = 0x7ffff000,       /* as Linux's MAX_RW_COUNT */
 	OPEN_TRIES = 64,           /* while the host changes what we look at */
+	ACCESS_TRIES = 4,          /* that a file may not be opened, before it is believed */
 	OWN_FDS = 256,             /* descriptors for everything else in the process */
 	DEVICE = 1,                /* deterministic: what everything lies on, */
 	BLOCK = 4096,              /* its blocks, and the size of its directories */
@@ -421,7 +422,6 @@ static int check_opened(
 	return 0;
 }
 
-/* A device that came since we looked is EACCES, too, where none may be opened. */
 static bool is_regular_no_more(const struct filemap *map, const struct filemap_place *place)
 {
 	struct filemap_place again = *place;
@@ -429,6 +429,22 @@ static bool is_regular_no_more(const struct filemap *map, const struct filemap_p
 	if (place->name == place->last)
 		again.name = again.last;
 	return filemap_look(map, &again) || !again.exists || !S_ISREG(again.st.st_mode);
+}
+
+/*
+ * What was a regular file a moment ago. A device that came since is EACCES, too, where none may be opened: so
+ * that is believed only when it is said of what looks regular some times over. Else -EAGAIN.
+ */
+static int open_again(const struct filemap *map, const struct filemap_place *place, int flags)
+{
+	int fd = filemap_open(map, place, flags, 0);
+
+	for (int tries = 0; fd == -EACCES && tries < ACCESS_TRIES; tries++) {
+		if (is_regular_no_more(map, place))
+			return -EAGAIN;
+		fd = filemap_open(map, place, flags, 0);
+	}
+	return fd;
 }
 
 static int open_existing(
@@ -448,9 +464,8 @@ static int open_existing(
 		return -EROFS;
 	if (f->map.nodes[place->in].no_hardlinks && place->st.st_nlink > 1)
 		return -EACCES;
-	fd = filemap_open(&f->map, place, (flags & FLAGS_PASSED) | O_NONBLOCK, 0);
-	if (fd == -ELOOP || (fd == -ENOENT && flags & O_CREAT) ||
-		(fd == -EACCES && is_regular_no_more(&f->map, place)))
+	fd = open_again(&f->map, place, (flags & FLAGS_PASSED) | O_NONBLOCK);
+	if (fd == -ELOOP || (fd == -ENOENT && flags & O_CREAT))
 		return -EAGAIN;
 	if (fd < 0)
 		return fd;
