@@ -100,7 +100,7 @@ triaged() { # OUT: both causes are named and kept
 }
 
 if command -v afl-fuzz >/dev/null && command -v afl-clang-fast >/dev/null; then
-	out=$(TRIAGE_SECONDS=5 make fuzz TARGET=planted TIME=5 JOBS=2 2>&1)
+	out=$(TRIAGE_SECONDS=10 make fuzz TARGET=planted TIME=5 JOBS=2 2>&1)
 	code=$?
 	[ $code != 0 ] && grep -qE '^planted: [0-9]+ s, 2 jobs, afl: [1-9][0-9]* inputs \([0-9]+/s\), [0-9]+ paths, [1-9][0-9]* crashes' <<<"$out" &&
 		grep -qx 'found: build/fuzz/planted/; next: make fuzz-triage TARGET=planted' <<<"$out"
@@ -108,7 +108,7 @@ if command -v afl-fuzz >/dev/null && command -v afl-clang-fast >/dev/null; then
 	[ -z "$(left_over)" ]
 	result no_process_is_left $? "$(left_over)"
 
-	out=$(TRIAGE_SECONDS=5 make fuzz-triage TARGET=planted 2>&1)
+	out=$(TRIAGE_SECONDS=10 make fuzz-triage TARGET=planted 2>&1)
 	code=$?
 	[ $code != 0 ] && triaged "$out"
 	result triage_names_causes_and_keeps_their_inputs $? "exit $code: $out; $(ls fuzz/seeds/planted golden)"
@@ -175,7 +175,7 @@ code=$?
 result libfuzzer_finds_what_was_planted $? "exit $code: $out"
 [ -z "$(left_over)" ]
 result no_process_of_libfuzzer_is_left $? "$(left_over)"
-out=$(TRIAGE_SECONDS=5 make fuzz-triage 2>&1)
+out=$(TRIAGE_SECONDS=10 make fuzz-triage 2>&1)
 code=$?
 [ $code != 0 ] && grep -q '^planted: heap-buffer-overflow READ 1 in byte_behind' <<<"$out"
 result what_libfuzzer_found_is_triaged $? "$out"

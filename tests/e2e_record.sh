@@ -83,7 +83,7 @@ expect refuses_a_fifo 125 "no regular file" -o "$dir/fifo" "${tcg[@]}" "$hello"
 expect refuses_a_device 125 "no regular file" -o /dev/null "${tcg[@]}" "$hello"
 expect refuses_a_directory_that_is_not_there 125 "No such file" -o "$dir/no/x" "${tcg[@]}" "$hello"
 expect refuses_to_replace_the_guest 125 "is the guest itself" -o "$dir/guest.elf" "${tcg[@]}" "$dir/guest.elf"
-expect refuses_what_the_guest_would_see 125 "the guest would see it" -o "$dir/out/x" "${tcg[@]}" \
+expect refuses_what_the_guest_would_see 125 "the guest would see it" -q -o "$dir/out/x" "${tcg[@]}" \
 	--mount "$dir:/d" "$hello"
 ln -s in/evil.pcapng "$dir/dangling.pcapng"
 expect refuses_a_link_to_where_the_guest_would_see_it 125 "the guest would see it" -o "$dir/dangling.pcapng" "${tcg[@]}" \
