@@ -63,6 +63,8 @@ static const struct name stops[] = {
 	{ VM_DEBUG, "debug" },
 	{ VM_KICKED, "kicked" },
 	{ VM_FAILED, "failed" },
+	{ VM_CALL, "call" },
+	{ VM_PAUSED, "paused" },
 };
 static const struct name trees[] = {
 	{ TREE_NONE, "removed" },

@@ -150,3 +150,18 @@ int backend_cpuid(struct backend *b, struct cpuid_entry *table, size_t max)
 {
 	return b->ops->cpuid ? b->ops->cpuid(b, table, max) : -EOPNOTSUPP;
 }
+
+size_t backend_frozen_size(const struct backend *b)
+{
+	return b->ops->freeze ? b->ops->frozen_size : 0;
+}
+
+int backend_freeze(struct backend *b, void *frozen)
+{
+	return b->ops->freeze ? b->ops->freeze(b, frozen) : -EOPNOTSUPP;
+}
+
+int backend_thaw(struct backend *b, const void *frozen)
+{
+	return b->ops->thaw ? b->ops->thaw(b, frozen) : -EOPNOTSUPP;
+}

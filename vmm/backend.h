@@ -34,7 +34,13 @@ enum vcpu_exit_kind {
 };
 extern const char *const vcpu_exit_names[VCPU_EXIT_COUNT];
 
-enum vcpu_debug_why { VCPU_STEP, VCPU_BREAKPOINT, VCPU_WATCHPOINT, VCPU_DEBUG_WHY_COUNT };
+enum vcpu_debug_why {
+	VCPU_STEP,
+	VCPU_BREAKPOINT,
+	VCPU_WATCHPOINT,
+	VCPU_COUNTED, /* backend_icount() came to vcpu_debug.until */
+	VCPU_DEBUG_WHY_COUNT
+};
 
 struct vcpu_exit {
 	enum vcpu_exit_kind kind;
@@ -80,6 +86,8 @@ struct vcpu_debug {
 	size_t n_breaks;
 	const struct vcpu_watch *watches; /* stop after the access */
 	size_t n_watches;
+	/* Stop before the instruction that would make icount exceed this; 0: nowhere. -EOPNOTSUPP without icount. */
+	uint64_t until;
 };
 
 struct backend_config {
@@ -134,6 +142,14 @@ struct backend_ops {
 	/* Code in guest memory was changed from outside: forget what was derived from it. */
 	void (*code_changed)(struct backend *b, uint64_t gpa, size_t len);
 	/*
+	 * All that is between two runs but memory: CPU, interrupt controllers, timers, clock, icount, an access
+	 * that is unfinished. Thawed into the same backend, over the same memory, the guest goes on as it did, bit
+	 * for bit as far as this backend is deterministic. frozen_size bytes, no pointers that may dangle.
+	 */
+	size_t frozen_size;
+	int (*freeze)(struct backend *b, void *frozen);
+	int (*thaw)(struct backend *b, const void *frozen);
+	/*
 	 * For a CPU that helps out another one, between load and save: at least one and at most max
 	 * instructions (fewer when they take much else), ending before one that leave says true of,
 	 * unless it is the first. leave is asked ahead, and what it says is remembered as long as ctx
@@ -180,5 +196,8 @@ uint64_t backend_icount(struct backend *b);
 uint32_t backend_tsc_khz(struct backend *b);
 int backend_cpuid(struct backend *b, struct cpuid_entry *table, size_t max);
 void backend_code_changed(struct backend *b, uint64_t gpa, size_t len);
+size_t backend_frozen_size(const struct backend *b); /* 0: not offered */
+int backend_freeze(struct backend *b, void *frozen);
+int backend_thaw(struct backend *b, const void *frozen);
 
 #endif

@@ -116,13 +116,15 @@ static int put_result(struct vm *vm, const struct hcall *call, struct vcpu_exit 
 	return 0;
 }
 
-static bool answer(struct vm *vm, struct vcpu_exit *exit, const struct hcall_row *row)
+/* What the guest asks, into vm->call. False: it asked wrongly, and the machine stops. */
+static bool take_call(struct vm *vm, const struct vcpu_exit *exit, const struct hcall_row *row)
 {
 	struct hcall *call = &vm->call;
 
 	call->row = row;
 	call->rip = exit->rip;
-	call->fault = false;
+	call->seq = vm->n_calls;
+	call->fault = call->answered = false;
 	if (!take_argument(call, exit))
 		return crash(vm, exit, row->name);
 	if (!row->block_len) {
@@ -134,21 +136,55 @@ static bool answer(struct vm *vm, struct vcpu_exit *exit, const struct hcall_row
 			row->block_len);
 		return false;
 	}
-	call->seq = vm->n_calls++;
-	if (vm->trace)
-		emit(vm, &(struct trace_event){ .kind = TRACE_ENTER, .call = call });
-	call->result = vm->respond(vm->respond_ctx, vm, call);
-	if (call->result == -EINTR && vm->kicked) {
-		vm_stop_set(vm, VM_KICKED, "interrupted in %s", row->name);
+	return true;
+}
+
+/* Does whoever drives want to look now? Then the machine stops. */
+static bool held(struct vm *vm, bool answered)
+{
+	if (!vm->hold || !vm->hold(vm->hold_ctx, vm, &vm->call, answered))
+		return false;
+	vm_stop_set(
+		vm, VM_CALL, "%s hypercall %s", answered ? "after" : "before", vm->call.row->name);
+	return true;
+}
+
+/* The answer did not come, for somebody wants us to stop. Paused, it is asked again. */
+static bool interrupted(struct vm *vm, const struct hcall *call)
+{
+	if (call->result != -EINTR || !(vm->kicked || vm->paused))
+		return false;
+	vm_stop_set(vm, vm->kicked ? VM_KICKED : VM_PAUSED, "interrupted in %s", call->row->name);
+	vm->call_state = VM_CALL_INTERRUPTED;
+	return true;
+}
+
+static bool answer(struct vm *vm, struct vcpu_exit *exit, const struct hcall_row *row)
+{
+	enum vm_call_state state = vm->call_state;
+	struct hcall *call = &vm->call;
+
+	vm->call_state = VM_CALL_NONE;
+	if (!take_call(vm, exit, row))
+		return false;
+	if (state == VM_CALL_NONE && held(vm, false)) {
+		vm->call_state = VM_CALL_HELD;
 		return false;
 	}
+	if (vm->trace && state != VM_CALL_INTERRUPTED)
+		emit(vm, &(struct trace_event){ .kind = TRACE_ENTER, .call = call });
+	call->result = vm->respond(vm->respond_ctx, vm, call);
+	if (interrupted(vm, call))
+		return false;
+	vm->n_calls++;
 	call->ends = vm->stop.kind != VM_RUNNING;
 	if (!call->ends && put_result(vm, call, exit))
 		vm_stop_set(vm, VM_CRASHED, "%s at RIP 0x%llx: result lies outside RAM", row->name,
 			(unsigned long long)call->rip);
+	call->answered = true;
 	if (vm->trace)
 		emit(vm, &(struct trace_event){ .kind = TRACE_LEAVE, .call = call });
-	return vm->stop.kind == VM_RUNNING;
+	return vm->stop.kind == VM_RUNNING && !held(vm, true);
 }
 
 bool hcall_port(void *ctx, struct vcpu_exit *exit)

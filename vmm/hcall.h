@@ -93,6 +93,7 @@ struct hcall {
 	/* The block, copied once; or the 8 bytes of arg. Aligned, so that it can be cast. */
 	_Alignas(8) uint8_t block[HCALL_BLOCK_MAX];
 	int64_t result;
+	bool answered; /* result is there, and went back but for ends */
 	bool ends;  /* the machine stopped in this call: no result went back */
 	bool fault; /* an address of the guest's, or a part of its buffer, was outside RAM */
 };

@@ -167,7 +167,7 @@ static void stop_for(struct vm *vm, const struct vcpu_exit *exit)
 	case VCPU_DEBUG:
 		return vm_stop_set(vm, VM_DEBUG, "debug stop");
 	case VCPU_KICKED:
-		return vm_stop_set(vm, VM_KICKED, "interrupted");
+		return vm_stop_set(vm, vm->kicked ? VM_KICKED : VM_PAUSED, "interrupted");
 	case VCPU_SHUTDOWN:
 		return vm_stop_set(vm, VM_CRASHED,
 			"triple fault at RIP 0x%llx: an exception, and no handler of the guest's "
@@ -200,26 +200,39 @@ static bool sleeps_for_ever(struct vm *vm)
 	return true;
 }
 
-const struct vm_stop *vm_run(struct vm *vm)
+/* The guest runs. A call that the last run stopped in is answered first. */
+static void go_on(struct vm *vm)
 {
 	int r;
 
+	if (vm->call_state != VM_CALL_NONE && !hcall_port(vm, &vm->exit))
+		return;
+	do
+		r = backend_run(vm->cpu, &vm->exit);
+	while (!r && vm->exit.kind == VCPU_KICKED && !vm->kicked && !vm->paused &&
+		!sleeps_for_ever(vm));
+	if (r)
+		vm_stop_set(vm, VM_FAILED, "backend %s: %s", vm->cpu->ops->name, strerror(-r));
+	else if (vm->stop.kind == VM_RUNNING)
+		stop_for(vm, &vm->exit);
+}
+
+/* May it be run on? */
+static bool is_break(const struct vm_stop *stop)
+{
+	return stop->kind == VM_DEBUG || stop->kind == VM_CALL || stop->kind == VM_PAUSED;
+}
+
+const struct vm_stop *vm_run(struct vm *vm)
+{
 	vm->stop = (struct vm_stop){ .kind = VM_RUNNING };
-	if (vm->kicked) {
-		vm_stop_set(vm, VM_KICKED, "interrupted");
-	} else {
-		do
-			r = backend_run(vm->cpu, &vm->exit);
-		while (!r && vm->exit.kind == VCPU_KICKED && !vm->kicked && !sleeps_for_ever(vm));
-		if (r)
-			vm_stop_set(
-				vm, VM_FAILED, "backend %s: %s", vm->cpu->ops->name, strerror(-r));
-		else if (vm->stop.kind == VM_RUNNING)
-			stop_for(vm, &vm->exit);
-	}
-	vm->kicked = 0;
+	if (vm->kicked || vm->paused)
+		stop_for(vm, &(struct vcpu_exit){ .kind = VCPU_KICKED });
+	else
+		go_on(vm);
+	vm->kicked = vm->paused = 0;
 	vm->stop.exit = vm->exit;
-	for (struct trace_sink *s = vm->trace; s; s = s->next)
+	for (struct trace_sink *s = vm->trace; s && !is_break(&vm->stop); s = s->next)
 		s->emit(s, &(struct trace_event){ .kind = TRACE_STOP, .stop = &vm->stop });
 	return &vm->stop;
 }
@@ -233,5 +246,11 @@ void vm_look(struct vm *vm)
 void vm_kick(struct vm *vm)
 {
 	vm->kicked = 1;
+	backend_kick(vm->cpu);
+}
+
+void vm_pause(struct vm *vm)
+{
+	vm->paused = 1;
 	backend_kick(vm->cpu);
 }

@@ -25,8 +25,10 @@ enum vm_stop_kind {
 	VM_EXITED,  /* the guest ended itself: code */
 	VM_CRASHED, /* triple fault, refused instruction, a call that cannot be answered: text */
 	VM_DEBUG,   /* a breakpoint, step or watchpoint: exit */
-	VM_KICKED,  /* vm_kick: time limit, signal, debugger */
+	VM_KICKED,  /* vm_kick: time limit, signal */
 	VM_FAILED,  /* belljar or the host failed: text */
+	VM_CALL,    /* vm->hold asked for it: the call in vm->call, answered or not */
+	VM_PAUSED,  /* vm_pause: whoever drives wants to look */
 	VM_STOP_COUNT,
 };
 
@@ -65,6 +67,15 @@ struct vm_config {
 	size_t n_cpuid;
 };
 
+/*
+ * Asked when a call has been copied in and not been answered yet, and again when the answer has gone back. True: vm_run
+ * returns VM_CALL. A call held before its answer is copied in again, and answered, by the next vm_run.
+ */
+typedef bool vm_hold_fn(void *ctx, struct vm *vm, const struct hcall *call, bool answered);
+
+/* What the next vm_run has to do about a call that the last one stopped in. */
+enum vm_call_state { VM_CALL_NONE, VM_CALL_HELD, VM_CALL_INTERRUPTED };
+
 /* row_of_port: 0 is not a call, else 1 + index into abi->rows, or */
 enum { VM_PORT_LEGACY = 255 };
 
@@ -83,9 +94,12 @@ struct vm {
 	struct trace_sink *trace;
 	hcall_respond_fn *respond;
 	void *respond_ctx;
+	vm_hold_fn *hold; /* NULL: nobody asks */
+	void *hold_ctx;
+	enum vm_call_state call_state;
 	uint64_t n_calls;
 	struct vm_stop stop;
-	volatile sig_atomic_t kicked;
+	volatile sig_atomic_t kicked, paused;
 	struct hcall call;     /* the one in progress: dispatch is single-threaded */
 	struct vcpu_exit exit; /* between runs: an unanswered `in` waits here */
 	uint8_t row_of_port[65536];
@@ -112,11 +126,16 @@ struct vm_script {
 int vm_create_script(struct vm **out, const struct vm_script *script, struct err *err);
 void vm_destroy(struct vm *vm); /* takes NULL */
 
-/* Runs until the guest stops for a reason that is not a hypercall; also in vm->stop. */
+/*
+ * Runs until the guest stops for a reason that is not a hypercall; also in vm->stop. After VM_DEBUG, VM_CALL and
+ * VM_PAUSED it may be run on, and the sinks are told nothing of them.
+ */
 const struct vm_stop *vm_run(struct vm *vm);
 
 /* Async-signal-safe: vm_run returns VM_KICKED soon. */
 void vm_kick(struct vm *vm);
+/* Async-signal-safe: vm_run returns VM_PAUSED soon, also out of a call that waits; that one is asked again. */
+void vm_pause(struct vm *vm);
 
 /* Async-signal-safe: has vm_run see whether the CPU sleeps for ever; otherwise the guest goes on. */
 void vm_look(struct vm *vm);
