@@ -614,6 +614,81 @@ static void an_interrupted_call_stops_a_machine_that_is_to_stop(void)
 	finish();
 }
 
+static int64_t answer_when_asked_again(void *ctx, struct vm *vm, struct hcall *hcall)
+{
+	unsigned *asked = ctx;
+
+	(void)hcall;
+	if ((*asked)++)
+		return 5;
+	vm_pause(vm);
+	return -EINTR;
+}
+
+/* Whoever drives wanted to look: the call waits, and its watchers see it once. */
+static void a_paused_call_is_asked_again(void)
+{
+	struct uhyve_close p = { .fd = 99, .ret = 77 };
+	unsigned asked = 0;
+
+	start();
+	f.vm->respond = answer_when_asked_again;
+	f.vm->respond_ctx = &asked;
+	CU_ASSERT_EQUAL(call(UHYVE_V2_CLOSE, &p, sizeof(p))->kind, VM_PAUSED);
+	CU_ASSERT_EQUAL(p.ret, 77);
+	CU_ASSERT_EQUAL(f.watch.kinds[TRACE_STOP], 0);
+	CU_ASSERT_EQUAL(f.vm->n_calls, 0);
+	CU_ASSERT(went_on(vm_run(f.vm)));
+	CU_ASSERT_EQUAL(gmem_read(&f.vm->mem, BLOCK, &p, sizeof(p)), 0);
+	CU_ASSERT_EQUAL(p.ret, 5);
+	CU_ASSERT_EQUAL(asked, 2);
+	CU_ASSERT_EQUAL(f.watch.kinds[TRACE_ENTER], 1);
+	CU_ASSERT_EQUAL(f.watch.kinds[TRACE_LEAVE], 1);
+	CU_ASSERT_EQUAL(f.vm->n_calls, 1);
+	finish();
+}
+
+struct holder {
+	bool before, after;
+	unsigned n_before, n_after;
+};
+
+static bool hold(void *ctx, struct vm *vm, const struct hcall *hcall, bool answered)
+{
+	struct holder *h = ctx;
+
+	CU_ASSERT_EQUAL(hcall->answered, answered);
+	CU_ASSERT_EQUAL(vm->n_calls, answered);
+	*(answered ? &h->n_after : &h->n_before) += 1;
+	return answered ? h->after : h->before;
+}
+
+/* What the debugger changes of a call that is held before its answer, counts. */
+static void a_call_is_held_before_its_answer_and_behind_it(void)
+{
+	struct uhyve_close p = { .fd = 99, .ret = 77 };
+	struct holder h = { .before = true, .after = true };
+	struct uhyve_close other = { .fd = 1, .ret = 77 };
+
+	start();
+	f.vm->hold = hold;
+	f.vm->hold_ctx = &h;
+	CU_ASSERT_EQUAL(call(UHYVE_V2_CLOSE, &p, sizeof(p))->kind, VM_CALL);
+	CU_ASSERT(p.ret == 77 && f.vm->call_state == VM_CALL_HELD && !f.vm->call.answered);
+	CU_ASSERT_EQUAL(f.watch.kinds[TRACE_ENTER], 0);
+	CU_ASSERT_EQUAL(gmem_write(&f.vm->mem, BLOCK, &other, sizeof(other)), 0);
+	CU_ASSERT_EQUAL(vm_run(f.vm)->kind, VM_CALL);
+	CU_ASSERT(f.vm->call.answered && f.vm->call_state == VM_CALL_NONE);
+	CU_ASSERT_EQUAL(gmem_read(&f.vm->mem, BLOCK, &p, sizeof(p)), 0);
+	CU_ASSERT_EQUAL(p.ret, 0);
+	CU_ASSERT(went_on(vm_run(f.vm)));
+	CU_ASSERT(h.n_before == 1 && h.n_after == 1);
+	CU_ASSERT_EQUAL(f.watch.kinds[TRACE_ENTER], 1);
+	CU_ASSERT_EQUAL(f.watch.kinds[TRACE_LEAVE], 1);
+	CU_ASSERT_EQUAL(f.watch.kinds[TRACE_STOP], 1);
+	finish();
+}
+
 static struct {
 	unsigned n;
 	uint64_t gpa[8];
@@ -712,6 +787,9 @@ static const struct unit_case cases[] = {
 	{ "another_responder_may_answer", another_responder_may_answer },
 	{ "an_interrupted_call_stops_a_machine_that_is_to_stop",
 		an_interrupted_call_stops_a_machine_that_is_to_stop },
+	{ "a_paused_call_is_asked_again", a_paused_call_is_asked_again },
+	{ "a_call_is_held_before_its_answer_and_behind_it",
+		a_call_is_held_before_its_answer_and_behind_it },
 	{ "survives_noise_on_every_port", survives_noise_on_every_port },
 };
 
