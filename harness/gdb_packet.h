@@ -27,7 +27,7 @@ struct gdb_decoder {
 	int state; /* private */
 	uint8_t sum, want;
 	bool too_long;
-	bool no_ack; /* the caller's: checksums are not looked at any more */
+	bool no_ack; /* the caller's: what checksums say is not looked at any more */
 	size_t len;
 	uint8_t payload[GDB_PACKET_MAX + 1]; /* of GDB_PACKET, still escaped; a NUL behind it */
 };
@@ -54,12 +54,15 @@ static inline size_t gdb_left(const struct gdb_cursor *c)
 	return (size_t)(c->end - c->at);
 }
 
-/* A reply being made. What does not fit is left out, and overflow says so. */
+/*
+ * A reply being made. What does not fit is left out (whole, of hex what is beyond), and overflow says so. Text cannot
+ * carry # $ and *: they become dots.
+ */
 struct gdb_reply {
 	size_t len;
 	bool overflow;
 	bool binary; /* holds raw bytes: no run lengths */
-	uint8_t bytes[GDB_PACKET_MAX];
+	uint8_t bytes[GDB_PACKET_MAX + 1];
 };
 void gdb_reply_begin(struct gdb_reply *r);
 void gdb_put(struct gdb_reply *r, const char *text);
@@ -67,7 +70,7 @@ void gdb_put_raw(struct gdb_reply *r, const void *bytes,
 	size_t n); /* as they are; the caller knows they may */
 __attribute__((format(printf, 2, 3))) void gdb_printf(struct gdb_reply *r, const char *format, ...);
 void gdb_put_hex(struct gdb_reply *r, const void *bytes, size_t n); /* two digits a byte */
-/* Escaped, and makes the reply binary. Returns how many of the bytes found room. */
+/* Escaped, and makes the reply binary. Returns how many of the bytes found room; fewer is no overflow. */
 size_t gdb_put_escaped(struct gdb_reply *r, const void *bytes, size_t n);
 
 /* The reply as it goes over the wire: $, text with run lengths (from 4 repeats on), #, checksum. Bytes written. */
