@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: ISC
+/* Packets that resume the guest, end it or let go of it; and what a stop looks like. */
+#include <errno.h>
+#include <string.h>
+
+#include "gdb_stub_parts.h"
+
+/* ---- stop replies ---- */
+
+static const struct {
+	const char *name;
+	bool value;
+} reasons[GDB_WHY_COUNT] = {
+	[GDB_WHY_SIGNAL] = { NULL, false },
+	[GDB_WHY_BREAK_SOFT] = { "swbreak", false, 0 },
+	[GDB_WHY_BREAK_HARD] = { "hwbreak", false, 0 },
+	[GDB_WHY_WATCH] = { "watch", true, 0 },
+	[GDB_WHY_RWATCH] = { "rwatch", true, 0 },
+	[GDB_WHY_AWATCH] = { "awatch", true, 0 },
+	[GDB_WHY_CALL_ENTRY] = { "syscall_entry", true, 0 },
+	[GDB_WHY_CALL_RETURN] = { "syscall_return", true, 0 },
+	[GDB_WHY_BEGIN] = { "replaylog:begin", false, 0 },
+	[GDB_WHY_END] = { "replaylog:end", false, 0 },
+};
+
+/* What nearly every stop makes gdb ask for: so that it need not. */
+static void put_expedited(struct gdb_stub *s)
+{
+	static const enum gdb_reg regs[] = { GDB_RIP, GDB_RSP, GDB_RBP, GDB_EFLAGS };
+	uint8_t value[GDB_REG_MAX];
+
+	if (s->ops->get_state(s->target, &s->cpu, &s->counts))
+		return;
+	s->has_state = true;
+	for (size_t i = 0; i < sizeof(regs) / sizeof(regs[0]); i++) {
+		gdb_reg_get(&s->cpu, &s->counts, regs[i], value);
+		gdb_printf(&s->out, "%02x:", (unsigned)regs[i]);
+		gdb_put_hex(&s->out, value, gdb_reg_size(s->ops->has_avx, regs[i]));
+		gdb_put(&s->out, ";");
+	}
+}
+
+static void put_stop(struct gdb_stub *s, const struct gdb_stop *stop)
+{
+	gdb_reply_begin(&s->out);
+	if (stop->kind == GDB_EXITED) {
+		gdb_printf(&s->out, "W%02x", (unsigned)stop->code & 0xff);
+	} else if (stop->kind == GDB_ENDED) {
+		gdb_printf(&s->out, "X%02x", (unsigned)stop->signal);
+	} else {
+		gdb_printf(&s->out, "T%02x", (unsigned)stop->signal);
+		put_expedited(s);
+		if (reasons[stop->why].value)
+			gdb_printf(&s->out, "%s:%llx;", reasons[stop->why].name,
+				(unsigned long long)stop->value);
+		else if (reasons[stop->why].name)
+			gdb_printf(&s->out, "%s:;", reasons[stop->why].name);
+		gdb_put(&s->out, "thread:1;");
+	}
+}
+
+static void run(struct gdb_stub *s, const struct gdb_resume *how)
+{
+	struct gdb_stop stop = { 0 };
+
+	s->has_state = false;
+	s->resumed = true;
+	s->ops->resume(s->target, how, &stop);
+	gdb_stub_say(s, stop.text, strlen(stop.text));
+	s->resumed = false;
+	put_stop(s, &stop);
+}
+
+/* ---- packets ---- */
+
+static void ask_why(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	struct gdb_stop stop = { 0 };
+
+	(void)c;
+	s->ops->why(s->target, &stop);
+	put_stop(s, &stop);
+}
+
+/* c, s, C, S: a signal, which no guest takes, and an address to go on at. */
+static void run_from(struct gdb_stub *s, struct gdb_cursor *c, bool step, bool has_signal)
+{
+	const char *why = "this CPU does not go on there";
+	uint64_t value;
+	int r;
+
+	if (has_signal && (!gdb_take_hex(c, &value) || (gdb_left(c) && !gdb_take_char(c, ';'))))
+		return gdb_reply_error(s, EINVAL, "signal expected");
+	if (gdb_take_hex(c, &value)) {
+		if (!gdb_stub_state_get(s))
+			return;
+		s->cpu.regs.rip = value;
+		r = s->ops->set_state(s->target, &s->cpu, &why);
+		if (r)
+			return gdb_reply_error(s, r, why);
+	}
+	if (gdb_left(c))
+		return gdb_reply_error(s, EINVAL, "address expected");
+	run(s, &(struct gdb_resume){ .step = step });
+}
+
+static void continue_plain(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	run_from(s, c, false, false);
+}
+
+static void step_plain(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	run_from(s, c, true, false);
+}
+
+static void continue_signal(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	run_from(s, c, false, true);
+}
+
+static void step_signal(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	run_from(s, c, true, true);
+}
+
+static void back(struct gdb_stub *s, bool step)
+{
+	if (s->ops->can_reverse)
+		run(s, &(struct gdb_resume){ .step = step, .reverse = true });
+}
+
+static void step_back(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	(void)c;
+	back(s, true);
+}
+
+static void continue_back(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	(void)c;
+	back(s, false);
+}
+
+static void ask_actions(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	(void)c;
+	gdb_put(&s->out, "vCont;c;C;s;S;r;t");
+}
+
+/* What one action says to do; *stays: nothing, for a thread that should stop has. */
+static bool take_verb(struct gdb_cursor *c, struct gdb_resume *how, bool *stays)
+{
+	uint64_t signal;
+
+	if (gdb_take_char(c, 't'))
+		return *stays = true;
+	if (gdb_take_char(c, 'c'))
+		return true;
+	if (gdb_take_char(c, 'C'))
+		return gdb_take_hex(c, &signal);
+	how->step = true;
+	if (gdb_take_char(c, 's'))
+		return true;
+	if (gdb_take_char(c, 'S'))
+		return gdb_take_hex(c, &signal);
+	return gdb_take_char(c, 'r') && gdb_take_hex(c, &how->range_start) &&
+	       gdb_take_char(c, ',') && gdb_take_hex(c, &how->range_end);
+}
+
+static bool take_action(struct gdb_cursor *c, struct gdb_resume *how, bool *ours, bool *stays)
+{
+	*how = (struct gdb_resume){ 0 };
+	*stays = false;
+	*ours = true;
+	if (!take_verb(c, how, stays) || (gdb_take_char(c, ':') && !gdb_take_thread(c, ours)))
+		return false;
+	return !gdb_left(c) || *c->at == ';';
+}
+
+/* The first action that means our thread counts. */
+static void do_actions(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	struct gdb_resume how, chosen = { 0 };
+	bool ours, stays, found = false;
+
+	while (gdb_take_char(c, ';')) {
+		if (!take_action(c, &how, &ours, &stays))
+			return gdb_reply_error(s, EINVAL, "an action that is not known");
+		if (ours && !stays && !found) {
+			chosen = how;
+			found = true;
+		}
+	}
+	if (gdb_left(c))
+		gdb_reply_error(s, EINVAL, "an action that is not known");
+	else if (found)
+		run(s, &chosen);
+	else
+		ask_why(s, c);
+}
+
+static void restart(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	const char *why = "this guest cannot be started again";
+	struct gdb_stop stop = { 0 };
+	int r = s->ops->restart(s->target, &stop, &why);
+
+	(void)c; /* a program and its arguments: they are the command line's */
+	s->has_state = false;
+	if (r)
+		gdb_reply_error(s, r, why);
+	else
+		put_stop(s, &stop);
+}
+
+static void detach(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	(void)c;
+	s->ops->detach(s->target);
+	s->state = GDB_DETACHED;
+	gdb_put(&s->out, "OK");
+}
+
+static void kill_guest(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	(void)c;
+	s->state = GDB_KILLED;
+	gdb_put(&s->out, "OK");
+}
+
+/* vAttach: there is one process, and it is attached to. */
+static void attach(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	uint64_t pid;
+
+	if (gdb_take_hex(c, &pid) && pid == 1)
+		ask_why(s, c);
+	else
+		gdb_reply_error(s, ESRCH, "there is only process 1");
+}
+
+static void interrupt(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	(void)c;
+	gdb_put(&s->out, "OK"); /* it stands still */
+}
+
+const struct gdb_packet_row gdb_run_rows[] = {
+	{ "?", ask_why, 0 },
+	{ "c", continue_plain, 0 },
+	{ "s", step_plain, 0 },
+	{ "C", continue_signal, 0 },
+	{ "S", step_signal, 0 },
+	{ "bs", step_back, GDB_WHOLE },
+	{ "bc", continue_back, GDB_WHOLE },
+	{ "vCont?", ask_actions, 0 },
+	{ "vCont", do_actions, GDB_WHOLE },
+	{ "vCtrlC", interrupt, GDB_WHOLE },
+	{ "vRun", restart, GDB_WHOLE },
+	{ "vAttach;", attach, 0 },
+	{ "vKill", kill_guest, GDB_WHOLE },
+	{ "R", restart, GDB_SILENT },
+	{ "D", detach, 0 },
+	{ "k", kill_guest, GDB_SILENT },
+	{ NULL, NULL, 0 },
+};
