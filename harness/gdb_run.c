@@ -12,15 +12,15 @@ static const struct {
 	bool value;
 } reasons[GDB_WHY_COUNT] = {
 	[GDB_WHY_SIGNAL] = { NULL, false },
-	[GDB_WHY_BREAK_SOFT] = { "swbreak", false, 0 },
-	[GDB_WHY_BREAK_HARD] = { "hwbreak", false, 0 },
-	[GDB_WHY_WATCH] = { "watch", true, 0 },
-	[GDB_WHY_RWATCH] = { "rwatch", true, 0 },
-	[GDB_WHY_AWATCH] = { "awatch", true, 0 },
-	[GDB_WHY_CALL_ENTRY] = { "syscall_entry", true, 0 },
-	[GDB_WHY_CALL_RETURN] = { "syscall_return", true, 0 },
-	[GDB_WHY_BEGIN] = { "replaylog:begin", false, 0 },
-	[GDB_WHY_END] = { "replaylog:end", false, 0 },
+	[GDB_WHY_BREAK_SOFT] = { "swbreak", false },
+	[GDB_WHY_BREAK_HARD] = { "hwbreak", false },
+	[GDB_WHY_WATCH] = { "watch", true },
+	[GDB_WHY_RWATCH] = { "rwatch", true },
+	[GDB_WHY_AWATCH] = { "awatch", true },
+	[GDB_WHY_CALL_ENTRY] = { "syscall_entry", true },
+	[GDB_WHY_CALL_RETURN] = { "syscall_return", true },
+	[GDB_WHY_BEGIN] = { "replaylog:begin", false },
+	[GDB_WHY_END] = { "replaylog:end", false },
 };
 
 /* What nearly every stop makes gdb ask for: so that it need not. */
