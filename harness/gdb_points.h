@@ -22,14 +22,17 @@ struct gdb_points {
 
 /* A copy; one of the same kind, address and length is replaced. 0 or -ENOMEM, and then nothing has changed. */
 int gdb_points_insert(struct gdb_points *points, const struct gdb_point *p);
-void gdb_points_remove(struct gdb_points *points, enum gdb_point_kind kind, uint64_t addr, uint64_t len);
+void gdb_points_remove(
+	struct gdb_points *points, enum gdb_point_kind kind, uint64_t addr, uint64_t len);
 /* All of them; takes zeroed ones. */
 void gdb_points_clear(struct gdb_points *points);
 /* What a backend is to stop for: borrowed until the next change. */
 struct vcpu_debug gdb_points_debug(const struct gdb_points *points);
 /* From index `from` on, the next breakpoint at this address; NULL. */
-const struct gdb_point *gdb_points_break_at(const struct gdb_points *points, uint64_t addr, size_t from);
+const struct gdb_point *gdb_points_break_at(
+	const struct gdb_points *points, uint64_t addr, size_t from);
 /* The watchpoint that a backend's report means: an access at addr, of this kind. NULL. */
-const struct gdb_point *gdb_points_watch_at(const struct gdb_points *points, uint64_t addr, bool write);
+const struct gdb_point *gdb_points_watch_at(
+	const struct gdb_points *points, uint64_t addr, bool write);
 
 #endif

@@ -29,9 +29,8 @@ static void put_expedited(struct gdb_stub *s)
 	static const enum gdb_reg regs[] = { GDB_RIP, GDB_RSP, GDB_RBP, GDB_EFLAGS };
 	uint8_t value[GDB_REG_MAX];
 
-	if (s->ops->get_state(s->target, &s->cpu, &s->counts))
+	if (s->ops->get_regs(s->target, &s->cpu.regs))
 		return;
-	s->has_state = true;
 	for (size_t i = 0; i < sizeof(regs) / sizeof(regs[0]); i++) {
 		gdb_reg_get(&s->cpu, &s->counts, regs[i], value);
 		gdb_printf(&s->out, "%02x:", (unsigned)regs[i]);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+struct cpu_regs;
 struct cpu_state;
 struct gdb_counts;
 
@@ -89,6 +90,8 @@ struct gdb_resume {
 struct gdb_target_ops {
 	/* The whole CPU, as it is before the next instruction. */
 	int (*get_state)(void *target, struct cpu_state *state, struct gdb_counts *counts);
+	/* The part that every stop tells, for less. */
+	int (*get_regs)(void *target, struct cpu_regs *regs);
 	int (*set_state)(void *target, const struct cpu_state *state, const char **why);
 	/* Bytes read before an address that is not there. physical: addresses are GPAs. */
 	size_t (*read)(void *target, bool physical, uint64_t addr, void *buf, size_t len);

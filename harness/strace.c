@@ -18,6 +18,7 @@
 #include "hcall.h"
 #include "log.h"
 #include "names.h"
+#include "paging.h"
 #include "vm.h"
 
 enum { LINE_MAX_LEN = 20480 }; /* a path of 4095 bytes, each as \xHH, and the rest */
@@ -317,4 +318,46 @@ void strace_init_lines(struct strace *s, strace_line_fn *put_line, void *ctx)
 	strace_init(s, -1);
 	s->put_line = put_line;
 	s->put_line_ctx = ctx;
+}
+
+static uint64_t length_of(const struct hcall *call)
+{
+	for (const struct hcall_field *f = call->row->fields; f->name; f++)
+		if (f->kind == HCALL_LEN)
+			return hcall_field_value(call, f);
+	return 0;
+}
+
+/* What passes to the host later, as far as it is there now: nobody else sees it. */
+static void look_at(struct strace *s, struct vm *vm, const struct hcall_field *f)
+{
+	uint64_t addr = hcall_field_value(s->call, f);
+	struct paging paging = { 0 };
+	ssize_t n;
+
+	if (f->kind == HCALL_PATH) {
+		n = gmem_read_string(&vm->mem, addr, s->path, sizeof(s->path));
+		s->has_path = n >= 0;
+		s->path_len = n >= 0 ? (size_t)n : 0;
+	} else if (f->kind == HCALL_DATA_IN) {
+		if (s->call->row->virtual_buffers && backend_paging(vm->cpu, &paging))
+			return;
+		s->data_len = length_of(s->call);
+		n = (ssize_t)paging_read(&vm->mem, &paging, addr, s->data,
+			s->data_len < sizeof(s->data) ? s->data_len : sizeof(s->data));
+		s->has_data = n > 0;
+	}
+}
+
+void strace_describe(struct vm *vm, const struct hcall *call, char *buf, size_t size)
+{
+	struct strace s = { .call = call, .in_call = true };
+	struct line line;
+
+	for (const struct hcall_field *f = call->row->fields; f->name; f++)
+		look_at(&s, vm, f);
+	line.len = 0;
+	put_call(&line, &s);
+	put(&line, ")");
+	snprintf(buf, size, "%.*s\n", (int)(size > 2 ? size - 2 : 0), line.text);
 }

@@ -8,6 +8,8 @@
 
 #include "trace.h"
 
+struct vm;
+
 enum { STRACE_DATA_MAX = 32 }; /* bytes of a buffer that are shown */
 
 /* Takes a line with its newline. */
@@ -35,5 +37,8 @@ struct strace {
 void strace_init(struct strace *s, int fd);
 /* Hands each line over. */
 void strace_init_lines(struct strace *s, strace_line_fn *put_line, void *ctx);
+
+/* A call that is not answered yet, without its result and with a newline; always terminated. */
+void strace_describe(struct vm *vm, const struct hcall *call, char *buf, size_t size);
 
 #endif

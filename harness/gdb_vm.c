@@ -1,0 +1,618 @@
+// SPDX-License-Identifier: ISC
+/*
+ * The machine under gdb. One function drives it: resume(), which runs until there is something to tell; what the
+ * backend stops for and nobody wants to know (a condition that is false, a step within the range) it runs on from.
+ */
+#include "gdb_vm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "cpu.h"
+#include "gdb_agent.h"
+#include "paging.h"
+#include "session.h"
+
+/* What is to be done about a stop of the machine. */
+enum verdict { GO_ON, TELL };
+
+static struct gdb_vm *of(void *target)
+{
+	return target;
+}
+
+/* ---- registers ---- */
+
+/* A call that waits for its answer: its instruction has not been done, whatever the CPU says. */
+static bool in_held_call(const struct gdb_vm *g)
+{
+	return g->vm->call_state != VM_CALL_NONE;
+}
+
+static void see_call(const struct gdb_vm *g, struct cpu_regs *regs)
+{
+	if (in_held_call(g))
+		regs->rip = g->vm->exit.rip;
+}
+
+static struct gdb_counts counts_of(const struct gdb_vm *g)
+{
+	uint64_t n = g->vm->cpu->ops->icount ? backend_icount(g->vm->cpu) : UINT64_MAX;
+
+	return (struct gdb_counts){ n, g->vm->n_calls };
+}
+
+static int get_state(void *target, struct cpu_state *state, struct gdb_counts *counts)
+{
+	struct gdb_vm *g = of(target);
+	int r = backend_save(g->vm->cpu, state);
+
+	*counts = counts_of(g);
+	if (!r)
+		see_call(g, &state->regs);
+	return r;
+}
+
+static int get_regs(void *target, struct cpu_regs *regs)
+{
+	struct gdb_vm *g = of(target);
+	int r = backend_get_regs(g->vm->cpu, regs);
+
+	if (!r)
+		see_call(g, regs);
+	return r;
+}
+
+static bool same_but_regs(const struct cpu_state *a, const struct cpu_state *b)
+{
+	const size_t at = sizeof(a->regs);
+
+	return !memcmp((const uint8_t *)a + at, (const uint8_t *)b + at, sizeof(*a) - at);
+}
+
+static int set_state(void *target, const struct cpu_state *state, const char **why)
+{
+	struct gdb_vm *g = of(target);
+	struct gdb_counts counts;
+	struct cpu_state now;
+	int r = get_state(g, &now, &counts);
+
+	if (r || !memcmp(&now, state, sizeof(now)))
+		return r;
+	if (in_held_call(g)) {
+		*why = "the registers wait for this hypercall's answer: step over it first";
+		return -EBUSY;
+	}
+	if (g->ended) {
+		*why = "the guest is at its end";
+		return -ESRCH;
+	}
+	return same_but_regs(&now, state) ? backend_set_regs(g->vm->cpu, &state->regs)
+					  : backend_load(g->vm->cpu, state);
+}
+
+/* ---- memory ---- */
+
+static bool find_page(struct gdb_vm *g, bool physical, uint64_t addr, uint64_t *gpa, size_t *len)
+{
+	struct paging_page page;
+	struct paging paging;
+
+	*gpa = addr;
+	*len = SIZE_MAX;
+	if (physical)
+		return true;
+	if (backend_paging(g->vm->cpu, &paging) ||
+		paging_walk(&g->vm->mem, &paging, addr, PAGING_READ, &page, NULL))
+		return false;
+	*gpa = page.gpa + (addr - page.gva);
+	*len = page.size - (addr - page.gva);
+	return true;
+}
+
+size_t gdb_vm_read(struct gdb_vm *g, bool physical, uint64_t addr, void *buf, size_t len)
+{
+	const struct gmem *m = &g->vm->mem;
+	size_t done = 0, n;
+	uint64_t gpa;
+
+	while (done < len && find_page(g, physical, addr + done, &gpa, &n)) {
+		if (n > len - done)
+			n = len - done;
+		if (gpa - m->gpa < m->size && n > m->size - (gpa - m->gpa))
+			n = m->size - (gpa - m->gpa);
+		if (gmem_read(m, gpa, (uint8_t *)buf + done, n))
+			break;
+		done += n;
+	}
+	return done;
+}
+
+static size_t read_memory(void *target, bool physical, uint64_t addr, void *buf, size_t len)
+{
+	return gdb_vm_read(of(target), physical, addr, buf, len);
+}
+
+/* The debugger writes where the guest may not: only what is mapped counts. */
+static int write_memory(
+	void *target, bool physical, uint64_t addr, const void *buf, size_t len, const char **why)
+{
+	struct gdb_vm *g = of(target);
+	size_t done, n;
+	uint64_t gpa;
+
+	(void)why;
+	for (done = 0; done < len; done += n) {
+		if (!find_page(g, physical, addr + done, &gpa, &n))
+			return -EFAULT;
+		if (n > len - done)
+			n = len - done;
+		if (!gmem_span(&g->vm->mem, gpa, n))
+			return -EFAULT;
+	}
+	for (done = 0; done < len; done += n) {
+		find_page(g, physical, addr + done, &gpa, &n);
+		if (n > len - done)
+			n = len - done;
+		gmem_write(&g->vm->mem, gpa, (const uint8_t *)buf + done, n);
+		backend_code_changed(g->vm->cpu, gpa, n);
+	}
+	return 0;
+}
+
+/* ---- breakpoints ---- */
+
+/* Tried at once, so that what this CPU cannot do is said when it is asked for. */
+static int arm(struct gdb_vm *g, const char **why)
+{
+	struct vcpu_debug debug = gdb_points_debug(&g->points);
+	int r = backend_set_debug(g->vm->cpu, &debug);
+
+	if (r == -ENOSPC)
+		*why = "no debug register is left for it; delete another";
+	else if (r == -EOPNOTSUPP)
+		*why = "this CPU has no such watchpoints; use --backend tcg";
+	return r;
+}
+
+static int insert(void *target, const struct gdb_point *p, const char **why)
+{
+	struct gdb_vm *g = of(target);
+	int r;
+
+	if (p->kind >= GDB_WATCH_WRITE && (!p->len || p->addr + p->len < p->addr)) {
+		*why = "there are no such addresses";
+		return -EINVAL;
+	}
+	r = gdb_points_insert(&g->points, p);
+	if (!r)
+		r = arm(g, why);
+	if (r)
+		gdb_points_remove(&g->points, p->kind, p->addr, p->len);
+	return r;
+}
+
+static int remove_point(void *target, enum gdb_point_kind kind, uint64_t addr, uint64_t len)
+{
+	gdb_points_remove(&of(target)->points, kind, addr, len);
+	return 0;
+}
+
+static int agent_reg(void *ctx, unsigned n, uint64_t *value)
+{
+	struct gdb_vm *g = ctx;
+	uint8_t bytes[GDB_REG_MAX] = { 0 };
+	struct gdb_counts counts;
+	struct cpu_state state;
+
+	if (!gdb_reg_size(g->ops.has_avx, n))
+		return -EINVAL;
+	if (n <= GDB_EFLAGS) { /* what conditions ask for; all of it costs more */
+		if (get_regs(g, &state.regs))
+			return -EIO;
+		counts = (struct gdb_counts){ 0 };
+	} else if (get_state(g, &state, &counts)) {
+		return -EIO;
+	}
+	gdb_reg_get(&state, &counts, n, bytes);
+	memcpy(value, bytes, sizeof(*value));
+	return 0;
+}
+
+static int agent_read(void *ctx, uint64_t gva, void *buf, size_t len)
+{
+	return gdb_vm_read(ctx, false, gva, buf, len) == len ? 0 : -EFAULT;
+}
+
+static void agent_print(void *ctx, const char *text, size_t len)
+{
+	struct gdb_vm *g = ctx;
+
+	g->link.say(g->link.ctx, text, len);
+}
+
+/* The value; an expression that cannot be evaluated is said, and counts as true. */
+static uint64_t evaluate(struct gdb_vm *g, const struct gdb_code *code, struct gdb_stop *stop)
+{
+	struct gdb_agent_env env = { g, agent_reg, agent_read, agent_print };
+	const char *why = "";
+	uint64_t value;
+	int r = gdb_agent_eval(code->bytes, code->len, &env, &value, &why);
+
+	if (!r)
+		return value;
+	snprintf(stop->text, sizeof(stop->text),
+		"The expression of this breakpoint cannot be evaluated: %s.\n", why);
+	return 1;
+}
+
+static bool condition_holds(struct gdb_vm *g, const struct gdb_point *p, struct gdb_stop *stop)
+{
+	bool holds = !p->n_conditions;
+
+	for (size_t i = 0; i < p->n_conditions && !holds; i++)
+		holds = evaluate(g, &p->conditions[i], stop) != 0;
+	return holds;
+}
+
+/* ---- calls ---- */
+
+static const struct {
+	const char *name;
+	uint64_t number;
+} linux_calls[] = {
+	{ "read", SYS_read },
+	{ "write", SYS_write },
+	{ "open", SYS_open },
+	{ "close", SYS_close },
+	{ "stat", SYS_stat },
+	{ "fstat", SYS_fstat },
+	{ "lseek", SYS_lseek },
+	{ "exit", SYS_exit },
+	{ "getdents", SYS_getdents },
+	{ "mkdir", SYS_mkdir },
+	{ "unlink", SYS_unlink },
+};
+
+uint64_t gdb_call_number(const struct vm *vm, const struct hcall_row *row)
+{
+	for (size_t i = 0; i < sizeof(linux_calls) / sizeof(linux_calls[0]); i++)
+		if (!strcmp(linux_calls[i].name, row->name))
+			return linux_calls[i].number;
+	return GDB_CALL_OTHER + (uint64_t)(row - vm->abi->rows);
+}
+
+static int catch_calls(void *target, bool on, const uint64_t *numbers, size_t n)
+{
+	struct gdb_vm *g = of(target);
+
+	g->catches = on;
+	for (size_t i = 0; i < GDB_ROWS_MAX; i++)
+		g->catch_row[i] = on && !n;
+	for (size_t i = 0; i < g->vm->abi->n_rows && i < GDB_ROWS_MAX; i++)
+		for (size_t k = 0; k < n; k++)
+			if (gdb_call_number(g->vm, &g->vm->abi->rows[i]) == numbers[k])
+				g->catch_row[i] = true;
+	return 0;
+}
+
+static bool hold(void *ctx, struct vm *vm, const struct hcall *call, bool answered)
+{
+	struct gdb_vm *g = ctx;
+	size_t row = (size_t)(call->row - vm->abi->rows);
+
+	(void)answered;
+	return g->catches && row < GDB_ROWS_MAX && g->catch_row[row];
+}
+
+/* ---- the log ---- */
+
+static void log_line(void *ctx, const char *line, size_t len)
+{
+	struct gdb_vm *g = ctx;
+	struct gdb_log_line *to = &g->log[g->n_log++ % GDB_LOG_LINES];
+	size_t n = len < sizeof(to->text) ? len : sizeof(to->text) - 1;
+
+	to->seq = g->vm->call.seq;
+	memcpy(to->text, line, n);
+	to->text[n] = 0;
+	if (n < len)
+		memcpy(to->text + n - 4, "...\n", 4);
+	if (g->strace_on)
+		g->link.say(g->link.ctx, line, len);
+}
+
+static const char *last_line(const struct gdb_vm *g)
+{
+	return g->n_log ? g->log[(g->n_log - 1) % GDB_LOG_LINES].text : "";
+}
+
+/* ---- running ---- */
+
+bool gdb_vm_ended(const struct gdb_vm *g)
+{
+	return g->ended;
+}
+
+static const struct vm_stop *go(struct gdb_vm *g, const struct vcpu_debug *debug)
+{
+	int r = backend_set_debug(g->vm->cpu, debug);
+
+	if (!r)
+		return vm_run(g->vm);
+	vm_stop_set(g->vm, VM_FAILED, "breakpoints: %s", strerrordesc_np(-r));
+	return &g->vm->stop;
+}
+
+static void stop_is(struct gdb_stop *stop, enum gdb_why why, int signal, uint64_t value)
+{
+	stop->kind = GDB_STOPPED;
+	stop->why = why;
+	stop->signal = signal;
+	stop->value = value;
+}
+
+/* All breakpoints at this address: what they want to be run, is run. */
+static enum verdict at_breakpoint(struct gdb_vm *g, uint64_t rip, struct gdb_stop *stop)
+{
+	enum verdict verdict = GO_ON;
+	const struct gdb_point *p;
+
+	for (size_t i = 0; (p = gdb_points_break_at(&g->points, rip, i));
+		i = (size_t)(p - g->points.list) + 1) {
+		if (!condition_holds(g, p, stop))
+			continue;
+		if (p->n_commands && !stop->text[0]) {
+			for (size_t k = 0; k < p->n_commands; k++)
+				evaluate(g, &p->commands[k], stop);
+			if (!stop->text[0])
+				continue;
+		}
+		stop_is(stop, p->kind == GDB_BREAK_HARD ? GDB_WHY_BREAK_HARD : GDB_WHY_BREAK_SOFT,
+			GDB_SIG_TRAP, rip);
+		verdict = TELL;
+	}
+	return verdict;
+}
+
+static enum verdict at_watchpoint(
+	struct gdb_vm *g, const struct vcpu_exit *exit, struct gdb_stop *stop)
+{
+	static const enum gdb_why whys[] = { [GDB_WATCH_WRITE] = GDB_WHY_WATCH,
+		[GDB_WATCH_READ] = GDB_WHY_RWATCH,
+		[GDB_WATCH_ACCESS] = GDB_WHY_AWATCH };
+	const struct gdb_point *p = gdb_points_watch_at(&g->points, exit->addr, exit->wrote);
+
+	stop_is(stop, p ? whys[p->kind] : GDB_WHY_WATCH, GDB_SIG_TRAP, p ? p->addr : exit->addr);
+	return TELL;
+}
+
+/* One instruction is over: is it enough? A breakpoint in the range counts for more. */
+static enum verdict at_step(
+	struct gdb_vm *g, const struct gdb_resume *how, uint64_t rip, struct gdb_stop *stop)
+{
+	bool ranged = how->range_end > how->range_start;
+
+	if (ranged && gdb_points_break_at(&g->points, rip, 0))
+		return at_breakpoint(g, rip, stop);
+	if (ranged && rip >= how->range_start && rip < how->range_end)
+		return GO_ON;
+	stop_is(stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
+	return TELL;
+}
+
+/* Behind a call's answer the CPU still stands at its instruction: it is finished, and then told. */
+static enum verdict at_call(struct gdb_vm *g, struct gdb_stop *stop)
+{
+	const struct hcall *call = &g->vm->call;
+	uint64_t number = gdb_call_number(g->vm, call->row);
+
+	if (!call->answered) {
+		stop_is(stop, GDB_WHY_CALL_ENTRY, GDB_SIG_TRAP, number);
+		strace_describe(g->vm, call, stop->text, sizeof(stop->text));
+		return TELL;
+	}
+	stop_is(stop, GDB_WHY_CALL_RETURN, GDB_SIG_TRAP, number);
+	snprintf(stop->text, sizeof(stop->text), "%s", last_line(g));
+	go(g, &(struct vcpu_debug){ .step = true });
+	return TELL;
+}
+
+/* The user wants it to stop, or is gone; or something else came, which can wait. */
+static enum verdict at_pause(struct gdb_vm *g, struct gdb_stop *stop)
+{
+	if (g->link.poll(g->link.ctx) == GDB_POLL_NOTHING)
+		return GO_ON;
+	stop_is(stop, GDB_WHY_SIGNAL, GDB_SIG_INT, 0);
+	return TELL;
+}
+
+/* The guest is at its end. A crash is told first as a signal, with all that there is to look at. */
+static enum verdict at_end(struct gdb_vm *g, const struct vm_stop *s, struct gdb_stop *stop)
+{
+	g->ended = true;
+	if (s->kind == VM_EXITED) {
+		stop->kind = GDB_EXITED;
+		stop->code = s->code;
+		return TELL;
+	}
+	snprintf(stop->text, sizeof(stop->text), "%s\n", s->text);
+	stop->kind = s->kind == VM_CRASHED ? GDB_STOPPED : GDB_ENDED;
+	stop->signal = s->kind == VM_KICKED           ? GDB_SIG_KILL
+		       : s->exit.kind == VCPU_REFUSED ? GDB_SIG_ILL
+		       : s->kind == VM_FAILED         ? GDB_SIG_ABRT
+						      : GDB_SIG_SEGV;
+	return TELL;
+}
+
+static enum verdict judge(struct gdb_vm *g, const struct gdb_resume *how, const struct vm_stop *s,
+	struct gdb_stop *stop)
+{
+	switch (s->kind) {
+	case VM_DEBUG:
+		if (s->exit.why == VCPU_BREAKPOINT)
+			return at_breakpoint(g, s->exit.rip, stop);
+		if (s->exit.why == VCPU_WATCHPOINT)
+			return at_watchpoint(g, &s->exit, stop);
+		return at_step(g, how, s->exit.rip, stop);
+	case VM_CALL:
+		return at_call(g, stop);
+	case VM_PAUSED:
+		return at_pause(g, stop);
+	case VM_EXITED:
+	case VM_CRASHED:
+	case VM_KICKED:
+	case VM_FAILED:
+	case VM_RUNNING:
+	case VM_STOP_COUNT:
+		break;
+	}
+	return at_end(g, s, stop);
+}
+
+static void resume(void *target, const struct gdb_resume *how, struct gdb_stop *stop)
+{
+	struct gdb_vm *g = of(target);
+	struct vcpu_debug debug = gdb_points_debug(&g->points);
+
+	*stop = (struct gdb_stop){ 0 };
+	if (g->ended) { /* told before, as a signal */
+		*stop = (struct gdb_stop){ .kind = GDB_ENDED,
+			.signal = g->stop.signal ? g->stop.signal : GDB_SIG_KILL };
+		return;
+	}
+	debug.step = how->step;
+	if (g->link.poll(g->link.ctx) != GDB_POLL_NOTHING)
+		stop_is(stop, GDB_WHY_SIGNAL, GDB_SIG_INT, 0);
+	else
+		while (judge(g, how, go(g, &debug), stop) == GO_ON)
+			;
+	g->stop = *stop;
+}
+
+const struct vm_stop *gdb_vm_run_free(struct gdb_vm *g)
+{
+	const struct vm_stop *s = go(g, &(struct vcpu_debug){ 0 });
+
+	g->ended = s->kind != VM_PAUSED;
+	stop_is(&g->stop, GDB_WHY_SIGNAL, GDB_SIG_INT, 0);
+	return s;
+}
+
+static void why(void *target, struct gdb_stop *stop)
+{
+	*stop = of(target)->stop;
+}
+
+static void detach(void *target)
+{
+	struct gdb_vm *g = of(target);
+
+	gdb_points_clear(&g->points);
+	g->catches = g->strace_on = false;
+	backend_set_debug(g->vm->cpu, &(struct vcpu_debug){ 0 });
+}
+
+static int restart(void *target, struct gdb_stop *stop, const char **why_not)
+{
+	(void)target, (void)stop, (void)why_not;
+	return -EOPNOTSUPP;
+}
+
+static bool monitor(void *target, const char *line, FILE *out)
+{
+	return gdb_monitor(of(target), line, out);
+}
+
+/* ---- files ---- */
+
+enum file { FILE_GUEST, FILE_COUNT };
+static const char *const file_names[FILE_COUNT] = { [FILE_GUEST] = "/guest.elf" };
+
+static int file_find(void *target, const char *name)
+{
+	(void)target;
+	for (int i = 0; i < FILE_COUNT; i++)
+		if (!strcmp(name, file_names[i]))
+			return i;
+	return -ENOENT;
+}
+
+static int64_t file_size(void *target, int file)
+{
+	return file == FILE_GUEST ? (int64_t)of(target)->session->image_size : -1;
+}
+
+static ssize_t file_read(void *target, int file, uint64_t at, void *buf, size_t len)
+{
+	const struct session *s = of(target)->session;
+
+	(void)file;
+	if (at >= s->image_size)
+		return 0;
+	if (len > s->image_size - at)
+		len = s->image_size - at;
+	memcpy(buf, s->image + at, len);
+	return (ssize_t)len;
+}
+
+static const char *exec_file(void *target)
+{
+	(void)target;
+	return file_names[FILE_GUEST];
+}
+
+static uint64_t load_offset(void *target)
+{
+	return of(target)->vm->layout.kernel_base;
+}
+
+/* ---- beginning and end ---- */
+
+static const struct gdb_target_ops ops = {
+	.get_state = get_state,
+	.get_regs = get_regs,
+	.set_state = set_state,
+	.read = read_memory,
+	.write = write_memory,
+	.insert = insert,
+	.remove = remove_point,
+	.catch_calls = catch_calls,
+	.resume = resume,
+	.why = why,
+	.restart = restart,
+	.detach = detach,
+	.monitor = monitor,
+	.file_find = file_find,
+	.file_size = file_size,
+	.file_read = file_read,
+	.exec_file = exec_file,
+	.load_offset = load_offset,
+};
+
+int gdb_vm_init(struct gdb_vm *g, struct session *session, const struct gdb_link *link)
+{
+	*g = (struct gdb_vm){ .session = session, .vm = session->vm, .link = *link, .ops = ops };
+	g->log = calloc(GDB_LOG_LINES, sizeof(*g->log));
+	if (!g->log)
+		return -ENOMEM;
+	stop_is(&g->stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
+	strace_init_lines(&g->strace, log_line, g);
+	g->strace.sink.next = g->vm->trace;
+	g->vm->trace = &g->strace.sink;
+	g->vm->hold = hold;
+	g->vm->hold_ctx = g;
+	return 0;
+}
+
+void gdb_vm_finish(struct gdb_vm *g)
+{
+	if (!g->log)
+		return;
+	g->vm->trace = g->strace.sink.next;
+	g->vm->hold = NULL;
+	gdb_points_clear(&g->points);
+	free(g->log);
+}

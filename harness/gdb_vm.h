@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A running guest as gdb's target: breakpoints, stepping, caught calls, monitor. Drives vm_run; knows the protocol only
+ * by gdb_target.h.
+ */
+#ifndef GDB_VM_H
+#define GDB_VM_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gdb_points.h"
+#include "gdb_regs.h"
+#include "gdb_target.h"
+#include "strace.h"
+#include "vm.h"
+
+struct history;
+struct session;
+
+enum gdb_poll { GDB_POLL_NOTHING, GDB_POLL_INTERRUPT, GDB_POLL_GONE };
+
+/* Whoever has the connection. */
+struct gdb_link {
+	void *ctx;
+	enum gdb_poll (*poll)(
+		void *ctx); /* has the debugger said something while the guest runs? */
+	void (*say)(
+		void *ctx, const char *text, size_t len); /* on its console, while the guest runs */
+};
+
+enum { GDB_LOG_LINES = 1024, GDB_LOG_LINE = 240, GDB_ROWS_MAX = 64 };
+
+/* The last hypercalls, as strace writes them. */
+struct gdb_log_line {
+	uint64_t seq;
+	char text[GDB_LOG_LINE];
+};
+
+struct gdb_vm {
+	struct session *session;
+	struct vm *vm;
+	struct history *history; /* NULL: there is no way back */
+	struct gdb_link link;
+	struct gdb_target_ops ops;
+	struct gdb_points points;
+	bool catches, catch_row[GDB_ROWS_MAX]; /* by index into abi->rows */
+	bool strace_on, ended, report_end;
+	struct gdb_stop stop; /* why it stands still */
+	bool stepping_out;    /* of a call that was held behind its answer */
+	struct strace strace;
+	struct gdb_log_line *log;
+	uint64_t n_log;
+	const char *print_error;
+};
+
+/* 0 or -ENOMEM. The machine is at its first instruction, or where it was paused. */
+int gdb_vm_init(struct gdb_vm *g, struct session *session, const struct gdb_link *link);
+void gdb_vm_finish(struct gdb_vm *g);
+/* Without a debugger: until the guest is at its end, or vm_pause stops it. */
+const struct vm_stop *gdb_vm_run_free(struct gdb_vm *g);
+/* The guest has come to its end: vm->stop says how. */
+bool gdb_vm_ended(const struct gdb_vm *g);
+
+/* A line of `monitor`: false when there is no such command. gdb_monitor.c */
+bool gdb_monitor(struct gdb_vm *g, const char *line, FILE *out);
+
+/* For both: what is at a guest address, as gdb reads it. Bytes read. */
+size_t gdb_vm_read(struct gdb_vm *g, bool physical, uint64_t addr, void *buf, size_t len);
+/* The number that gdb knows a call by: Linux's where it has the name, else from GDB_CALL_OTHER on. */
+enum { GDB_CALL_OTHER = 1000 };
+uint64_t gdb_call_number(const struct vm *vm, const struct hcall_row *row);
+
+#endif
