@@ -13,6 +13,7 @@ enum exit_code {
 	EXIT_TIME_LIMIT = 124,
 	EXIT_OURS = 125,    /* belljar could not do what was asked */
 	EXIT_CRASHED = 126, /* the guest crashed */
+	EXIT_KILLED = 137,  /* a debugger ended the guest */
 };
 
 struct cmd {
@@ -25,7 +26,7 @@ struct cmd {
 };
 
 extern const struct cmd cmd_run, cmd_record, cmd_replay, cmd_trace, cmd_golden, cmd_resolve,
-	cmd_inspect, cmd_doctor;
+	cmd_inspect, cmd_doctor, cmd_debug;
 
 /* For the verbs: the help on stdout; or the error, how to get help, and EXIT_USAGE. */
 int cmd_help(const struct cmd *cmd);

@@ -340,6 +340,7 @@ static const struct vm_stop *go(struct gdb_vm *g, const struct vcpu_debug *debug
 {
 	int r = backend_set_debug(g->vm->cpu, debug);
 
+	session_go_on();
 	if (!r)
 		return vm_run(g->vm);
 	vm_stop_set(g->vm, VM_FAILED, "breakpoints: %s", strerrordesc_np(-r));
@@ -472,10 +473,20 @@ static enum verdict judge(struct gdb_vm *g, const struct gdb_resume *how, const 
 	return at_end(g, s, stop);
 }
 
+/* Runs on until there is something to tell. */
+static void run_until_told(struct gdb_vm *g, const struct gdb_resume *how, struct gdb_stop *stop)
+{
+	struct vcpu_debug debug = gdb_points_debug(&g->points);
+
+	debug.step = how->step;
+	while (judge(g, how, go(g, &debug), stop) == GO_ON)
+		;
+}
+
 static void resume(void *target, const struct gdb_resume *how, struct gdb_stop *stop)
 {
 	struct gdb_vm *g = of(target);
-	struct vcpu_debug debug = gdb_points_debug(&g->points);
+	bool one_step = how->step && how->range_end <= how->range_start;
 
 	*stop = (struct gdb_stop){ 0 };
 	if (g->ended) { /* told before, as a signal */
@@ -483,12 +494,14 @@ static void resume(void *target, const struct gdb_resume *how, struct gdb_stop *
 			.signal = g->stop.signal ? g->stop.signal : GDB_SIG_KILL };
 		return;
 	}
-	debug.step = how->step;
-	if (g->link.poll(g->link.ctx) != GDB_POLL_NOTHING)
-		stop_is(stop, GDB_WHY_SIGNAL, GDB_SIG_INT, 0);
+	if (!one_step)
+		g->link.watch(g->link.ctx, true);
+	if (!one_step && g->link.poll(g->link.ctx) != GDB_POLL_NOTHING)
+		stop_is(stop, GDB_WHY_SIGNAL, GDB_SIG_INT, 0); /* it came with the packet */
 	else
-		while (judge(g, how, go(g, &debug), stop) == GO_ON)
-			;
+		run_until_told(g, how, stop);
+	if (!one_step)
+		g->link.watch(g->link.ctx, false);
 	g->stop = *stop;
 }
 

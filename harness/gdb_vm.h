@@ -26,6 +26,7 @@ struct gdb_link {
 	void *ctx;
 	enum gdb_poll (*poll)(
 		void *ctx); /* has the debugger said something while the guest runs? */
+	void (*watch)(void *ctx, bool on); /* vm_pause when it says something; costs system calls */
 	void (*say)(
 		void *ctx, const char *text, size_t len); /* on its console, while the guest runs */
 };

@@ -6,8 +6,8 @@
 #include "cmd.h"
 #include "log.h"
 
-static const struct cmd *const cmds[] = { &cmd_run, &cmd_record, &cmd_replay, &cmd_trace,
-	&cmd_golden, &cmd_resolve, &cmd_inspect, &cmd_doctor };
+static const struct cmd *const cmds[] = { &cmd_run, &cmd_debug, &cmd_record, &cmd_replay,
+	&cmd_trace, &cmd_golden, &cmd_resolve, &cmd_inspect, &cmd_doctor };
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -13,6 +13,7 @@
 #include "backend.h"
 #include "cleanup.h"
 #include "err.h"
+#include "gdb_address.h"
 #include "hostfs.h"
 #include "log.h"
 
@@ -403,6 +404,15 @@ static int set_strace(void *ctx, const char *value, struct err *err)
 	return 0;
 }
 
+static int set_gdb(void *ctx, const char *value, struct err *err)
+{
+	struct vm_options *o = ctx;
+	struct gdb_address address;
+
+	o->gdb = value ? value : GDB_ADDRESS_DEFAULT;
+	return gdb_address_parse(o->gdb, &address, err);
+}
+
 static int set_timeout(void *ctx, const char *value, struct err *err)
 {
 	return parse_ms(value, &((struct vm_options *)ctx)->timeout_ms, err);
@@ -443,6 +453,10 @@ const struct option_row help_option_rows[] = {
 #define ROW_STRACE                                                                                 \
 	{ "strace", 0, OPTION_MAYBE_ARG, "FILE", "one line per hypercall, to stderr or FILE",      \
 		set_strace }
+#define ROW_GDB                                                                                    \
+	{ "gdb", 0, OPTION_MAYBE_ARG, "ADDR",                                                      \
+		"serve gdb at stdio, unix:PATH, PORT (of this machine)\nor HOST:PORT; 1234 without ADDR", \
+		set_gdb }
 #define ROW_TIMEOUT                                                                                \
 	{ "timeout", 0, OPTION_ARG, "SECONDS", "stop a guest that runs longer; exit 124",          \
 		set_timeout }
@@ -493,6 +507,7 @@ const struct option_row vm_option_rows[] = {
 	{ "kernel-arg", 0, OPTION_ARG, "WORD", "a word for the guest's kernel, not its application",
 		set_kernel_arg },
 	ROW_STRACE,
+	ROW_GDB,
 	ROW_TIMEOUT,
 	{ "deterministic", 0, OPTION_NO_ARG, NULL,
 		"the same answers at every run: fixed clock, TSC, file\ntimes and numbers, sorted "
@@ -506,6 +521,7 @@ const struct option_row vm_option_rows[] = {
 const struct option_row vm_replay_rows[] = {
 	ROW_BACKEND,
 	ROW_STRACE,
+	ROW_GDB,
 	ROW_TIMEOUT,
 	ROW_VERBOSE,
 	ROW_QUIET,

@@ -70,6 +70,7 @@ struct vm_options {
 	uint64_t timeout_ms;     /* 0: none */
 	bool deterministic;      /* fixed clock, TSC, file metadata, argv[0]; env only as given */
 	bool env_host;           /* --env host was given */
+	const char *gdb;         /* where gdb is served; NULL: nowhere */
 };
 
 /* ctx is a struct vm_options. */

@@ -36,7 +36,8 @@ struct replay_host_options {
 		*stop; /* may be NULL; when it is set, -EINTR soon, all tidied up */
 	/* Zeroed, or NULL: gets what the calls made of the files, as far as that is compared. The caller's. */
 	struct tree *changes;
-	struct trace_sink *watch; /* may be NULL; sees what the machine does, behind who compares it */
+	struct trace_sink
+		*watch; /* may be NULL; sees what the machine does, behind who compares it */
 };
 /*
  * 0 with *result (mismatches are no error), or -errno with err when it cannot be replayed. What is compared are

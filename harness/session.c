@@ -28,14 +28,25 @@ enum { HEARTBEAT_NS = 100000000, GUEST_UMASK = 022 };
 static struct vm *volatile running_vm;
 static volatile sig_atomic_t stop_signal, second_signal;
 static volatile sig_atomic_t timed_out;
-static struct timespec deadline; /* written before the heart beats; 0: none */
+static volatile sig_atomic_t interrupted; /* calls that wait are to return */
+static struct timespec deadline;          /* written before the heart beats; 0: none */
 
 static void stop_running(int signum)
 {
 	if (!stop_signal)
 		stop_signal = signum;
+	interrupted = 1;
 	if (running_vm)
 		vm_kick(running_vm);
+}
+
+/* There is input for who drives. */
+static void on_input(int signum)
+{
+	(void)signum;
+	interrupted = 1;
+	if (running_vm)
+		vm_pause(running_vm);
 }
 
 static void on_signal(int signum)
@@ -78,7 +89,7 @@ void session_finish(struct session *s)
 {
 	running_vm = NULL;
 	if (timed_out) /* another session of this process has its own time; a signal is meant for both */
-		stop_signal = timed_out = 0;
+		stop_signal = timed_out = interrupted = 0;
 	vm_destroy(s->vm);
 	fileio_destroy(s->files);
 	if (s->strace_fd >= 0)
@@ -204,7 +215,7 @@ static int open_files(struct session *s, struct err *err)
 		return 0;
 	config.console_in = s->console_in;
 	config.console_out = s->console_out;
-	config.stop = &stop_signal;
+	config.stop = &interrupted;
 	config.deterministic = s->options.deterministic;
 	config.clock_ns = SESSION_CLOCK_NS;
 	warn_of_scratch(&config);
@@ -228,6 +239,8 @@ static void catch_signals(void)
 			sigaction(signals[i], &action, NULL);
 	action.sa_handler = on_heartbeat;
 	sigaction(HEARTBEAT, &action, NULL);
+	action.sa_handler = on_input;
+	sigaction(SIGIO, &action, NULL);
 	signal(SIGXFSZ, SIG_IGN);
 }
 
@@ -369,7 +382,7 @@ const struct vm_stop *session_run(struct session *s)
 	}
 	if (stop_signal)
 		vm_kick(s->vm); /* it came before there was anybody to tell */
-	stop = vm_run(s->vm);
+	stop = s->drive ? s->drive(s->drive_ctx, s->vm) : vm_run(s->vm);
 	timer_delete(timer);
 	return stop;
 }
@@ -383,6 +396,10 @@ int session_exit_code(struct session *s, const struct vm_stop *stop)
 			(unsigned long long)s->options.timeout_ms / 1000,
 			(unsigned long long)s->options.timeout_ms % 1000);
 		return EXIT_TIME_LIMIT;
+	}
+	if (s->ended_by_debugger) {
+		log_info("%s: ended by the debugger", s->guest);
+		return EXIT_KILLED;
 	}
 	if (stop_signal) /* tidy up, then die of it, so that the parent sees why */
 		return -stop_signal;
@@ -408,6 +425,26 @@ int session_die(int code)
 const volatile sig_atomic_t *session_signal(void)
 {
 	return stop_signal ? &second_signal : &stop_signal;
+}
+
+bool session_stopping(void)
+{
+	return stop_signal;
+}
+
+bool session_watch(int fd, bool on)
+{
+	struct f_owner_ex owner = { F_OWNER_TID, gettid() };
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETOWN_EX, &owner))
+		return false;
+	return !fcntl(fd, F_SETFL, on ? flags | O_ASYNC : flags & ~O_ASYNC);
+}
+
+void session_go_on(void)
+{
+	interrupted = stop_signal != 0;
 }
 
 void session_stop(struct session *s)

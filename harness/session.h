@@ -38,6 +38,10 @@ struct session {
 	bool no_files;               /* no host file is touched: answers come from respond */
 	hcall_respond_fn *respond;   /* NULL: the handlers */
 	void *respond_ctx;
+	/* Who drives, until the guest's end: may be set until session_run. NULL: vm_run alone. */
+	const struct vm_stop *(*drive)(void *ctx, struct vm *vm);
+	void *drive_ctx;
+	bool ended_by_debugger; /* set by who drives: the exit code is as of a process that was killed */
 	/* Told besides strace; may be set until session_run. */
 	struct trace_sink *sinks;
 };
@@ -76,6 +80,12 @@ int session_exit_code(struct session *s, const struct vm_stop *stop);
 int session_die(int code);
 /* What the next signal that is to end us will set: for work before or behind a run that may be given up. */
 const volatile sig_atomic_t *session_signal(void);
+/* Are we to end, by a signal or the time limit? */
+bool session_stopping(void);
+/* For who drives: vm_pause when there is input at fd, or no more. False: it cannot be had of this file. */
+bool session_watch(int fd, bool on);
+/* Before the guest is run on after a pause: its calls may wait again. */
+void session_go_on(void);
 /* From a sink or a responder: stop the machine soon. */
 void session_stop(struct session *s);
 /* The same: no matter what was asked for, only this much longer. */

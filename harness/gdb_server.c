@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: ISC
+/*
+ * The connection, and whose turn it is: the debugger's while the guest stands still, the guest's otherwise. While it
+ * runs, input raises a signal that pauses the machine, so that nothing is polled and nothing waits.
+ */
+#include "gdb_server.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "gdb_address.h"
+#include "gdb_stub.h"
+#include "gdb_vm.h"
+#include "log.h"
+
+enum { INPUT = 1 << 16, INTERRUPT = 3 };
+
+struct gdb_server {
+	struct session *session;
+	struct gdb_address address;
+	char text[300]; /* for `target remote` */
+	bool wait;
+	int listener, in, out; /* -1: none */
+	bool gone;
+	uint8_t input[INPUT];
+	const uint8_t *at;
+	size_t n;
+	struct gdb_vm target;
+	struct gdb_stub *stub;
+};
+
+/* ---- the wire ---- */
+
+static void send_bytes(void *ctx, const uint8_t *bytes, size_t n)
+{
+	struct gdb_server *s = ctx;
+
+	while (n && !s->gone) {
+		ssize_t done = write(s->out, bytes, n);
+
+		if (done < 0 && errno == EINTR && !session_stopping())
+			continue;
+		if (done < 0)
+			s->gone = true;
+		else
+			bytes += done, n -= (size_t)done;
+	}
+}
+
+static bool has_input(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return fd >= 0 && poll(&p, 1, 0) > 0;
+}
+
+/* Waits for input, and takes it; false when there will be none. What is there is kept. */
+static bool fill(struct gdb_server *s)
+{
+	size_t room;
+	ssize_t n;
+
+	memmove(s->input, s->at, s->n);
+	s->at = s->input;
+	room = sizeof(s->input) - s->n;
+	if (s->gone || !room)
+		return false;
+	n = read(s->in, s->input + s->n, room);
+	if (n < 0 && errno == EINTR)
+		return !session_stopping();
+	if (n <= 0)
+		s->gone = true;
+	else
+		s->n += (size_t)n;
+	return n > 0;
+}
+
+static void refuse_others(struct gdb_server *s)
+{
+	static const char text[] = "$E.another debugger is connected to this guest#bb";
+	int fd;
+
+	while (s->listener >= 0 &&
+		(fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+		(void)!write(fd, text, strlen(text));
+		close(fd);
+		log_info("gdb: a second debugger was refused");
+	}
+}
+
+static enum gdb_poll poll_client(void *ctx)
+{
+	struct gdb_server *s = ctx;
+
+	refuse_others(s);
+	if (has_input(s->in))
+		fill(s);
+	while (s->n && *s->at == '+')
+		s->at++, s->n--;
+	if (s->n && *s->at == INTERRUPT) {
+		s->at++, s->n--;
+		return GDB_POLL_INTERRUPT;
+	}
+	return s->gone || s->n == sizeof(s->input) || session_stopping() ? GDB_POLL_GONE
+									 : GDB_POLL_NOTHING;
+}
+
+static void watch_client(void *ctx, bool on)
+{
+	struct gdb_server *s = ctx;
+
+	session_watch(s->in, on);
+}
+
+static void say(void *ctx, const char *text, size_t len)
+{
+	struct gdb_server *s = ctx;
+
+	gdb_stub_say(s->stub, text, len);
+}
+
+/* ---- clients ---- */
+
+static bool take_client(struct gdb_server *s)
+{
+	int on = 1, fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	if (s->address.transport == GDB_TCP)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	s->in = s->out = fd;
+	return true;
+}
+
+static void begin_client(struct gdb_server *s)
+{
+	s->gone = false;
+	s->at = s->input;
+	s->n = 0;
+	gdb_stub_reset(s->stub);
+}
+
+static void end_client(struct gdb_server *s)
+{
+	if (s->listener >= 0 && s->in >= 0)
+		close(s->in);
+	s->in = s->out = -1;
+}
+
+/* The guest stands still until a debugger is there: false when we are to end. */
+static bool wait_for_client(struct gdb_server *s)
+{
+	struct pollfd p = { .fd = s->listener, .events = POLLIN };
+
+	while (!session_stopping())
+		if (poll(&p, 1, -1) > 0 && take_client(s))
+			return true;
+	return false;
+}
+
+/* Until the debugger is done with the guest, or gone. */
+static enum gdb_stub_state talk(struct gdb_server *s)
+{
+	enum gdb_stub_state state = GDB_TALKING;
+
+	begin_client(s);
+	while (state == GDB_TALKING) {
+		if (s->n)
+			state = gdb_stub_input(s->stub, &s->at, &s->n);
+		else if (!fill(s))
+			break;
+		refuse_others(s);
+	}
+	if (state == GDB_TALKING) {
+		s->target.ops.detach(&s->target);
+		state = GDB_DETACHED;
+	}
+	end_client(s);
+	return state;
+}
+
+/* ---- driving ---- */
+
+/* Ended in good order, so that who watches learns of it. */
+static const struct vm_stop *end_guest(struct gdb_server *s, struct vm *vm)
+{
+	if (gdb_vm_ended(&s->target))
+		return &vm->stop;
+	vm_kick(vm);
+	return vm_run(vm);
+}
+
+/* Without a debugger. True: one is there now. */
+static bool run_alone(struct gdb_server *s)
+{
+	const struct vm_stop *stop;
+
+	if (s->listener >= 0)
+		session_watch(s->listener, true);
+	do
+		stop = gdb_vm_run_free(&s->target);
+	while (stop->kind == VM_PAUSED && !(s->listener >= 0 && take_client(s)));
+	if (s->listener >= 0)
+		session_watch(s->listener, false);
+	return stop->kind == VM_PAUSED;
+}
+
+static void invite(const struct gdb_server *s)
+{
+	if (s->address.transport == GDB_STDIO)
+		return;
+	if (s->wait)
+		fprintf(stderr,
+			"belljar: the guest waits for gdb at its first instruction. Type there:\n  "
+			"target remote %s\n",
+			s->text);
+	else
+		log_info("gdb: target remote %s", s->text);
+}
+
+static const struct vm_stop *serve(struct gdb_server *s, struct vm *vm)
+{
+	bool there = s->address.transport == GDB_STDIO;
+
+	invite(s);
+	if (!there && s->wait)
+		there = wait_for_client(s);
+	else if (!there)
+		there = run_alone(s);
+	while (there) {
+		if (talk(s) == GDB_KILLED) {
+			s->session->ended_by_debugger = true;
+			break;
+		}
+		if (gdb_vm_ended(&s->target) || session_stopping())
+			break;
+		there = run_alone(s);
+	}
+	return end_guest(s, vm);
+}
+
+const struct vm_stop *gdb_server_drive(void *ctx, struct vm *vm)
+{
+	struct gdb_server *s = ctx;
+	struct gdb_link link = { s, poll_client, watch_client, say };
+	const struct vm_stop *stop;
+
+	if (!gdb_vm_init(&s->target, s->session, &link))
+		s->stub = gdb_stub_new(&s->target.ops, &s->target, send_bytes, s);
+	if (!s->stub) {
+		vm_stop_set(vm, VM_FAILED, "gdb: out of memory");
+		gdb_vm_finish(&s->target);
+		return &vm->stop;
+	}
+	stop = serve(s, vm);
+	gdb_stub_free(s->stub);
+	s->stub = NULL;
+	gdb_vm_finish(&s->target);
+	return stop;
+}
+
+/* ---- beginning and end ---- */
+
+static int open_transport(struct gdb_server *s, struct err *err)
+{
+	if (s->address.transport != GDB_STDIO) {
+		s->listener = gdb_address_listen(&s->address, s->text, sizeof(s->text), err);
+		return s->listener < 0 ? s->listener : 0;
+	}
+	s->in = STDIN_FILENO;
+	s->out = STDOUT_FILENO;
+	s->session->console_in = -1;
+	s->session->console_out = STDERR_FILENO;
+	return 0;
+}
+
+int gdb_server_new(struct gdb_server **out, struct session *session, const char *address, bool wait,
+	struct err *err)
+{
+	struct gdb_server *s = calloc(1, sizeof(*s));
+	int r;
+
+	*out = NULL;
+	if (!s)
+		return err_set(err, -ENOMEM, "out of memory");
+	s->session = session;
+	s->wait = wait;
+	s->listener = s->in = s->out = -1;
+	r = gdb_address_parse(address, &s->address, err);
+	if (!r)
+		r = open_transport(s, err);
+	if (r) {
+		free(s);
+		return r;
+	}
+	session->drive = gdb_server_drive;
+	session->drive_ctx = s;
+	*out = s;
+	return 0;
+}
+
+void gdb_server_free(struct gdb_server *s)
+{
+	if (!s)
+		return;
+	if (s->listener >= 0) {
+		close(s->listener);
+		gdb_address_forget(&s->address);
+	}
+	free(s);
+}
