@@ -5,56 +5,106 @@
 #include "cmd.h"
 #include "err.h"
 #include "gdb_address.h"
-#include "gdb_server.h"
 #include "log.h"
+#include "replay.h"
 #include "session.h"
+
+struct options {
+	const char *trace, *guest;
+};
+
+static int set_trace(void *ctx, const char *value, struct err *err)
+{
+	(void)err;
+	((struct options *)ctx)->trace = value;
+	return 0;
+}
+
+static int set_guest(void *ctx, const char *value, struct err *err)
+{
+	(void)err;
+	((struct options *)ctx)->guest = value;
+	return 0;
+}
 
 static int debug_guest(struct session *s, char **words, size_t n_words)
 {
-	struct gdb_server *server = NULL;
+	struct err err = { "" };
+
+	if (session_prepare(s, words, n_words, &err)) {
+		log_error("%s: %s", words[0], err.text);
+		return session_exit_code(s, NULL);
+	}
+	return session_exit_code(s, session_run(s));
+}
+
+static int debug_trace(struct session *s, const struct options *o)
+{
+	struct replay_guest_options replay = { .out = stderr };
+	struct replay_result result;
 	struct err err = { "" };
 	int code;
 
-	if (gdb_server_new(&server, s, s->options.gdb ? s->options.gdb : GDB_ADDRESS_DEFAULT, true,
-		    &err)) {
-		log_error("--gdb: %s", err.text);
-		return EXIT_OURS;
+	if (replay_guest(s, o->trace, o->guest, &replay, &result, &code, &err)) {
+		log_error("%s", err.text);
+		return session_exit_code(s, NULL);
 	}
-	if (session_prepare(s, words, n_words, &err)) {
-		log_error("%s: %s", words[0], err.text);
-		code = session_exit_code(s, NULL);
-	} else {
-		code = session_exit_code(s, session_run(s));
-	}
-	gdb_server_free(server);
-	return code;
+	return code ? code : result.mismatches ? EXIT_MISMATCH : EXIT_OK;
+}
+
+static int check(const struct options *o, const struct session *s, int n_words, struct err *err)
+{
+	if (o->trace && (!o->guest || n_words))
+		return err_set(err, -EINVAL,
+			o->guest ? "a recording has its arguments in itself"
+				 : "--trace needs --guest GUEST, the image it was recorded from");
+	if (!o->trace && o->guest)
+		return err_set(err, -EINVAL,
+			"--guest goes with --trace; a guest to be run is given as it is");
+	if (!o->trace && !n_words)
+		return err_set(err, -EINVAL, "no guest given");
+	return vm_options_check(&s->options, err);
 }
 
 static int cmd_debug_main(const struct cmd *cmd, int argc, char **argv)
 {
+	struct options options = { 0 };
 	struct err err = { "" };
 	struct session session;
 	int first, code, r;
 
 	session_init(&session);
-	r = options_parse(cmd->options, &session.options, argc, argv, &first, &err);
+	r = options_parse_with_vm(cmd->options, &options, cmd->vm_options, &session.options, argc,
+		argv, &first, &err);
 	if (!r)
-		r = vm_options_check(&session.options, &err);
-	if (!r && first == argc)
-		r = err_set(&err, -EINVAL, "no guest given");
+		r = check(&options, &session, argc - first, &err);
+	if (!session.options.gdb)
+		session.options.gdb = GDB_ADDRESS_DEFAULT;
+	session.gdb_waits = true;
 	if (r)
 		code = r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
+	else if (options.trace)
+		code = debug_trace(&session, &options);
 	else
 		code = debug_guest(&session, argv + first, (size_t)(argc - first));
 	session_finish(&session);
 	return session_die(code);
 }
 
+static const struct option_row rows[] = {
+	{ "trace", 0, OPTION_ARG, "FILE", "a recording: its answers instead of the host's",
+		set_trace },
+	{ "guest", 0, OPTION_ARG, "GUEST", "with --trace: the image it was recorded from",
+		set_guest },
+	{ 0 },
+};
+
 const struct cmd cmd_debug = {
 	.name = "debug",
-	.synopsis = "[OPTIONS] GUEST [--] [ARGS...]",
+	.synopsis = "[OPTIONS] GUEST [--] [ARGS...] | [OPTIONS] --trace FILE --guest GUEST",
 	.summary = "Stop a guest before its first instruction and serve gdb",
-	.options = vm_option_rows,
+	.options = rows,
+	.vm_options = vm_option_rows,
 	.notes = "It prints the line to type into gdb, which finds the symbols by itself.\n\n"
 		 "Example:\n"
 		 "  belljar debug guest.elf\n"

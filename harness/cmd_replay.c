@@ -251,9 +251,11 @@ static int check(const struct replay_options *o, const char *path, struct err *e
 	if (o->guest && o->all)
 		return err_set(
 			err, -EINVAL, "--all: with --guest the first mismatch is the only one");
-	if (!o->guest && (vm->strace || vm->timeout_ms))
+	if (!o->guest && (vm->strace || vm->timeout_ms || vm->gdb))
 		return err_set(err, -EINVAL, "--%s: no guest runs without --guest",
-			vm->strace ? "strace" : "timeout");
+			vm->strace ? "strace"
+			: vm->gdb  ? "gdb"
+				   : "timeout");
 	return 0;
 }
 

@@ -191,8 +191,10 @@ static enum gdb_stub_state talk(struct gdb_server *s)
 /* ---- driving ---- */
 
 /* Ended in good order, so that who watches learns of it. */
-static const struct vm_stop *end_guest(struct gdb_server *s, struct vm *vm)
+static const struct vm_stop *end_guest(struct gdb_server *s)
 {
+	struct vm *vm = s->target.vm;
+
 	if (gdb_vm_ended(&s->target))
 		return &vm->stop;
 	vm_kick(vm);
@@ -227,7 +229,7 @@ static void invite(const struct gdb_server *s)
 		log_info("gdb: target remote %s", s->text);
 }
 
-static const struct vm_stop *serve(struct gdb_server *s, struct vm *vm)
+static const struct vm_stop *serve(struct gdb_server *s)
 {
 	bool there = s->address.transport == GDB_STDIO;
 
@@ -245,7 +247,7 @@ static const struct vm_stop *serve(struct gdb_server *s, struct vm *vm)
 			break;
 		there = run_alone(s);
 	}
-	return end_guest(s, vm);
+	return end_guest(s);
 }
 
 const struct vm_stop *gdb_server_drive(void *ctx, struct vm *vm)
@@ -261,7 +263,7 @@ const struct vm_stop *gdb_server_drive(void *ctx, struct vm *vm)
 		gdb_vm_finish(&s->target);
 		return &vm->stop;
 	}
-	stop = serve(s, vm);
+	stop = serve(s);
 	gdb_stub_free(s->stub);
 	s->stub = NULL;
 	gdb_vm_finish(&s->target);

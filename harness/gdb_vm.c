@@ -528,10 +528,30 @@ static void detach(void *target)
 	backend_set_debug(g->vm->cpu, &(struct vcpu_debug){ 0 });
 }
 
+/* The machine, and who is told what it does. */
+static void attach(struct gdb_vm *g, struct vm *vm)
+{
+	g->vm = vm;
+	g->strace.sink.next = vm->trace;
+	vm->trace = &g->strace.sink;
+	vm->hold = hold;
+	vm->hold_ctx = g;
+	g->ended = false;
+	stop_is(&g->stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
+}
+
 static int restart(void *target, struct gdb_stop *stop, const char **why_not)
 {
-	(void)target, (void)stop, (void)why_not;
-	return -EOPNOTSUPP;
+	struct gdb_vm *g = of(target);
+	int r = session_restart(g->session, &g->err);
+
+	if (r) {
+		*why_not = g->err.text;
+		return r;
+	}
+	attach(g, g->session->vm);
+	*stop = g->stop;
+	return 0;
 }
 
 static bool monitor(void *target, const char *line, FILE *out)
@@ -611,12 +631,8 @@ int gdb_vm_init(struct gdb_vm *g, struct session *session, const struct gdb_link
 	g->log = calloc(GDB_LOG_LINES, sizeof(*g->log));
 	if (!g->log)
 		return -ENOMEM;
-	stop_is(&g->stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
 	strace_init_lines(&g->strace, log_line, g);
-	g->strace.sink.next = g->vm->trace;
-	g->vm->trace = &g->strace.sink;
-	g->vm->hold = hold;
-	g->vm->hold_ctx = g;
+	attach(g, session->vm);
 	return 0;
 }
 

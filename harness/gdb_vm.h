@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "err.h"
 #include "gdb_points.h"
 #include "gdb_regs.h"
 #include "gdb_target.h"
@@ -47,13 +48,12 @@ struct gdb_vm {
 	struct gdb_target_ops ops;
 	struct gdb_points points;
 	bool catches, catch_row[GDB_ROWS_MAX]; /* by index into abi->rows */
-	bool strace_on, ended, report_end;
+	bool strace_on, ended;
 	struct gdb_stop stop; /* why it stands still */
-	bool stepping_out;    /* of a call that was held behind its answer */
 	struct strace strace;
 	struct gdb_log_line *log;
 	uint64_t n_log;
-	const char *print_error;
+	struct err err; /* of the last refusal */
 };
 
 /* 0 or -ENOMEM. The machine is at its first instruction, or where it was paused. */

@@ -17,6 +17,7 @@
 #include "err.h"
 #include "fileio.h"
 #include "filemap_path.h"
+#include "gdb_server.h"
 #include "log.h"
 #include "report.h"
 #include "trace.h"
@@ -88,6 +89,7 @@ void session_init(struct session *s)
 void session_finish(struct session *s)
 {
 	running_vm = NULL;
+	gdb_server_free(s->gdb);
 	if (timed_out) /* another session of this process has its own time; a signal is meant for both */
 		stop_signal = timed_out = interrupted = 0;
 	vm_destroy(s->vm);
@@ -207,10 +209,11 @@ static void warn_of_scratch(const struct fileio_config *config)
 	}
 }
 
-static int open_files(struct session *s, struct err *err)
+static int open_files(struct session *s, struct fileio **files, struct err *err)
 {
 	struct fileio_config config = vm_options_files(&s->options);
 
+	*files = NULL;
 	if (s->no_files)
 		return 0;
 	config.console_in = s->console_in;
@@ -219,7 +222,7 @@ static int open_files(struct session *s, struct err *err)
 	config.deterministic = s->options.deterministic;
 	config.clock_ns = SESSION_CLOCK_NS;
 	warn_of_scratch(&config);
-	return fileio_init(&s->files, &config, err);
+	return fileio_init(files, &config, err);
 }
 
 /*
@@ -297,48 +300,82 @@ static void say_what_it_is(const struct vm *vm)
 		log_debug("the guest is told of files in %s", vm->args.mount_dirs[i]);
 }
 
-int session_prepare(struct session *s, char **words, size_t n_words, struct err *err)
+/* The machine at its first instruction, with its files. */
+static int make_machine(struct session *s, struct fileio **files, struct vm **vm, struct err *err)
 {
 	const struct vm_options *o = &s->options;
 	struct vm_config config = {
 		.backend = o->backend,
 		.mem_size = o->mem_size,
+		.image = s->image,
+		.image_size = s->image_size,
+		.args = s->args,
+		.boot_time_ns = clock_start_ns(s),
 		.tsc_khz = o->deterministic ? BACKEND_TSC_KHZ : 0,
 		.plain_cpu = o->deterministic,
+		.debug = s->gdb != NULL,
 	};
+	int r = open_files(s, files, err);
+
+	if (r)
+		return r;
+	config.files = *files;
+	if (s->header) {
+		config.cpuid = s->header->cpuid;
+		config.n_cpuid = s->header->n_cpuid;
+	}
+	r = vm_create(vm, &config, err);
+	if (!r && s->respond) {
+		(*vm)->respond = s->respond;
+		(*vm)->respond_ctx = s->respond_ctx;
+	}
+	return r;
+}
+
+int session_prepare(struct session *s, char **words, size_t n_words, struct err *err)
+{
+	const struct vm_options *o = &s->options;
 	int r;
 
 	catch_signals();
 	s->guest = words[0];
-	set_arguments(s, &config.args, words, n_words);
+	set_arguments(s, &s->args, words, n_words);
 	r = vm_options_check(o, err);
 	if (!r)
 		r = elf_read_file(s->guest, &s->image, &s->image_size, err);
 	if (!r)
 		r = open_strace(s, err);
+	if (!r && o->gdb)
+		r = gdb_server_new(&s->gdb, s, o->gdb, s->gdb_waits, err);
 	umask(GUEST_UMASK);
 	if (!r)
-		r = list_mount_dirs(s, &config.args, err);
+		r = list_mount_dirs(s, &s->args, err);
 	if (!r)
-		r = open_files(s, err);
-	if (r)
+		r = make_machine(s, &s->files, &s->vm, err);
+	if (!r)
+		say_what_it_is(s->vm);
+	return r;
+}
+
+int session_restart(struct session *s, struct err *err)
+{
+	struct fileio *files = NULL;
+	struct vm *vm = NULL;
+	int r;
+
+	if (s->sinks || s->no_files)
+		return err_set(err, -EOPNOTSUPP, "a recording is of one run from beginning to end");
+	r = make_machine(s, &files, &vm, err);
+	if (r) {
+		fileio_destroy(files);
 		return r;
-	config.image = s->image;
-	config.image_size = s->image_size;
-	config.files = s->files;
-	config.boot_time_ns = clock_start_ns(s);
-	if (s->header) {
-		config.cpuid = s->header->cpuid;
-		config.n_cpuid = s->header->n_cpuid;
 	}
-	r = vm_create(&s->vm, &config, err);
-	if (r)
-		return r;
-	if (s->respond) {
-		s->vm->respond = s->respond;
-		s->vm->respond_ctx = s->respond_ctx;
-	}
-	say_what_it_is(s->vm);
+	vm->trace = s->options.strace ? &s->strace.sink : NULL;
+	running_vm = vm;
+	vm_destroy(s->vm);
+	fileio_destroy(s->files);
+	s->vm = vm;
+	s->files = files;
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 #include "vm.h"
 
 struct err;
+struct gdb_server;
 
 /* When a deterministic guest's clock starts: 2024-01-01 00:00:00 UTC. */
 #define SESSION_CLOCK_NS 1704067200000000000u
@@ -30,6 +31,7 @@ struct session {
 	struct strace strace;
 	int strace_fd;
 	struct vm *vm;
+	struct vm_args args; /* what the guest is told */
 	char **mount_dirs;
 	bool *mount_is_file;         /* one per mount */
 	struct trace_header *header; /* what session_from_header was given: a copy; else NULL */
@@ -41,6 +43,8 @@ struct session {
 	/* Who drives, until the guest's end: may be set until session_run. NULL: vm_run alone. */
 	const struct vm_stop *(*drive)(void *ctx, struct vm *vm);
 	void *drive_ctx;
+	bool gdb_waits;         /* the guest begins when a debugger lets it */
+	struct gdb_server *gdb; /* options.gdb: it drives */
 	bool ended_by_debugger; /* set by who drives: the exit code is as of a process that was killed */
 	/* Told besides strace; may be set until session_run. */
 	struct trace_sink *sinks;
@@ -86,6 +90,11 @@ bool session_stopping(void);
 bool session_watch(int fd, bool on);
 /* Before the guest is run on after a pause: its calls may wait again. */
 void session_go_on(void);
+/*
+ * While it runs, from who drives: another machine in place of s->vm, at its first instruction, with files as they are
+ * on the host now. On failure all is as it was. -EOPNOTSUPP while somebody records, or for a trace.
+ */
+int session_restart(struct session *s, struct err *err);
 /* From a sink or a responder: stop the machine soon. */
 void session_stop(struct session *s);
 /* The same: no matter what was asked for, only this much longer. */

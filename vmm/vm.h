@@ -63,6 +63,7 @@ struct vm_config {
 	uint64_t boot_time_ns;
 	uint32_t tsc_khz; /* what the guest is told of its TSC; 0: what the backend says */
 	bool plain_cpu;   /* backend.h */
+	bool debug;       /* likewise */
 	const struct cpuid_entry *cpuid; /* likewise; NULL: the backend's own */
 	size_t n_cpuid;
 };
