@@ -117,8 +117,10 @@ static void features(struct gdb_stub *s, struct gdb_cursor *c)
 
 static void threads(struct gdb_stub *s, struct gdb_cursor *c)
 {
-	static const char xml[] = "<?xml version=\"1.0\"?><threads><thread id=\"1\" core=\"0\" "
+	static const char one[] = "<?xml version=\"1.0\"?><threads><thread id=\"1\" core=\"0\" "
 				  "name=\"vCPU 0\"/></threads>";
+	static const char none[] = "<?xml version=\"1.0\"?><threads/>";
+	const char *xml = s->over ? none : one;
 
 	gdb_reply_part(s, c, xml, strlen(xml));
 }

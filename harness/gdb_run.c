@@ -42,6 +42,7 @@ static void put_expedited(struct gdb_stub *s)
 static void put_stop(struct gdb_stub *s, const struct gdb_stop *stop)
 {
 	gdb_reply_begin(&s->out);
+	s->over = stop->kind != GDB_STOPPED;
 	if (stop->kind == GDB_EXITED) {
 		gdb_printf(&s->out, "W%02x", (unsigned)stop->code & 0xff);
 	} else if (stop->kind == GDB_ENDED) {
@@ -208,23 +209,25 @@ static void restart(struct gdb_stub *s, struct gdb_cursor *c)
 	(void)c; /* a program and its arguments: they are the command line's */
 	s->has_state = false;
 	if (r)
-		gdb_reply_error(s, r, why);
-	else
-		put_stop(s, &stop);
+		return gdb_reply_error(s, r, why);
+	s->killed = false;
+	put_stop(s, &stop);
 }
 
 static void detach(struct gdb_stub *s, struct gdb_cursor *c)
 {
 	(void)c;
-	s->ops->detach(s->target);
-	s->state = GDB_DETACHED;
+	s->state = gdb_stub_gone(s);
 	gdb_put(&s->out, "OK");
 }
 
+/* An extended client may want it started again, and stays. */
 static void kill_guest(struct gdb_stub *s, struct gdb_cursor *c)
 {
 	(void)c;
-	s->state = GDB_KILLED;
+	s->killed = s->over = true;
+	if (!s->extended)
+		s->state = GDB_KILLED;
 	gdb_put(&s->out, "OK");
 }
 

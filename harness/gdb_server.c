@@ -180,10 +180,8 @@ static enum gdb_stub_state talk(struct gdb_server *s)
 			break;
 		refuse_others(s);
 	}
-	if (state == GDB_TALKING) {
-		s->target.ops.detach(&s->target);
-		state = GDB_DETACHED;
-	}
+	if (state == GDB_TALKING)
+		state = gdb_stub_gone(s->stub);
 	end_client(s);
 	return state;
 }

@@ -390,7 +390,7 @@ bool gdb_take_thread(struct gdb_cursor *c, bool *ours)
 
 static void reply_thread(struct gdb_stub *s, struct gdb_cursor *c)
 {
-	bool ours, ok = gdb_take_thread(c, &ours) && !gdb_left(c) && ours;
+	bool ours, ok = gdb_take_thread(c, &ours) && !gdb_left(c) && ours && !s->over;
 
 	gdb_reply_result(s, ok ? 0 : -ESRCH, "there is only thread 1");
 }
@@ -406,6 +406,12 @@ static void set_extended(struct gdb_stub *s, struct gdb_cursor *c)
 	(void)c;
 	s->extended = true;
 	gdb_put(&s->out, "OK");
+}
+
+enum gdb_stub_state gdb_stub_gone(struct gdb_stub *s)
+{
+	s->ops->detach(s->target);
+	return s->killed ? GDB_KILLED : GDB_DETACHED;
 }
 
 /* ---- the table ---- */

@@ -17,7 +17,6 @@ enum gdb_stub_state {
 	GDB_TALKING,
 	GDB_DETACHED, /* the debugger goes, the guest runs on */
 	GDB_KILLED,   /* the debugger wants the guest to end */
-	GDB_OVER,     /* the guest ended, and the debugger was told */
 };
 
 /* Sends all of it, or gives up on the connection by itself. */
@@ -34,6 +33,8 @@ void gdb_stub_reset(struct gdb_stub *stub);
  * answer is made, so that what comes behind can be looked at for an interrupt while the guest runs.
  */
 enum gdb_stub_state gdb_stub_input(struct gdb_stub *stub, const uint8_t **bytes, size_t *n);
+/* The connection has ended without a word: as if the debugger had let go, but for what it had said before. */
+enum gdb_stub_state gdb_stub_gone(struct gdb_stub *stub);
 /* Text for gdb's console; only while it waits for the guest to stop. */
 void gdb_stub_say(struct gdb_stub *stub, const char *text, size_t len);
 

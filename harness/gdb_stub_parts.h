@@ -18,6 +18,8 @@ struct gdb_stub {
 		ack_last; /* ack_last: the + of this packet is still to be sent with checksums */
 	bool error_text;  /* the client reads words behind E. */
 	bool extended, physical;
+	bool killed; /* by a client that may want it started again */
+	bool over;   /* the guest's end was told: there is no process, until it is started again */
 	bool has_state; /* state below is that of the guest as it stands */
 	bool resumed;   /* the guest runs: text may be said */
 	struct cpu_state cpu;
