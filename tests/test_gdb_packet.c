@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "gdb_reader.h"
 #include "unit.h"
 
 /* Items as they come: <payload>, + - ! (interrupt) ? (corrupt); the stream goes in by parts of so many bytes. */
@@ -205,42 +206,6 @@ static void a_nul_stops_no_word(void)
 	CU_ASSERT(gdb_left(&word) == 3);
 }
 
-/* A reader as gdb is: checksum, run lengths; escapes when it expects bytes. The length, or -1. */
-static long read_frame(const uint8_t *frame, size_t n, bool binary, uint8_t *out, size_t size)
-{
-	size_t len = 0;
-	uint8_t sum = 0;
-	char digits[3];
-
-	if (n < 4 || frame[0] != '$' || frame[n - 3] != '#')
-		return -1;
-	for (size_t i = 1; i < n - 3; i++)
-		sum = (uint8_t)(sum + frame[i]);
-	snprintf(digits, sizeof(digits), "%02x", sum);
-	if (memcmp(digits, frame + n - 2, 2))
-		return -1;
-	for (size_t i = 1; i < n - 3; i++) {
-		size_t more = 1;
-		uint8_t ch = frame[i];
-
-		if (ch == '$' || ch == '#')
-			return -1;
-		if (ch == '*') {
-			if (i == 1 || i + 1 == n - 3 || frame[i + 1] < 32 || frame[i + 1] > 126)
-				return -1;
-			more = frame[++i] - 29u;
-			ch = out[len - 1];
-		}
-		if (strchr("#$+-", frame[i]) && frame[i - 1] == '*')
-			return -1;
-		if (more > size - len)
-			return -1;
-		memset(out + len, ch, more);
-		len += more;
-	}
-	return (long)(binary ? gdb_unescape(out, len) : len);
-}
-
 static uint8_t frame[GDB_FRAME_MAX];
 
 static void makes_frames(void)
@@ -290,7 +255,8 @@ static void packs_runs_of_every_length_wherever_they_lie(void)
 			gdb_printf(r, "%0*d", (int)run, 0);
 			gdb_put(r, before & 1 ? "x" : "");
 			n = gdb_frame(r, frame);
-			right &= read_frame(frame, n, false, out, sizeof(out)) == (long)r->len &&
+			right &= gdb_reader_take(frame, n, false, out, sizeof(out)) ==
+					 (long)r->len &&
 				 !memcmp(out, r->bytes, r->len);
 			short_enough &= n <= 4 + before + 3 * (run / 98 + 1) + 4;
 		}
@@ -314,7 +280,7 @@ static void escapes_what_a_reader_would_take_for_framing(void)
 	CU_ASSERT(gdb_put_escaped(r, all, sizeof(all)) == sizeof(all));
 	CU_ASSERT(r->binary && !r->overflow && r->len == 1 + 256 + 4 + 2 * 8);
 	n = gdb_frame(r, frame);
-	CU_ASSERT(read_frame(frame, n, true, out, sizeof(out)) == 1 + (long)sizeof(all));
+	CU_ASSERT(gdb_reader_take(frame, n, true, out, sizeof(out)) == 1 + (long)sizeof(all));
 	CU_ASSERT(!memcmp(out + 1, all, sizeof(all)));
 	free(r);
 }
