@@ -298,7 +298,7 @@ void gdb_printf(struct gdb_reply *r, const char *format, ...)
 	va_start(args, format);
 	n = vsnprintf((char *)r->bytes + r->len, room(r) + 1, format, args);
 	va_end(args);
-	if (n < 0 || (size_t)n > room(r)) {
+	if ((size_t)n > room(r)) {
 		r->overflow = true;
 		return;
 	}
@@ -422,7 +422,7 @@ static size_t run_length(const uint8_t *p, const uint8_t *end)
 
 	if (end - p >= RUN_MAX && !memcmp(p, p + 1, RUN_MAX - 1))
 		return RUN_MAX;
-	while (n < RUN_MAX && p + n < end && p[n] == *p)
+	while (p + n < end && p[n] == *p)
 		n++;
 	if (n < RUN_MIN)
 		return 1;

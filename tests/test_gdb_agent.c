@@ -9,7 +9,7 @@
 /* Memory of 256 bytes, each its own address; registers that are ten times their number. */
 struct world {
 	char text[300];
-	size_t len, prints;
+	size_t len, full, prints;
 };
 
 static int read_register(void *ctx, unsigned n, uint64_t *value)
@@ -38,6 +38,7 @@ static void take_text(void *ctx, const char *text, size_t len)
 	struct world *w = ctx;
 
 	w->prints++;
+	w->full = len;
 	if (len > sizeof(w->text) - 1)
 		len = sizeof(w->text) - 1;
 	memcpy(w->text, text, len);
@@ -321,6 +322,8 @@ static void prints(void)
 		{ "%p %p", { 0x1234, 0 }, 2, "0x1234 (nil)" },
 		{ "[%10p|%-10p]", { 0x12, 0x12 }, 2, "[      0x12|0x12      ]" },
 		{ "a\\n\\t\\\\\\\"\\101\\e\\q", { 0 }, 0, "a\n\t\\\"A\033q" },
+		{ "\\78\\1234\\0", { 0 }, 0, "\a8S4" },
+		{ "%i|%li", { 0xffffffff, 7 }, 2, "-1|7" },
 		{ "end\\", { 0 }, 0, "end\\" },
 		{ "%-#+0 -#+0 5d|", { 7 }, 1, "+7   |" },
 	};
@@ -407,8 +410,20 @@ static void text_costs_fuel(void)
 	uint64_t value;
 
 	CU_ASSERT(eval(code, sizeof(code), &w, &value) == -ETIME);
-	CU_ASSERT(w.len == 500 || w.len == sizeof(w.text) - 1);
+	CU_ASSERT(w.full == 500);
 	CU_ASSERT(w.prints > 100 && w.prints <= GDB_AGENT_FUEL / 500);
+}
+
+static void text_that_is_too_long_is_cut(void)
+{
+	char format[60] = "";
+	uint64_t values[9] = { 0 }, value;
+	struct world w;
+
+	for (int i = 0; i < 9; i++)
+		strcat(format, "%500d");
+	CU_ASSERT(print(format, values, 9, &w, &value) == 0);
+	CU_ASSERT(w.prints == 1 && w.full == 4096);
 }
 
 static const struct unit_case cases[] = {
@@ -425,6 +440,7 @@ static const struct unit_case cases[] = {
 	{ "refuses_printf_that_is_cut", refuses_printf_that_is_cut },
 	{ "printing_may_be_absent", printing_may_be_absent },
 	{ "text_costs_fuel", text_costs_fuel },
+	{ "text_that_is_too_long_is_cut", text_that_is_too_long_is_cut },
 };
 
 UNIT_MAIN("gdb_agent", cases)

@@ -75,6 +75,33 @@ static void tells_items_however_the_stream_is_cut(void)
 		}
 }
 
+/* Each bad byte at each place of a long packet, whole and byte by byte. */
+static void long_packets_are_as_hostile_as_short_ones(void)
+{
+	static const char bad[] = { '$', '#', '}', '+', '\003', '\377' };
+	char stream[200], whole[500], single[500];
+
+	for (size_t k = 0; k < sizeof(bad); k++)
+		for (int at = 1; at <= 100; at++) {
+			int sum = 0, n;
+
+			memset(stream, 'a', sizeof(stream));
+			stream[0] = '$';
+			stream[at] = bad[k];
+			for (int i = bad[k] == '$' ? at + 1 : 1; i <= 100; i++)
+				sum += (unsigned char)stream[i];
+			n = 101 + snprintf(stream + 101, 20, "#%02x$g#67\003", sum & 0xff);
+			decode(stream, (size_t)n, sizeof(stream), false, whole, sizeof(whole));
+			decode(stream, (size_t)n, 1, false, single, sizeof(single));
+			CU_ASSERT_STRING_EQUAL(whole, single);
+			decode(stream, (size_t)n, 17, false, single, sizeof(single));
+			CU_ASSERT_STRING_EQUAL(whole, single);
+			n = (int)strlen(whole);
+			CU_ASSERT_STRING_EQUAL(whole + n - 4, "<g>!");
+			CU_ASSERT((strchr(whole, '?') != NULL) == (bad[k] == '#'));
+		}
+}
+
 static void looks_at_no_checksum_without_acks(void)
 {
 	static const struct stream rows[] = {
@@ -179,6 +206,8 @@ static void reads_bytes_all_or_none(void)
 	CU_ASSERT(gdb_take_bytes(&c, b, 3) && gdb_left(&c) == 1);
 	CU_ASSERT(b[0] == 0 && b[1] == 0xff && b[2] == 0x7f);
 	CU_ASSERT(!gdb_take_bytes(&c, b, 1) && gdb_take_bytes(&c, b, 0));
+	c = over("00x0");
+	CU_ASSERT(!gdb_take_bytes(&c, b + 1, 2) && gdb_left(&c) == 4 && b[1] == 0xff);
 }
 
 static void takes_words_and_characters(void)
@@ -326,6 +355,9 @@ static void leaves_out_what_does_not_fit(void)
 	CU_ASSERT(gdb_put_escaped(r, "a#", 2) == 1);
 	CU_ASSERT(!r->overflow && r->len == GDB_PACKET_MAX - 1);
 	CU_ASSERT(gdb_frame(r, frame) == GDB_FRAME_MAX - 1);
+	gdb_reply_begin(r);
+	gdb_put_raw(r, big, GDB_PACKET_MAX - 7);
+	CU_ASSERT(gdb_put_escaped(r, big, 100) == 7 && r->len == GDB_PACKET_MAX);
 	free(big);
 	free(r);
 }
@@ -385,6 +417,7 @@ static void what_is_framed_is_decoded(void)
 
 static const struct unit_case cases[] = {
 	{ "tells_items_however_the_stream_is_cut", tells_items_however_the_stream_is_cut },
+	{ "long_packets_are_as_hostile_as_short_ones", long_packets_are_as_hostile_as_short_ones },
 	{ "looks_at_no_checksum_without_acks", looks_at_no_checksum_without_acks },
 	{ "takes_nul_bytes_as_data", takes_nul_bytes_as_data },
 	{ "takes_the_size_it_announces_and_no_more", takes_the_size_it_announces_and_no_more },

@@ -294,6 +294,43 @@ static void a_bit_that_is_there_may_stay(void)
 	CU_ASSERT(set(&s, "efer", s.efer | 1 << 14) == -EINVAL);
 }
 
+static void modes_are_held_together_outside_of_long_mode_too(void)
+{
+	struct cpu_state s;
+
+	cpu_state_long_mode(&s);
+	s.cr0 = CPU_CR0_PE | CPU_CR0_ET;
+	s.cr4 = s.efer = 0;
+	CU_ASSERT(set(&s, "cr4", 0x20000) == -EINVAL); /* PCIDE is of long mode */
+	CU_ASSERT(set(&s, "cr4", CPU_CR4_LA57 | CPU_CR4_PAE) == 0);
+	CU_ASSERT(set(&s, "efer", CPU_EFER_LMA) == -EINVAL);
+	CU_ASSERT(set(&s, "efer", CPU_EFER_LME) == 0);
+	CU_ASSERT(set(&s, "cr0", s.cr0 | CPU_CR0_PG) == -EINVAL); /* LMA would have to come, too */
+	CU_ASSERT(set(&s, "efer", 0) == 0);
+	CU_ASSERT(set(&s, "cr0", s.cr0 | CPU_CR0_PG | CPU_CR0_WP) == 0);
+	CU_ASSERT(set(&s, "efer", CPU_EFER_LME) == -EINVAL);
+	CU_ASSERT(set(&s, "cr4", s.cr4 | 1 << 23) == 0); /* CET with WP */
+	CU_ASSERT(set(&s, "cr0", s.cr0 & ~(uint64_t)CPU_CR0_WP) == -EINVAL);
+}
+
+static void a_limit_in_pages_ends_with_a_page(void)
+{
+	struct cpu_state s;
+
+	cpu_state_long_mode(&s);
+	s.seg[CPU_TR].attr |= CPU_SEG_G;
+	CU_ASSERT(set(&s, "tr_limit", 0xfffff) == 0 && set(&s, "tr_limit", 0x67) == -EINVAL);
+}
+
+static void an_old_fpu_has_no_denormals_are_zero(void)
+{
+	struct cpu_state s;
+
+	cpu_state_long_mode(&s);
+	memset(s.fx + 28, 0, 4);
+	CU_ASSERT(set(&s, "mxcsr", 0xffff) == 0 && get(&s, "mxcsr") == 0xffbf);
+}
+
 static void wide_registers_take_any_bytes(void)
 {
 	static const char *const names[] = { "st0", "st7", "xmm0", "xmm15", "ymm0h", "ymm15h" };
@@ -435,6 +472,10 @@ static const struct unit_case cases[] = {
 	{ "accepts_what_a_cpu_may_hold", accepts_what_a_cpu_may_hold },
 	{ "a_cpu_with_57_bits_has_more_addresses", a_cpu_with_57_bits_has_more_addresses },
 	{ "a_bit_that_is_there_may_stay", a_bit_that_is_there_may_stay },
+	{ "modes_are_held_together_outside_of_long_mode_too",
+		modes_are_held_together_outside_of_long_mode_too },
+	{ "a_limit_in_pages_ends_with_a_page", a_limit_in_pages_ends_with_a_page },
+	{ "an_old_fpu_has_no_denormals_are_zero", an_old_fpu_has_no_denormals_are_zero },
 	{ "wide_registers_take_any_bytes", wide_registers_take_any_bytes },
 	{ "the_tag_word_is_the_one_that_x87_makes", the_tag_word_is_the_one_that_x87_makes },
 	{ "a_tag_word_says_which_registers_are_empty", a_tag_word_says_which_registers_are_empty },
