@@ -3,6 +3,8 @@
 #include "gdb_agent.h"
 
 #include <errno.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "unit.h"
 
@@ -426,6 +428,139 @@ static void text_that_is_too_long_is_cut(void)
 	CU_ASSERT(w.prints == 1 && w.full == 4096);
 }
 
+/* Registers are ten times their number: rax 0, rbx 10, rcx 20, rdx 30, rsi 40. */
+static const struct compiled {
+	const char *expression;
+	int64_t value;
+} compiled[] = {
+	{ "(int)$rax * 3 - 7 < 100 && $rbx != 0", 1 },
+	{ "($rdx >> 1) / (unsigned long)$rbx % 5u", 1 },
+	{ "(short)$rdx << 2 | ~(char)$rbx ^ !$rcx", -3 },
+	{ "*(unsigned short *)5", 0x605 },
+	{ "*(int *)($rbx + 1)", 0xe0d0c0b },
+	{ "*(char *)200", -56 },
+	{ "$rax ? 1 : $rsi", 40 },
+	{ "-$rbx / 3", -3 },
+	{ "-$rbx % 7 < 0", 1 },
+	{ "(unsigned char)($rcx * 13)", 4 },
+	{ "$rbx >= 10 && $rcx <= 19 || $rdx > 29", 1 },
+	{ "(unsigned)$rbx > (unsigned)-1", 0 },
+	{ "$r15 == 150 && $rbx * 0x123456789 == 0xb60b60b5a", 1 },
+};
+enum { COMPILED = sizeof(compiled) / sizeof(compiled[0]) };
+
+/* A line of gdb's listing, "  3  ext 64", as bytes. False when it is none. */
+static bool assemble(const char *line, uint8_t *code, size_t *len)
+{
+	static const struct {
+		const char *name;
+		uint8_t op;
+		int operand_bytes;
+	} ops[] = {
+		{ "add", 0x02, 0 },
+		{ "sub", 0x03, 0 },
+		{ "mul", 0x04, 0 },
+		{ "div_signed", 0x05, 0 },
+		{ "div_unsigned", 0x06, 0 },
+		{ "rem_signed", 0x07, 0 },
+		{ "rem_unsigned", 0x08, 0 },
+		{ "lsh", 0x09, 0 },
+		{ "rsh_signed", 0x0a, 0 },
+		{ "rsh_unsigned", 0x0b, 0 },
+		{ "log_not", 0x0e, 0 },
+		{ "bit_and", 0x0f, 0 },
+		{ "bit_or", 0x10, 0 },
+		{ "bit_xor", 0x11, 0 },
+		{ "bit_not", 0x12, 0 },
+		{ "equal", 0x13, 0 },
+		{ "less_signed", 0x14, 0 },
+		{ "less_unsigned", 0x15, 0 },
+		{ "ext", 0x16, 1 },
+		{ "ref8", 0x17, 0 },
+		{ "ref16", 0x18, 0 },
+		{ "ref32", 0x19, 0 },
+		{ "ref64", 0x1a, 0 },
+		{ "if_goto", 0x20, 2 },
+		{ "goto", 0x21, 2 },
+		{ "const8", 0x22, 1 },
+		{ "const16", 0x23, 2 },
+		{ "const32", 0x24, 4 },
+		{ "const64", 0x25, 8 },
+		{ "reg", 0x26, 2 },
+		{ "end", 0x27, 0 },
+		{ "dup", 0x28, 0 },
+		{ "pop", 0x29, 0 },
+		{ "zero_ext", 0x2a, 1 },
+		{ "swap", 0x2b, 0 },
+		{ "pick", 0x32, 1 },
+		{ "rot", 0x33, 0 },
+	};
+	unsigned long long operand = 0;
+	size_t at;
+	char name[20];
+
+	if (sscanf(line, " %zu %19s %llu", &at, name, &operand) < 2)
+		return false;
+	CU_ASSERT(at == *len);
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+		if (!strcmp(ops[i].name, name)) {
+			code[(*len)++] = ops[i].op;
+			for (int b = ops[i].operand_bytes; b-- > 0;)
+				code[(*len)++] = (uint8_t)(operand >> 8 * b);
+			return true;
+		}
+	CU_FAIL("an instruction of gdb's that we do not know");
+	return false;
+}
+
+/* gdb, asked for the code of each expression, as a debugger of this program. */
+static FILE *ask_gdb(void)
+{
+	char command[4096], self[1000];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	int at;
+
+	if (n < 0)
+		return NULL;
+	self[n] = 0;
+	at = snprintf(command, sizeof(command), "exec timeout 60 gdb -nx -batch");
+	for (size_t i = 0; i < COMPILED; i++)
+		at += snprintf(command + at, sizeof(command) - (size_t)at,
+			" -ex 'maint agent-eval -at main, %s'", compiled[i].expression);
+	snprintf(command + at, sizeof(command) - (size_t)at, " '%s' 2>&1 </dev/null", self);
+	return popen(command, "r");
+}
+
+static void computes_what_gdb_compiles(void)
+{
+	FILE *f = ask_gdb();
+	char line[300];
+	uint8_t code[GDB_AGENT_MAX];
+	size_t len = 0, seen = 0;
+	int status;
+
+	CU_ASSERT_FATAL(f != NULL);
+	while (fgets(line, sizeof(line), f)) {
+		struct world w;
+		uint64_t value;
+
+		if (!assemble(line, code, &len) || code[len - 1] != 0x27 || !strstr(line, "end"))
+			continue;
+		CU_ASSERT(eval(code, len, &w, &value) == 0);
+		CU_ASSERT(seen < COMPILED && value == (uint64_t)compiled[seen].value);
+		if (seen < COMPILED && value != (uint64_t)compiled[seen].value)
+			printf("     %s: %lld\n", compiled[seen].expression, (long long)value);
+		seen++;
+		len = 0;
+	}
+	status = pclose(f);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
+		unit_skip("no gdb, or no timeout");
+		return;
+	}
+	CU_ASSERT(seen == COMPILED);
+}
+
 static const struct unit_case cases[] = {
 	{ "computes", computes },
 	{ "extends", extends },
@@ -440,6 +575,7 @@ static const struct unit_case cases[] = {
 	{ "refuses_printf_that_is_cut", refuses_printf_that_is_cut },
 	{ "printing_may_be_absent", printing_may_be_absent },
 	{ "text_costs_fuel", text_costs_fuel },
+	{ "computes_what_gdb_compiles", computes_what_gdb_compiles },
 	{ "text_that_is_too_long_is_cut", text_that_is_too_long_is_cut },
 };
 
