@@ -164,7 +164,7 @@ static int efer(const struct cpu_state *s, const struct reg *reg, uint64_t *valu
 	(void)reg;
 	if (unknown_bits(*value, known, s->efer) || !modes_agree(s->cr0, s->cr4, *value))
 		return -EINVAL;
-	return 0;
+	return (s->cr0 & CPU_CR0_PG) && (*value ^ s->efer) & CPU_EFER_LME ? -EINVAL : 0;
 }
 
 /* SDM 3B 17.2: what is reserved reads as it does after reset. */
