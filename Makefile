@@ -40,6 +40,7 @@ ifneq ($(cc_$(MODE)),)
 override CC := $(cc_$(MODE))
 endif
 export AFL_QUIET := 1
+export AFL_LLVM_DENYLIST := $(CURDIR)/fuzz/denylist
 ifeq ($(MODE),aflcmp)
 export AFL_LLVM_CMPLOG := 1
 endif

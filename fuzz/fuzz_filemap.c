@@ -181,13 +181,11 @@ static struct member *member_of(const struct scenario *s)
 	*member = calloc(1, sizeof(**member));
 	if (!*member)
 		abort();
-	quiet_begin();
 	memfs_set_isolates((s->config ^ s->variant ^ s->other) & 1);
 	world_init(&(*member)->world, s->config, s->variant, policy);
 	open_files(*member, s->config, s->variant, s->other);
 	pair_base(*member);
 	memfs_mark();
-	quiet_end();
 	return *member;
 }
 
@@ -445,7 +443,9 @@ static void begin(const uint8_t *data, size_t size)
 	run.size = size;
 	memfs_reset();
 	scenario_begin(&run.scenario, data, size);
+	quiet_begin(); /* whether it is there already is no input's doing, either */
 	run.member = member_of(&run.scenario);
+	quiet_end();
 	memset(run.memfs_of + run.member->world.n_base, 0,
 		(size_t)(run.n_paired > PAIRS ? run.n_paired : PAIRS) * sizeof(run.memfs_of[0]));
 	memcpy(run.memfs_of, run.member->pairs,

@@ -6,24 +6,29 @@
 
 static const char plain[] = "\n\t\r\\\"", letter[] = "ntr\\\"";
 
-size_t escape_byte(char out[4], uint8_t byte, bool quoted)
+void escape_hex(char out[4], uint8_t byte)
 {
 	static const char hex[] = "0123456789abcdef";
+
+	out[0] = '\\';
+	out[1] = 'x';
+	out[2] = hex[byte >> 4];
+	out[3] = hex[byte & 15];
+}
+
+size_t escape_byte(char out[4], uint8_t byte, bool quoted)
+{
 	const char *special;
 
 	out[0] = (char)byte;
 	if (byte >= 0x20 && byte < 0x7f && byte != '\\' && (byte != '"' || !quoted))
 		return 1;
-	out[0] = '\\';
+	escape_hex(out, byte);
 	special = byte ? strchr(plain, byte) : NULL;
-	if (special) {
-		out[1] = letter[special - plain];
-		return 2;
-	}
-	out[1] = 'x';
-	out[2] = hex[byte >> 4];
-	out[3] = hex[byte & 15];
-	return 4;
+	if (!special)
+		return 4;
+	out[1] = letter[special - plain];
+	return 2;
 }
 
 static int hex_digit(char c)

@@ -16,6 +16,8 @@ void escape_bytes(char *out, size_t size, size_t *used, const void *bytes, size_
 
 /* One byte: 1, 2 or 4 characters, no NUL behind them. Outside quotes a `"` stands for itself. */
 size_t escape_byte(char out[4], uint8_t byte, bool quoted);
+/* As \xHH, whatever it is. */
+void escape_hex(char out[4], uint8_t byte);
 /*
  * And back: the bytes into out, which has room for len. Their number, or -1 - the offset of an escape that
  * is none. Everything that is not an escape stands for itself.

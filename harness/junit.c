@@ -3,7 +3,10 @@
 #include "junit.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
+
+#include "escape.h"
 
 static const char *const verdict_tags[] = {
 	[JUNIT_FAILED] = "failure",
@@ -14,23 +17,40 @@ static const char *const verdict_tags[] = {
  * XML has no way at all to say most control characters, and other bytes need not be UTF-8: these become
  * \xHH. A line break in an attribute would be read as a blank.
  */
+static void put_special(FILE *out, char c)
+{
+	char hex[4];
+
+	if (c == '<') {
+		fputs("&lt;", out);
+	} else if (c == '>') { /* "]]>" may not stand in text */
+		fputs("&gt;", out);
+	} else if (c == '&') {
+		fputs("&amp;", out);
+	} else if (c == '"') {
+		fputs("&quot;", out);
+	} else {
+		escape_hex(hex, (uint8_t)c);
+		fwrite(hex, 1, sizeof(hex), out);
+	}
+}
+
+static bool is_plain(char c)
+{
+	return (c >= 0x20 && c < 0x7f && c != '<' && c != '>' && c != '&' && c != '"') ||
+	       c == '\n' || c == '\t';
+}
+
 static void put_text(FILE *out, const char *text, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
+	size_t n;
 
-		if (c == '<')
-			fputs("&lt;", out);
-		else if (c == '>') /* "]]>" may not stand in text */
-			fputs("&gt;", out);
-		else if (c == '&')
-			fputs("&amp;", out);
-		else if (c == '"')
-			fputs("&quot;", out);
-		else if ((c >= 0x20 && c < 0x7f) || c == '\n' || c == '\t')
-			fputc(c, out);
-		else
-			fprintf(out, "\\x%02x", c);
+	for (size_t i = 0; i < len; i += n) {
+		for (n = 0; i + n < len && is_plain(text[i + n]);)
+			n++;
+		fwrite(text + i, 1, n, out);
+		if (i + n < len)
+			put_special(out, text[i + n++]);
 	}
 }
 

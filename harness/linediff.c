@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "escape.h"
 
 enum {
 	ROUNDS_MAX = 2000, /* 16 MB of diagonals at the worst */
@@ -50,30 +51,40 @@ struct middle {
 	int32_t n, m;
 };
 
-/* Round d has 2d + 1 diagonals and so begins at d squared: k = -d is the first of them. */
+/* What stands beside a round's first and last diagonal: no way comes from there. */
+enum { NOWHERE = -2 };
+
+/* Round d has 2d + 1 diagonals, two places on either side of them, and so begins at d * (d + 4). */
 static int32_t *at(int32_t *rounds, int32_t d, int32_t k)
 {
-	return rounds + (size_t)d * (size_t)d + (size_t)(k + d);
+	return rounds + (size_t)d * (size_t)(d + 4) + (size_t)(k + d + 2);
 }
 
-/* Where diagonal k of round d begins: a step down from k + 1, or right from k - 1, of the round before. */
+/* Did diagonal k of round d begin by a step down from k + 1 of the round before, not right from k - 1? */
+static bool is_down(int32_t *rounds, int32_t d, int32_t k)
+{
+	return *at(rounds, d - 1, k - 1) < *at(rounds, d - 1, k + 1);
+}
+
 static int32_t begin_of(int32_t *rounds, int32_t d, int32_t k)
 {
 	if (!d)
 		return 0;
-	if (k == -d || (k != d && *at(rounds, d - 1, k - 1) < *at(rounds, d - 1, k + 1)))
-		return *at(rounds, d - 1, k + 1);
-	return *at(rounds, d - 1, k - 1) + 1;
+	return is_down(rounds, d, k) ? *at(rounds, d - 1, k + 1) : *at(rounds, d - 1, k - 1) + 1;
 }
 
-/* One round. True when the end was reached. */
+/* One round, of the diagonals that meet both texts. True when the end was reached. */
 static bool round_run(const struct middle *mid, int32_t *rounds, int32_t d)
 {
-	for (int32_t k = -d; k <= d; k += 2) {
-		int32_t x = begin_of(rounds, d, k);
+	int32_t first = d <= mid->m ? -d : ((d + mid->m) & 1) - mid->m;
+	int32_t last = d <= mid->n ? d : mid->n - ((d + mid->n) & 1);
 
-		while (x >= 0 && x < mid->n && x - k >= 0 && x - k < mid->m &&
-			same(&mid->a[x], &mid->b[x - k]))
+	*at(rounds, d, first - 2) = *at(rounds, d, last + 2) = NOWHERE;
+	for (int32_t k = first; k <= last; k += 2) {
+		int32_t x = begin_of(rounds, d, k);
+		int32_t end = mid->n < mid->m + k ? mid->n : mid->m + k;
+
+		while (x < end && same(&mid->a[x], &mid->b[x - k]))
 			x++;
 		*at(rounds, d, k) = x;
 		if (x >= mid->n && x - k >= mid->m)
@@ -90,12 +101,11 @@ static void walk_back(
 
 	for (; d >= 0; d--) {
 		int32_t begin = begin_of(rounds, d, k);
-		bool down = d && (k == -d || (k != d && *at(rounds, d - 1, k - 1) <
-								*at(rounds, d - 1, k + 1)));
 
 		for (int32_t x = *at(rounds, d, k); x-- > begin;)
 			match[x] = offset + (size_t)(x - k);
-		k += down ? 1 : -1;
+		if (d)
+			k += is_down(rounds, d, k) ? 1 : -1;
 	}
 }
 
@@ -104,7 +114,7 @@ static int match_middle(const struct middle *mid, size_t *match, size_t offset)
 	autofree int32_t *rounds = NULL;
 
 	for (int32_t d = 0; d < ROUNDS_MAX; d++) {
-		size_t room = (size_t)(d + 1) * (size_t)(d + 1);
+		size_t room = (size_t)(d + 1) * (size_t)(d + 5);
 
 		/* Grows as it is needed: doubling would ask for most of it at once. */
 		if (!d || !(d & 63)) {
@@ -194,16 +204,25 @@ struct printer {
 	size_t printed, left_out;
 };
 
+static bool is_printable(char c)
+{
+	return c >= 0x20 && c < 0x7f;
+}
+
 /* A text may be anybody's: what a terminal would obey is shown as \xHH. */
 static void put_printable(FILE *out, const struct line *line)
 {
-	for (size_t i = 0; i < line->len && i < LINE_SHOWN_MAX; i++) {
-		unsigned char c = (unsigned char)line->text[i];
+	size_t len = line->len < LINE_SHOWN_MAX ? line->len : LINE_SHOWN_MAX, n;
+	char hex[4];
 
-		if (c >= 0x20 && c < 0x7f)
-			putc(c, out);
-		else
-			fprintf(out, "\\x%02x", c);
+	for (size_t i = 0; i < len; i += n) {
+		for (n = 0; i + n < len && is_printable(line->text[i + n]);)
+			n++;
+		fwrite(line->text + i, 1, n, out);
+		if (i + n < len) {
+			escape_hex(hex, (uint8_t)line->text[i + n++]);
+			fwrite(hex, 1, sizeof(hex), out);
+		}
 	}
 }
 
@@ -216,9 +235,10 @@ static void print_line(struct printer *p, char edit, const struct line *line)
 		return;
 	}
 	p->printed++;
-	fprintf(p->out, "%s%c", colour, edit);
+	fputs(colour, p->out);
+	putc(edit, p->out);
 	put_printable(p->out, line);
-	fprintf(p->out, "%s\n", *colour ? "\033[0m" : "");
+	fputs(*colour ? "\033[0m\n" : "\n", p->out);
 }
 
 static void print_hunk(struct printer *p, struct cursor c, const struct cursor *end)
@@ -240,17 +260,14 @@ static void print_hunk(struct printer *p, struct cursor c, const struct cursor *
 	}
 }
 
-int linediff_print(
-	FILE *out, const struct lines *a, const struct lines *b, const struct linediff_style *style)
+int linediff_print_match(FILE *out, const struct lines *a, const struct lines *b,
+	const size_t *match, const struct linediff_style *style)
 {
-	autofree size_t *match = calloc(a->n + 1, sizeof(*match));
 	struct printer p = { .out = out, .style = style };
 	struct cursor c = { .a = a, .b = b, .match = match }, end;
-	int hunks = 0, r = match ? lines_match(a, b, match) : -ENOMEM;
+	int hunks = 0;
 	char edit;
 
-	if (r)
-		return r;
 	while ((edit = next_edit(&c))) {
 		size_t back;
 
@@ -270,4 +287,13 @@ int linediff_print(
 	if (p.left_out)
 		fprintf(out, "(%zu more lines)\n", p.left_out);
 	return hunks;
+}
+
+int linediff_print(
+	FILE *out, const struct lines *a, const struct lines *b, const struct linediff_style *style)
+{
+	autofree size_t *match = calloc(a->n + 1, sizeof(*match));
+	int r = match ? lines_match(a, b, match) : -ENOMEM;
+
+	return r ? r : linediff_print_match(out, a, b, match, style);
 }

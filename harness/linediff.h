@@ -36,5 +36,8 @@ struct linediff_style {
 /* Writes the hunks, nothing when the texts are the same. Their number, or -ENOMEM. */
 int linediff_print(FILE *out, const struct lines *a, const struct lines *b,
 	const struct linediff_style *style);
+/* The same of what lines_match() has said. */
+int linediff_print_match(FILE *out, const struct lines *a, const struct lines *b,
+	const size_t *match, const struct linediff_style *style);
 
 #endif

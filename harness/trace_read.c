@@ -177,8 +177,21 @@ static bool is_compressed(const struct input *in)
 	       (!memcmp(in->bytes, "\x28\xb5\x2f\xfd", 4) || !memcmp(in->bytes, "\x1f\x8b", 2));
 }
 
-/* path: where the tail and blobs are; NULL for what has none. */
-static int begin(struct trace_reader *r, const char *path, struct err *err)
+/* The tail beside path, or in memory. */
+static int read_tail(struct trace_reader *r, const char *path, struct span tail, struct err *err)
+{
+	char name[200];
+
+	if (path)
+		return trace_tail_read(&r->tail, path, err);
+	if (!tail.p)
+		return 0;
+	snprintf(name, sizeof(name), "%s.tail", r->name);
+	return trace_tail_read_memory(&r->tail, tail.p, tail.len, name, err);
+}
+
+/* path: where the tail and blobs are; NULL for what has none, or the tail in memory. */
+static int begin(struct trace_reader *r, const char *path, struct span tail, struct err *err)
 {
 	int n = input_look(&r->in, 4);
 
@@ -186,7 +199,7 @@ static int begin(struct trace_reader *r, const char *path, struct err *err)
 		return err_set(err, n, "%s: %s", r->name, strerrordesc_np(-n));
 	if (r->in.len >= 4 && !memcmp(r->in.bytes, "bjt ", 4))
 		return open_text(r, path, err);
-	n = path ? trace_tail_read(&r->tail, path, err) : 0;
+	n = read_tail(r, path, tail, err);
 	if (n)
 		return n;
 	if (r->tail.found)
@@ -226,7 +239,7 @@ int trace_reader_open(struct trace_reader **out, const char *path, struct err *e
 	n = fd < 0 ? err_set(err, -errno, "%s: %s", path, strerrordesc_np(errno)) : 0;
 	if (!n && input_file(&r->in, fd))
 		n = no_memory(r, err);
-	n = n ? n : begin(r, is_stdin ? NULL : path, err);
+	n = n ? n : begin(r, is_stdin ? NULL : path, (struct span){ 0 }, err);
 	if (n)
 		trace_reader_close(r);
 	else
@@ -237,6 +250,12 @@ int trace_reader_open(struct trace_reader **out, const char *path, struct err *e
 int trace_reader_open_memory(
 	struct trace_reader **out, const void *data, size_t len, const char *name, struct err *err)
 {
+	return trace_reader_open_pair(out, data, len, NULL, 0, name, err);
+}
+
+int trace_reader_open_pair(struct trace_reader **out, const void *data, size_t len,
+	const void *tail, size_t tail_len, const char *name, struct err *err)
+{
 	struct trace_reader *r = create(name);
 	int n;
 
@@ -244,7 +263,7 @@ int trace_reader_open_memory(
 	if (!r)
 		return err_set(err, -ENOMEM, "%s: out of memory", name);
 	input_memory(&r->in, data, len);
-	n = begin(r, NULL, err);
+	n = begin(r, NULL, (struct span){ tail, tail_len }, err);
 	if (n)
 		trace_reader_close(r);
 	else

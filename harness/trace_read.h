@@ -22,6 +22,9 @@ int trace_reader_open(struct trace_reader **out, const char *path, struct err *e
 /* The bytes are borrowed. name is for messages. For tests and fuzzing. */
 int trace_reader_open_memory(
 	struct trace_reader **out, const void *data, size_t len, const char *name, struct err *err);
+/* The same of a recording with its tail. */
+int trace_reader_open_pair(struct trace_reader **out, const void *data, size_t len,
+	const void *tail, size_t tail_len, const char *name, struct err *err);
 void trace_reader_close(struct trace_reader *r); /* takes NULL */
 
 enum trace_format trace_reader_format(const struct trace_reader *r);

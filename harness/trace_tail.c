@@ -31,14 +31,33 @@ static char *tail_path(const char *path)
 	return asprintf(&tail, "%s.tail", path) < 0 ? NULL : tail;
 }
 
-/* Bytes read, fewer only at the end of the file; or -errno. */
-static ssize_t read_at(int fd, void *buf, size_t len, off_t at)
+/* A tail: a file, or bytes in memory. */
+struct source {
+	int fd;
+	const uint8_t *bytes; /* NULL: a file */
+	size_t len;           /* of them */
+};
+
+static size_t copy_at(const struct source *s, void *buf, size_t len, size_t at)
+{
+	size_t n = at < s->len ? s->len - at : 0;
+
+	n = n < len ? n : len;
+	if (n)
+		memcpy(buf, s->bytes + at, n);
+	return n;
+}
+
+/* Bytes read, fewer only at the end of the tail; or -errno. */
+static ssize_t read_at(const struct source *s, void *buf, size_t len, off_t at)
 {
 	size_t done = 0;
 	ssize_t n;
 
+	if (s->bytes)
+		return (ssize_t)copy_at(s, buf, len, (size_t)at);
 	while (done < len) {
-		n = pread(fd, (uint8_t *)buf + done, len - done, at + (off_t)done);
+		n = pread(s->fd, (uint8_t *)buf + done, len - done, at + (off_t)done);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -67,9 +86,10 @@ bool trace_tail_in_the_making(const struct trace_tail *head, size_t len)
 }
 
 /* 1 with the fixed part; 0 for a tail in the making; -errno with err. */
-static int read_head(int fd, struct trace_tail *head, const char *name, struct err *err)
+static int read_head(
+	const struct source *s, struct trace_tail *head, const char *name, struct err *err)
 {
-	ssize_t n = read_at(fd, head, sizeof(*head), 0);
+	ssize_t n = read_at(s, head, sizeof(*head), 0);
 
 	if (n < 0)
 		return err_set(err, (int)n, "%s: %s", name, strerrordesc_np((int)-n));
@@ -83,17 +103,30 @@ static int read_head(int fd, struct trace_tail *head, const char *name, struct e
 	return 1;
 }
 
+static int size_of(const struct source *s, uint64_t *size)
+{
+	struct stat st;
+
+	*size = s->len;
+	if (s->bytes)
+		return 0;
+	if (fstat(s->fd, &st))
+		return -errno;
+	*size = (uint64_t)st.st_size;
+	return 0;
+}
+
 /* The data that head speaks of. */
-static int read_data(int fd, const struct trace_tail *head, struct trace_tail_view *view,
-	const char *name, struct err *err)
+static int read_data(const struct source *s, const struct trace_tail *head,
+	struct trace_tail_view *view, const char *name, struct err *err)
 {
 	uint64_t len = head->committed > head->good ? head->committed - head->good : 0;
-	struct stat st;
-	ssize_t n;
+	uint64_t size;
+	ssize_t n = size_of(s, &size);
 
-	if (fstat(fd, &st))
-		return err_set(err, -errno, "%s: %s", name, strerrordesc_np(errno));
-	if (len > DATA_MAX || len > (uint64_t)st.st_size - sizeof(*head))
+	if (n)
+		return err_set(err, (int)n, "%s: %s", name, strerrordesc_np((int)-n));
+	if (len > DATA_MAX || len > size - sizeof(*head))
 		return err_set(err, -EBADMSG,
 			"%s: at offset 8: claims %llu bytes of packets, more than it holds", name,
 			(unsigned long long)len);
@@ -101,7 +134,7 @@ static int read_data(int fd, const struct trace_tail *head, struct trace_tail_vi
 	view->data = malloc(len ? len : 1);
 	if (!view->data)
 		return err_set(err, -ENOMEM, "%s: out of memory", name);
-	n = read_at(fd, view->data, len, sizeof(*head));
+	n = read_at(s, view->data, len, sizeof(*head));
 	if (n < 0 || (uint64_t)n < len)
 		return err_set(err, n < 0 ? (int)n : -EBADMSG, "%s: cannot be read whole", name);
 	view->len = len;
@@ -113,18 +146,19 @@ static int read_data(int fd, const struct trace_tail *head, struct trace_tail_vi
  * A recorder that lives goes on while we look. The data only grows until `good` moves, so what was
  * committed before is still there when `good` is the same behind it.
  */
-static int read_tail(int fd, struct trace_tail_view *view, const char *name, struct err *err)
+static int read_tail(
+	const struct source *s, struct trace_tail_view *view, const char *name, struct err *err)
 {
 	struct trace_tail head, again;
 	int r = 0;
 
 	for (int i = 0; i < TRIES; i++) {
-		r = read_head(fd, &head, name, err);
+		r = read_head(s, &head, name, err);
 		if (r <= 0)
 			return r;
-		r = read_data(fd, &head, view, name, err);
+		r = read_data(s, &head, view, name, err);
 		if (!r)
-			r = read_head(fd, &again, name, err);
+			r = read_head(s, &again, name, err);
 		if (r < 0)
 			return r;
 		if (r && again.good == head.good)
@@ -137,12 +171,30 @@ static int read_tail(int fd, struct trace_tail_view *view, const char *name, str
 	return 0;
 }
 
+static int view_source(
+	struct trace_tail_view *view, const struct source *s, const char *name, struct err *err)
+{
+	int r;
+
+	*view = (struct trace_tail_view){ .keep = UINT64_MAX };
+	r = read_tail(s, view, name, err);
+	if (r)
+		trace_tail_finish(view);
+	return r;
+}
+
+int trace_tail_read_memory(struct trace_tail_view *view, const void *tail, size_t len,
+	const char *name, struct err *err)
+{
+	return view_source(
+		view, &(struct source){ .fd = -1, .bytes = tail, .len = len }, name, err);
+}
+
 int trace_tail_read(struct trace_tail_view *view, const char *path, struct err *err)
 {
 	autofree char *name = tail_path(path);
 	autoclose int fd = -1;
 	struct stat st;
-	int r;
 
 	*view = (struct trace_tail_view){ .keep = UINT64_MAX };
 	if (!name)
@@ -154,10 +206,7 @@ int trace_tail_read(struct trace_tail_view *view, const char *path, struct err *
 		return err_set(err, -errno, "%s: %s", name, strerrordesc_np(errno));
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return err_set(err, -EINVAL, "%s: not a regular file", name);
-	r = read_tail(fd, view, name, err);
-	if (r)
-		trace_tail_finish(view);
-	return r;
+	return view_source(view, &(struct source){ .fd = fd }, name, err);
 }
 
 static int write_at(int fd, const void *buf, size_t len, uint64_t at)

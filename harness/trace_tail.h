@@ -24,6 +24,9 @@ struct trace_tail_view {
 bool trace_tail_in_the_making(const struct trace_tail *head, size_t len);
 /* 0, also when there is none or one in the making; or -errno with err. */
 int trace_tail_read(struct trace_tail_view *view, const char *path, struct err *err);
+/* The same of a tail in memory; name is for err. */
+int trace_tail_read_memory(struct trace_tail_view *view, const void *tail, size_t len,
+	const char *name, struct err *err);
 void trace_tail_finish(struct trace_tail_view *view); /* takes one zeroed */
 
 #endif

@@ -53,6 +53,7 @@ static struct {
 	struct open_file files[MEMFS_FDS];
 	char text[MEMFS_TEXT];
 	int n_nodes, n_saved, n_marked, n_files, free_file;
+	int first_file; /* those in front of it stay as they were at the mark */
 	uint32_t n_text, marked_text;
 	bool marked;
 	struct memfs_counts counts;
@@ -104,7 +105,7 @@ void memfs_start(void)
 {
 	fs.n_nodes = 1;
 	fs.nodes[0] = (struct node){ .mode = S_IFDIR | 0755 };
-	fs.n_saved = fs.n_marked = fs.n_files = 0;
+	fs.n_saved = fs.n_marked = fs.n_files = fs.first_file = 0;
 	fs.n_text = fs.marked_text = 0;
 	fs.free_file = -1;
 	fs.marked = false;
@@ -252,10 +253,10 @@ int memfs_nodes(void)
 /* The lowest free one is next, whatever was closed in which order. */
 static void sort_free_files(void)
 {
-	while (fs.n_files && fs.files[fs.n_files - 1].node < 0)
+	while (fs.n_files > fs.first_file && fs.files[fs.n_files - 1].node < 0)
 		fs.n_files--;
 	fs.free_file = -1;
-	for (int i = fs.n_files - 1; i >= 0; i--)
+	for (int i = fs.n_files - 1; i >= fs.first_file; i--)
 		if (fs.files[i].node < 0) {
 			fs.files[i].next_free = fs.free_file;
 			fs.free_file = i;
@@ -269,6 +270,10 @@ void memfs_mark(void)
 	fs.n_saved = 0;
 	fs.n_marked = fs.n_nodes;
 	fs.marked_text = fs.n_text;
+	sort_free_files();
+	fs.first_file = fs.n_files;
+	fs.free_file =
+		-1; /* what is free in front of it stays so: nobody goes over all files per input */
 	fs.marked = true;
 }
 
