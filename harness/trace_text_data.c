@@ -204,10 +204,10 @@ static int add_data(
 
 	if (scan_take_word(in, "blob"))
 		return add_blob(in, d->blob_dir, to);
-	if (out && trace_row_find(rec->row, HCALL_STAT_OUT) >= 0)
+	if (out && trace_row_has(rec->row, HCALL_STAT_OUT))
 		return scan_take_word(in, "attr") ? add_attr(in, d->header, to)
 						  : scan_expected(in, "attr, or <x and hex");
-	if (out && trace_row_find(rec->row, HCALL_DENTS_OUT) >= 0)
+	if (out && trace_row_has(rec->row, HCALL_DENTS_OUT))
 		return scan_take_word(in, "dent") ? add_dent(in, to)
 						  : scan_expected(in, "dent, or <x and hex");
 	return scan_escaped(in, to, rest);
@@ -230,7 +230,7 @@ int text_read_data_line(struct scan *in, struct text_data *d, struct trace_recor
 		return scan_expected(in, "<, <x, >, >x, ~< or ~<x");
 	if (rec->row->local)
 		return scan_fail(in, "data of %s; expected none: it is not kept", rec->row->name);
-	if (to == &d->in && trace_row_find(rec->row, HCALL_PATH) >= 0)
+	if (to == &d->in && trace_row_has(rec->row, HCALL_PATH))
 		return scan_fail(in, "data read from %s; expected none", rec->row->name);
 	if (to == &d->out && to->len && masked != !!(rec->masked & TRACE_MASK_OUT))
 		return scan_fail(in, "some of the data behind ~; expected all or none");

@@ -19,8 +19,7 @@ uint64_t text_field_value(const struct hcall_field *field, uint64_t value)
 
 bool text_len_is_cap(const struct hcall_row *row)
 {
-	return trace_row_find(row, HCALL_DATA_OUT) >= 0 ||
-	       trace_row_find(row, HCALL_DENTS_OUT) >= 0;
+	return trace_row_has(row, HCALL_DATA_OUT) || trace_row_has(row, HCALL_DENTS_OUT);
 }
 
 int text_exit_code(const struct trace_record *record)
