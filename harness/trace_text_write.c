@@ -469,7 +469,7 @@ static bool put_attr(struct out *o, const struct trace_header *header, const cha
 	for (size_t i = 0; i < TEXT_ATTR_FIELDS; i++) {
 		const struct text_attr_field *f = &text_attr_fields[i];
 
-		if (f->always ||
+		if (i < TEXT_ATTR_ALWAYS ||
 			memcmp((uint8_t *)&attr + f->at, (uint8_t *)&usual + f->at, f->size) != 0)
 			put_attr_field(o, f, &attr);
 	}

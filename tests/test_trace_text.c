@@ -450,6 +450,10 @@ static void says_where_and_why_it_is_refused(void)
 			"sha256=../../../../../../../../../../../../../../../../"
 			"../../../../../etc len=1\nend\n",
 			"64 hex digits" },
+		{ BEGIN "read 3 cap=1 -> 1\n  < blob "
+			"sha256=00000000000000000000000000000000"
+			"00000000000000000000000000000000 len=1 2\nend\n",
+			"t.bjt:6: '2'; expected the end of the line" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
