@@ -247,6 +247,22 @@ static void liberties_of_whoever_edits(void)
 	drop(&k);
 }
 
+static void what_is_omitted_comes_in_any_order(void)
+{
+	static const char *const words[] = { "t", "ip", "ptr", "n", "n ptr", "ptr t", "n ip t" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		char text[200];
+		struct err err = { 0 };
+		struct kept k;
+
+		snprintf(text, sizeof(text), HEADER "omit %s\n\nend\n", words[i]);
+		CU_ASSERT_EQUAL(parse(&k, text, NULL, &err), 0);
+		CU_ASSERT_STRING_EQUAL(err.text, "");
+		drop(&k);
+	}
+}
+
 static void a_file_that_cannot_be_read_is_no_empty_one(void)
 {
 	FILE *directory = fopen(".", "r");
@@ -1301,6 +1317,7 @@ static const struct unit_case cases[] = {
 	{ "full_text_comes_back_as_it_was", full_text_comes_back_as_it_was },
 	{ "addresses_of_a_crash_stay_out", addresses_of_a_crash_stay_out },
 	{ "liberties_of_whoever_edits", liberties_of_whoever_edits },
+	{ "what_is_omitted_comes_in_any_order", what_is_omitted_comes_in_any_order },
 	{ "a_file_that_cannot_be_read_is_no_empty_one",
 		a_file_that_cannot_be_read_is_no_empty_one },
 	{ "says_where_and_why_it_is_refused", says_where_and_why_it_is_refused },
