@@ -360,7 +360,7 @@ static void print_asked(FILE *out, const struct divergence *d)
 	if (result && !d->got->row->exits)
 		*result = 0;
 	fprintf(out, "  %-8s %s", "asked", text);
-	if (trace_row_find(d->got->row, HCALL_DATA_IN) >= 0) {
+	if (trace_row_has(d->got->row, HCALL_DATA_IN)) {
 		put_quoted(data, sizeof(data), d->got->in, d->got->in_len, PATH_SHOWN);
 		fprintf(out, " %s", data);
 	}

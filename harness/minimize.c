@@ -118,7 +118,7 @@ static int64_t record_of_call(const struct minimize *m, const char *number)
 
 static bool gives_descriptor(const struct trace_record *record)
 {
-	return trace_row_find(record->row, HCALL_OPEN_FLAGS) >= 0;
+	return trace_row_has(record->row, HCALL_OPEN_FLAGS);
 }
 
 /* The first mismatch, from its line of JSON. */

@@ -215,17 +215,15 @@ static int look_at_block(struct pcapng *p, const struct known_block *known, uint
 	return r ? r : 1;
 }
 
-/* Takes a block that is whole at hand; its last four bytes say its length again. 1, or -EBADMSG. */
+/* Takes a block that is whole at hand; its last four bytes say its length again. */
 static int take(struct pcapng *p, uint32_t len)
 {
 	uint32_t again = get32(p->in->bytes + len - 4);
-	int r;
 
 	if (again != len)
 		return bad(
 			p, "a block that says %u bytes at its start and %u at its end", len, again);
-	r = input_skip(p->in, len);
-	return r ? r : 1;
+	return input_skip(p->in, len);
 }
 
 /* Passed over, but whole it must be as well. 1, or 0 when torn. */
@@ -255,7 +253,7 @@ int pcapng_next(struct pcapng *p, struct pcapng_packet *packet)
 			return r;
 		block = p->in->bytes; /* all is at hand, and stays so */
 		r = take(p, len);
-		if (r < 0)
+		if (r)
 			return r;
 		if (type == BLOCK_PACKET)
 			break;

@@ -147,9 +147,9 @@ static size_t object_at(const struct trace_record *r, size_t at, size_t *entry)
 	size_t start = 0, n;
 
 	*entry = 0;
-	if (trace_row_find(r->row, HCALL_STAT_OUT) >= 0)
+	if (trace_row_has(r->row, HCALL_STAT_OUT))
 		return 0;
-	if (trace_row_find(r->row, HCALL_DENTS_OUT) < 0)
+	if (!trace_row_has(r->row, HCALL_DENTS_OUT))
 		return SIZE_MAX;
 	for (; start < r->out_len; start += n, ++*entry) {
 		n = text_dent_next(r->out + start, r->out_len - start, &dent);
@@ -252,9 +252,9 @@ static bool list_fields(struct field_list *l, const struct replay_check *c, size
 {
 	l->n = 0;
 	l->dents = false;
-	if (trace_row_find(c->record->row, HCALL_STAT_OUT) >= 0)
+	if (trace_row_has(c->record->row, HCALL_STAT_OUT))
 		return list_attr(l, c);
-	return trace_row_find(c->record->row, HCALL_DENTS_OUT) >= 0 && list_dent(l, c, at);
+	return trace_row_has(c->record->row, HCALL_DENTS_OUT) && list_dent(l, c, at);
 }
 
 static void print_fields(FILE *out, const struct field_list *l)
@@ -432,7 +432,7 @@ static bool copies_lack_room(uint64_t bytes)
 /* A write that stopped early, for want of room. */
 static bool cut_short(const struct trace_record *r, int64_t got)
 {
-	return trace_row_find(r->row, HCALL_DATA_IN) >= 0 && got >= 0 && got < r->result &&
+	return trace_row_has(r->row, HCALL_DATA_IN) && got >= 0 && got < r->result &&
 	       copies_lack_room((uint64_t)(r->result - got));
 }
 

@@ -221,7 +221,7 @@ static bool same_call(struct replay *r, struct vm *vm, struct hcall *call)
 		return false;
 	if (want->kind == TRACE_PENDING || call->row->local)
 		return true;
-	if (trace_row_find(call->row, HCALL_PATH) >= 0)
+	if (trace_row_has(call->row, HCALL_PATH))
 		return same_path(r, vm, call, want);
 	data = trace_row_find(call->row, HCALL_DATA_IN);
 	return data < 0 || same_data(r, vm, call, data);
@@ -299,7 +299,7 @@ static bool speak(struct replay *r, const struct hcall *call)
 		byte = (uint8_t)hcall_field_value(call, &f[0]);
 		return console_write(r, &byte, 1);
 	}
-	if (trace_row_find(call->row, HCALL_DATA_IN) < 0)
+	if (!trace_row_has(call->row, HCALL_DATA_IN))
 		return true;
 	if (f[0].kind == HCALL_FD && hcall_field_value(call, &f[0]) != STDOUT_FILENO &&
 		hcall_field_value(call, &f[0]) != STDERR_FILENO)
@@ -497,9 +497,9 @@ static bool same_ahead(const struct divergence_state *d, size_t i, const struct 
 /* What a host might say to a call that the trace does not know. */
 static int64_t plausible(const struct hcall *call)
 {
-	if (trace_row_find(call->row, HCALL_PATH) >= 0)
+	if (trace_row_has(call->row, HCALL_PATH))
 		return -ENOENT;
-	if (trace_row_find(call->row, HCALL_DATA_IN) >= 0)
+	if (trace_row_has(call->row, HCALL_DATA_IN))
 		return (int64_t)length_of(call);
 	return 0;
 }
@@ -510,7 +510,7 @@ static int64_t answer_from(struct replay *r, struct vm *vm, struct hcall *call,
 	if (call->row->local)
 		return call->row->answer(vm, call);
 	give(r, vm, call, record);
-	if (!same && record->result > 0 && trace_row_find(call->row, HCALL_DATA_IN) >= 0)
+	if (!same && record->result > 0 && trace_row_has(call->row, HCALL_DATA_IN))
 		return plausible(call);
 	return record->result;
 }
@@ -586,7 +586,7 @@ static int64_t diverge(struct replay *r, struct vm *vm, struct hcall *call, bool
 	d->got.fault = call->fault;
 	/* The recorded host stopped before the end of the data: so far goes what is compared. */
 	if (d->got.row == d->ahead[0].row && d->got.in_len > d->ahead[0].in_len &&
-		trace_row_find(call->row, HCALL_DATA_IN) >= 0 &&
+		trace_row_has(call->row, HCALL_DATA_IN) &&
 		divergence_same_args(call->row, d->got.args, d->ahead[0].args))
 		d->got.in_len = d->ahead[0].in_len;
 	d->report.got = &d->got;

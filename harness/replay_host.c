@@ -92,7 +92,7 @@ static bool writes_console(const struct trace_record *record)
 
 	if (f[0].kind == HCALL_BYTE)
 		return true;
-	if (trace_row_find(record->row, HCALL_DATA_IN) < 0)
+	if (!trace_row_has(record->row, HCALL_DATA_IN))
 		return false;
 	fd = trace_row_find(record->row, HCALL_FD);
 	return fd < 0 || (record->args[fd] > CONSOLE_IN && record->args[fd] <= CONSOLE_ERR);
@@ -138,7 +138,7 @@ static uint64_t lay_path(struct host_replay *h)
 /* Written to when the path, if there is one, could be read. */
 static uint64_t place_attr(const struct trace_record *r)
 {
-	bool path_cut = trace_row_find(r->row, HCALL_PATH) >= 0 && !r->in_len;
+	bool path_cut = trace_row_has(r->row, HCALL_PATH) && !r->in_len;
 
 	return r->fault && !path_cut ? OUTSIDE : ATTR;
 }
@@ -146,7 +146,7 @@ static uint64_t place_attr(const struct trace_record *r)
 static uint64_t lay_length(const struct host_replay *h, uint64_t asked)
 {
 	const struct trace_record *r = &h->record;
-	bool in = trace_row_find(r->row, HCALL_DATA_IN) >= 0;
+	bool in = trace_row_has(r->row, HCALL_DATA_IN);
 	uint64_t passed = in ? r->in_len : r->out_len;
 
 	if (r->fault || field_of_data(r->row) < 0 || asked <= passed)

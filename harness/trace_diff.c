@@ -367,8 +367,7 @@ static bool put_structure(FILE *out, const struct trace_header *header_a,
 	struct data_text ta = { 0 }, tb = { 0 };
 	bool done = false;
 
-	if (trace_row_find(a->row, HCALL_STAT_OUT) < 0 &&
-		trace_row_find(a->row, HCALL_DENTS_OUT) < 0)
+	if (!trace_row_has(a->row, HCALL_STAT_OUT) && !trace_row_has(a->row, HCALL_DENTS_OUT))
 		return false;
 	if (!data_text(&ta, header_a, a) && !data_text(&tb, header_b, b)) {
 		put_data_diff(out, &ta.lines, &tb.lines);
@@ -387,7 +386,7 @@ static void put_details(FILE *out, const struct trace_header *header_a,
 	const struct trace_record *b)
 {
 	const struct hcall_field *f = a->row->fields;
-	bool path = trace_row_find(a->row, HCALL_PATH) >= 0;
+	bool path = trace_row_has(a->row, HCALL_PATH);
 
 	for (size_t i = 0; f[i].name; i++) {
 		if (!counts(a, i) || a->args[i] == b->args[i])

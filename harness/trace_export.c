@@ -220,7 +220,7 @@ static void put_result(FILE *out, const struct trace_record *r)
 
 static void put_call(FILE *out, const struct trace_header *header, const struct trace_record *r)
 {
-	bool path = trace_row_find(r->row, HCALL_PATH) >= 0;
+	bool path = trace_row_has(r->row, HCALL_PATH);
 	char name[64];
 
 	trace_row_name(header, r->row, name, sizeof(name));

@@ -100,7 +100,7 @@ static bool get_out(
 static bool get_path(
 	struct value *v, const struct trace_header *header, const struct trace_record *record)
 {
-	return trace_row_find(record->row, HCALL_PATH) >= 0 && get_in(v, header, record);
+	return trace_row_has(record->row, HCALL_PATH) && get_in(v, header, record);
 }
 
 /* Whatever the row calls it: maxlen is one, too. */

@@ -204,7 +204,7 @@ static void put_rows(FILE *out, const struct trace_header *h)
 		for (size_t k = 0; row->fields[k].name; k++)
 			fprintf(out, "%s%d", k ? "," : "",
 				trace_field_is_pointer(row->fields[k].kind));
-		fprintf(out, "],\"path\":%d,\"len\":%d}", trace_row_find(row, HCALL_PATH) >= 0,
+		fprintf(out, "],\"path\":%d,\"len\":%d}", trace_row_has(row, HCALL_PATH),
 			trace_row_find(row, HCALL_LEN));
 	}
 }

@@ -408,7 +408,7 @@ static int check_args(const struct trace_reader *r, const struct trace_packet *p
 static int check_path(
 	const struct trace_reader *r, const struct trace_record *record, struct err *err)
 {
-	if (trace_row_find(record->row, HCALL_PATH) < 0 || !record->in_len)
+	if (!trace_row_has(record->row, HCALL_PATH) || !record->in_len)
 		return 0;
 	if (record->in_len > HCALL_STRING_MAX)
 		return refuse(r, record->where, err, "%s: a path of %zu bytes", record->row->name,

@@ -169,6 +169,11 @@ int trace_row_find(const struct hcall_row *row, enum hcall_kind kind)
 	return -1;
 }
 
+bool trace_row_has(const struct hcall_row *row, enum hcall_kind kind)
+{
+	return trace_row_find(row, kind) >= 0;
+}
+
 bool trace_field_is_pointer(enum hcall_kind kind)
 {
 	static const bool pointers[HCALL_KIND_COUNT] = {
@@ -207,11 +212,6 @@ bool trace_tree_target_is_sane(const uint8_t *target, size_t len)
 	return len && len < HCALL_STRING_MAX && !memchr(target, 0, len);
 }
 
-static bool has_field(const struct trace_record *record, enum hcall_kind kind)
-{
-	return trace_row_find(record->row, kind) >= 0;
-}
-
 /* One direction of a call: no more bytes than there is room for, and as many as the result stands for. */
 static bool bytes_are_sane(const struct trace_record *record, const char *where, size_t len,
 	uint64_t room, uint64_t expected, struct err *why)
@@ -241,13 +241,14 @@ bool trace_record_is_sane(const struct trace_record *record, struct err *why)
 		return true;
 	len = trace_row_find(record->row, HCALL_LEN);
 	room = len < 0 ? UINT64_MAX : record->args[len];
-	if (has_field(record, HCALL_STAT_OUT)) {
+	if (trace_row_has(record->row, HCALL_STAT_OUT)) {
 		room = sizeof(struct uhyve_attr);
 		return bytes_are_sane(record, "to the guest", record->out_len, room, room, why);
 	}
-	if (has_field(record, HCALL_DATA_OUT) || has_field(record, HCALL_DENTS_OUT))
+	if (trace_row_has(record->row, HCALL_DATA_OUT) ||
+		trace_row_has(record->row, HCALL_DENTS_OUT))
 		return bytes_are_sane(record, "to the guest", record->out_len, room, result, why);
-	if (has_field(record, HCALL_DATA_IN))
+	if (trace_row_has(record->row, HCALL_DATA_IN))
 		return bytes_are_sane(record, "to the host", record->in_len, room, result, why);
 	return true;
 }

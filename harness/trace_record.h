@@ -146,8 +146,9 @@ const struct hcall_row *trace_row_of_name(
 	const struct trace_header *header, const char *name, size_t len);
 /* Number of fields of the row. */
 size_t trace_row_fields(const struct hcall_row *row);
-/* The first field of one of these kinds, or -1. */
+/* The first field of this kind, or -1; is there one? */
 int trace_row_find(const struct hcall_row *row, enum hcall_kind kind);
+bool trace_row_has(const struct hcall_row *row, enum hcall_kind kind);
 /* Is this field an address: recorded, never matched, absent from text? */
 bool trace_field_is_pointer(enum hcall_kind kind);
 /*

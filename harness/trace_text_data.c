@@ -59,31 +59,22 @@ static bool attr_value(const struct text_attr_field *f, struct word s, struct uh
 /* In the order of the table; what is not there is as usual. */
 static int add_attr(struct scan *in, const struct trace_header *header, struct bytes *to)
 {
-	struct uhyve_attr given = { 0 }, attr;
-	bool is_given[TEXT_ATTR_FIELDS] = { 0 };
+	struct uhyve_attr attr = { 0 };
 	char key[16];
 	struct word s;
 
 	for (size_t i = 0; i < TEXT_ATTR_FIELDS; i++) {
-		const struct text_attr_field *f = &text_attr_fields[i];
-
-		snprintf(key, sizeof(key), "%s=", f->name);
-		is_given[i] = scan_peek_key(in, key, &s);
-		if (!is_given[i] && f->always)
+		if (i == TEXT_ATTR_ALWAYS)
+			text_attr_defaults(&attr, header);
+		snprintf(key, sizeof(key), "%s=", text_attr_fields[i].name);
+		if (scan_peek_key(in, key, &s)) {
+			if (!attr_value(&text_attr_fields[i], s, &attr))
+				return scan_expected(in, "a value that fits the attribute");
+			scan_skip(in, s);
+		} else if (i < TEXT_ATTR_ALWAYS) {
 			return scan_expected(in, key);
-		if (!is_given[i])
-			continue;
-		if (!attr_value(f, s, &given))
-			return scan_expected(in, "a value that fits the attribute");
-		scan_skip(in, s);
+		}
 	}
-	attr = given;
-	text_attr_defaults(&attr, header);
-	for (size_t i = 0; i < TEXT_ATTR_FIELDS; i++)
-		if (is_given[i])
-			memcpy((uint8_t *)&attr + text_attr_fields[i].at,
-				(uint8_t *)&given + text_attr_fields[i].at,
-				text_attr_fields[i].size);
 	if (!bytes_room(to, sizeof(attr)))
 		return scan_no_memory(in);
 	memcpy(to->data + to->len, &attr, sizeof(attr));
@@ -204,10 +195,10 @@ static int add_data(
 
 	if (scan_take_word(in, "blob"))
 		return add_blob(in, d->blob_dir, to);
-	if (out && trace_row_find(rec->row, HCALL_STAT_OUT) >= 0)
+	if (out && trace_row_has(rec->row, HCALL_STAT_OUT))
 		return scan_take_word(in, "attr") ? add_attr(in, d->header, to)
 						  : scan_expected(in, "attr, or <x and hex");
-	if (out && trace_row_find(rec->row, HCALL_DENTS_OUT) >= 0)
+	if (out && trace_row_has(rec->row, HCALL_DENTS_OUT))
 		return scan_take_word(in, "dent") ? add_dent(in, to)
 						  : scan_expected(in, "dent, or <x and hex");
 	return scan_escaped(in, to, rest);
@@ -230,7 +221,7 @@ int text_read_data_line(struct scan *in, struct text_data *d, struct trace_recor
 		return scan_expected(in, "<, <x, >, >x, ~< or ~<x");
 	if (rec->row->local)
 		return scan_fail(in, "data of %s; expected none: it is not kept", rec->row->name);
-	if (to == &d->in && trace_row_find(rec->row, HCALL_PATH) >= 0)
+	if (to == &d->in && trace_row_has(rec->row, HCALL_PATH))
 		return scan_fail(in, "data read from %s; expected none", rec->row->name);
 	if (to == &d->out && to->len && masked != !!(rec->masked & TRACE_MASK_OUT))
 		return scan_fail(in, "some of the data behind ~; expected all or none");

@@ -19,8 +19,7 @@ uint64_t text_field_value(const struct hcall_field *field, uint64_t value)
 
 bool text_len_is_cap(const struct hcall_row *row)
 {
-	return trace_row_find(row, HCALL_DATA_OUT) >= 0 ||
-	       trace_row_find(row, HCALL_DENTS_OUT) >= 0;
+	return trace_row_has(row, HCALL_DATA_OUT) || trace_row_has(row, HCALL_DENTS_OUT);
 }
 
 int text_exit_code(const struct trace_record *record)
@@ -35,19 +34,19 @@ int text_exit_code(const struct trace_record *record)
 /* clang-format off */
 #define ATTR(member) offsetof(struct uhyve_attr, member), sizeof(((struct uhyve_attr *)0)->member)
 const struct text_attr_field text_attr_fields[TEXT_ATTR_FIELDS] = {
-	{ "mode", ATTR(mode), TEXT_OCTAL, true },
-	{ "size", ATTR(size), TEXT_SIGNED, true },
-	{ "ino", ATTR(ino), TEXT_UNSIGNED, true },
-	{ "dev", ATTR(dev), TEXT_UNSIGNED, false },
-	{ "nlink", ATTR(nlink), TEXT_UNSIGNED, false },
-	{ "uid", ATTR(uid), TEXT_UNSIGNED, false },
-	{ "gid", ATTR(gid), TEXT_UNSIGNED, false },
-	{ "rdev", ATTR(rdev), TEXT_UNSIGNED, false },
-	{ "blksize", ATTR(blksize), TEXT_SIGNED, false },
-	{ "blocks", ATTR(blocks), TEXT_SIGNED, false },
-	{ "atime", ATTR(atim), TEXT_TIME, false },
-	{ "mtime", ATTR(mtim), TEXT_TIME, false },
-	{ "ctime", ATTR(ctim), TEXT_TIME, false },
+	{ "mode", ATTR(mode), TEXT_OCTAL },
+	{ "size", ATTR(size), TEXT_SIGNED },
+	{ "ino", ATTR(ino), TEXT_UNSIGNED },
+	{ "dev", ATTR(dev), TEXT_UNSIGNED },
+	{ "nlink", ATTR(nlink), TEXT_UNSIGNED },
+	{ "uid", ATTR(uid), TEXT_UNSIGNED },
+	{ "gid", ATTR(gid), TEXT_UNSIGNED },
+	{ "rdev", ATTR(rdev), TEXT_UNSIGNED },
+	{ "blksize", ATTR(blksize), TEXT_SIGNED },
+	{ "blocks", ATTR(blocks), TEXT_SIGNED },
+	{ "atime", ATTR(atim), TEXT_TIME },
+	{ "mtime", ATTR(mtim), TEXT_TIME },
+	{ "ctime", ATTR(ctim), TEXT_TIME },
 };
 /* clang-format on */
 

@@ -37,9 +37,8 @@ struct text_attr_field {
 	const char *name;
 	uint8_t at, size;
 	enum { TEXT_UNSIGNED, TEXT_SIGNED, TEXT_OCTAL, TEXT_TIME } form;
-	bool always; /* no default */
 };
-enum { TEXT_ATTR_FIELDS = 13 };
+enum { TEXT_ATTR_ALWAYS = 3, TEXT_ATTR_FIELDS = 13 }; /* the first have no default */
 extern const struct text_attr_field text_attr_fields[TEXT_ATTR_FIELDS];
 /* Gives every field that has a default the one that belongs to the others. */
 void text_attr_defaults(struct uhyve_attr *attr, const struct trace_header *header);

@@ -142,7 +142,7 @@ static void put_open_flags(struct out *o, uint64_t flags)
 /* A path that could not be read at all. */
 static bool path_is_bad(const struct trace_record *r)
 {
-	return r->fault && !r->in_len && trace_row_find(r->row, HCALL_PATH) >= 0;
+	return r->fault && !r->in_len && trace_row_has(r->row, HCALL_PATH);
 }
 
 static void put_len(struct out *o, const struct trace_record *r, uint64_t value)
@@ -469,7 +469,7 @@ static bool put_attr(struct out *o, const struct trace_header *header, const cha
 	for (size_t i = 0; i < TEXT_ATTR_FIELDS; i++) {
 		const struct text_attr_field *f = &text_attr_fields[i];
 
-		if (f->always ||
+		if (i < TEXT_ATTR_ALWAYS ||
 			memcmp((uint8_t *)&attr + f->at, (uint8_t *)&usual + f->at, f->size) != 0)
 			put_attr_field(o, f, &attr);
 	}
@@ -560,8 +560,8 @@ static int put_out(struct out *o, const struct trace_header *header, const struc
 	const struct trace_text_config *config, struct err *err)
 {
 	const char *mark = r->masked & TRACE_MASK_OUT ? "  ~<" : "  <";
-	bool attr = trace_row_find(r->row, HCALL_STAT_OUT) >= 0;
-	bool dents = trace_row_find(r->row, HCALL_DENTS_OUT) >= 0;
+	bool attr = trace_row_has(r->row, HCALL_STAT_OUT);
+	bool dents = trace_row_has(r->row, HCALL_DENTS_OUT);
 
 	if (!r->out_len && r->masked & TRACE_MASK_OUT)
 		put(o, "  ~<\n");
@@ -584,7 +584,7 @@ int trace_text_put(FILE *out, const struct trace_header *header, const struct tr
 		put_full(&o, record, config->last.time_ns);
 	put(&o, "\n");
 	if (call && !record->row->local) {
-		if (trace_row_find(record->row, HCALL_PATH) < 0 && record->in_len)
+		if (!trace_row_has(record->row, HCALL_PATH) && record->in_len)
 			r = put_data(&o, config, "  >", record->in, record->in_len, true, err);
 		if (!r)
 			r = put_out(&o, header, record, config, err);

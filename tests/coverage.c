@@ -3,7 +3,6 @@
  * Linked into the programs of MODE=cov alone. Counters are written by exit(); here also before _exit(), by a
  * signal that ends the process, below another root and under limits of files. SIGKILL takes them with it.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -116,18 +115,25 @@ int __wrap_setrlimit(__rlimit_resource_t what, const struct rlimit *limit)
 	return __real_setrlimit(what, &soft);
 }
 
+/* The first is outside of all. What looks at the lowest free number finds it where it was. */
+static void keep_outer_root(void)
+{
+	enum { HIGH = 900 };
+	int low, high;
+
+	if (outer_root >= 0)
+		return;
+	low = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	high = fcntl(low, F_DUPFD_CLOEXEC, HIGH);
+	outer_root = high < 0 ? low : high;
+	if (high >= 0)
+		close(low);
+}
+
 int __wrap_chroot(const char *path)
 {
-	int error;
-
-	outer_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (!__real_chroot(path))
-		return 0;
-	error = errno;
-	close(outer_root);
-	outer_root = -1;
-	errno = error;
-	return -1;
+	keep_outer_root();
+	return __real_chroot(path);
 }
 
 void __wrap__exit(int code)

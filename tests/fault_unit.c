@@ -41,7 +41,7 @@ int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 void __sanitizer_set_report_fd(void *fd) __attribute__((weak));
 
 enum {
-	HANG_MS = 20000,
+	HANG_MS = 60000, /* the longest case on a busy machine takes half of it */
 	FINDINGS_SHOWN = 3,
 	LEFT_SHOWN = 4,
 	LIST_MAX = 1 << 16,

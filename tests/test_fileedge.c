@@ -298,6 +298,36 @@ static void mappings_are_found_from_where_we_stand(void)
 	tmptree_remove(&tree);
 }
 
+/* The host's 0 is free for whoever closed stdin first. */
+static void opens_what_is_descriptor_zero_on_the_host(void)
+{
+	static const struct {
+		const char *path;
+		int flags;
+	} rows[] = { { "/data/file", O_RDONLY }, { "/ro/file", O_RDONLY }, { "/data/file", O_RDWR },
+		{ "/data/file", O_WRONLY | O_CREAT }, { "/data/new", O_RDWR | O_CREAT | O_EXCL },
+		{ "/new", O_RDWR | O_CREAT } };
+	int saved = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 100);
+
+	if (saved < 0) {
+		unit_skip("it is closed");
+		return;
+	}
+	begin(false, usual, -1, -1);
+	close(STDIN_FILENO);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int fd = fileio_open(files, rows[i].path, rows[i].flags, 0644);
+
+		CU_ASSERT_EQUAL(fd, 3);
+		CU_ASSERT(fcntl(STDIN_FILENO, F_GETFD) >= 0);
+		CU_ASSERT_EQUAL(fileio_close(files, fd), 0);
+		CU_ASSERT(fcntl(STDIN_FILENO, F_GETFD) < 0);
+	}
+	dup2(saved, STDIN_FILENO);
+	close(saved);
+	end();
+}
+
 static const struct unit_case cases[] = {
 	{ "takes_lengths_of_any_size", takes_lengths_of_any_size },
 	{ "the_largest_file_has_an_end", the_largest_file_has_an_end },
@@ -310,6 +340,7 @@ static const struct unit_case cases[] = {
 	{ "a_host_without_room_is_told_with_what_was_written",
 		a_host_without_room_is_told_with_what_was_written },
 	{ "mappings_are_found_from_where_we_stand", mappings_are_found_from_where_we_stand },
+	{ "opens_what_is_descriptor_zero_on_the_host", opens_what_is_descriptor_zero_on_the_host },
 };
 
 UNIT_MAIN("fileedge", cases)

@@ -72,6 +72,21 @@ static void what_is_truncated_is_given_back(void)
 	CU_ASSERT_EQUAL(q.bytes_left, 100);
 }
 
+static void what_an_open_file_has_taken_is_given_back(void)
+{
+	int files[2];
+
+	begin(100);
+	for (int i = 0; i < 2; i++) {
+		files[i] = quota_open(&q, 7 + (ino_t)i, 0);
+		quota_wrote(&q, files[i], 40);
+	}
+	for (int i = 0; i < 2; i++) {
+		quota_truncate(&q, 7 + (ino_t)i, 50); /* the host says more than was written */
+		CU_ASSERT(q.bytes_left == 60 + 40 * (uint64_t)i && !quota_size(&q, files[i]));
+	}
+}
+
 static void what_is_unlinked_is_given_back_when_nobody_has_it_open(void)
 {
 	int a, b;
@@ -92,6 +107,7 @@ static const struct unit_case cases[] = {
 	{ "only_growth_costs", only_growth_costs },
 	{ "a_file_is_one_however_often_it_is_open", a_file_is_one_however_often_it_is_open },
 	{ "what_is_truncated_is_given_back", what_is_truncated_is_given_back },
+	{ "what_an_open_file_has_taken_is_given_back", what_an_open_file_has_taken_is_given_back },
 	{ "what_is_unlinked_is_given_back_when_nobody_has_it_open",
 		what_is_unlinked_is_given_back_when_nobody_has_it_open },
 };

@@ -247,6 +247,22 @@ static void liberties_of_whoever_edits(void)
 	drop(&k);
 }
 
+static void what_is_omitted_comes_in_any_order(void)
+{
+	static const char *const words[] = { "t", "ip", "ptr", "n", "n ptr", "ptr t", "n ip t" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		char text[200];
+		struct err err = { 0 };
+		struct kept k;
+
+		snprintf(text, sizeof(text), HEADER "omit %s\n\nend\n", words[i]);
+		CU_ASSERT_EQUAL(parse(&k, text, NULL, &err), 0);
+		CU_ASSERT_STRING_EQUAL(err.text, "");
+		drop(&k);
+	}
+}
+
 static void a_file_that_cannot_be_read_is_no_empty_one(void)
 {
 	FILE *directory = fopen(".", "r");
@@ -450,6 +466,12 @@ static void says_where_and_why_it_is_refused(void)
 			"sha256=../../../../../../../../../../../../../../../../"
 			"../../../../../etc len=1\nend\n",
 			"64 hex digits" },
+		{ BEGIN "read 3 cap=1 -> 1\n  < blob "
+			"sha256=00000000000000000000000000000000"
+			"00000000000000000000000000000000 len=1 2\nend\n",
+			"t.bjt:6: '2'; expected the end of the line" },
+		{ BEGIN "read 3 cap=2 -> 2\n  <x 0102 03\nend\n",
+			"t.bjt:6: '03'; expected the end of the line" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -488,6 +510,28 @@ static void names_have_their_limits(void)
 		"t.bjt:5: a path of 4097 bytes; expected up to 4096");
 	refuses_so_many(BEGIN "getdents 3 cap=1 -> 0\n  < dent ino=1 off=1 reg \"", 65520,
 		"\"\nend\n", "t.bjt:6: a name of 65520 bytes; expected less than 64 KiB");
+}
+
+/* Ours are short, but whoever edits need not know. */
+static void lines_of_hex_may_be_long(void)
+{
+	for (size_t n = 250; n < 1 << 20; n = 3 * n + 1) {
+		size_t size = 2 * n + sizeof(BEGIN) + 100;
+		char *text = malloc(size);
+		int at = snprintf(text, size, BEGIN "read 3 cap=%zu -> %zu\n  <x ", n, n);
+		struct err err = { 0 };
+		struct kept k;
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+		memset(text + at, 'a', 2 * n);
+		strcpy(text + at + 2 * n, "\nend\n");
+		CU_ASSERT_EQUAL_FATAL(parse(&k, text, NULL, &err), 0);
+		CU_ASSERT_EQUAL_FATAL(k.records[0].out_len, n);
+		CU_ASSERT(k.records[0].out[0] == 0xaa &&
+			  !memcmp(k.records[0].out, k.records[0].out + 1, n - 1));
+		drop(&k);
+		free(text);
+	}
 }
 
 static void strings_of_any_length_come_back(void)
@@ -1297,10 +1341,12 @@ static const struct unit_case cases[] = {
 	{ "full_text_comes_back_as_it_was", full_text_comes_back_as_it_was },
 	{ "addresses_of_a_crash_stay_out", addresses_of_a_crash_stay_out },
 	{ "liberties_of_whoever_edits", liberties_of_whoever_edits },
+	{ "what_is_omitted_comes_in_any_order", what_is_omitted_comes_in_any_order },
 	{ "a_file_that_cannot_be_read_is_no_empty_one",
 		a_file_that_cannot_be_read_is_no_empty_one },
 	{ "says_where_and_why_it_is_refused", says_where_and_why_it_is_refused },
 	{ "names_have_their_limits", names_have_their_limits },
+	{ "lines_of_hex_may_be_long", lines_of_hex_may_be_long },
 	{ "strings_of_any_length_come_back", strings_of_any_length_come_back },
 	{ "there_is_no_room_for_more_than_there_can_be",
 		there_is_no_room_for_more_than_there_can_be },

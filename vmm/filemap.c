@@ -623,15 +623,15 @@ static int resolve(struct filemap *map, const char *path, size_t len, unsigned i
 }
 
 /* A walk of its own, for what it has to tell. */
-static void explain(struct filemap *map, const char *path, size_t len, unsigned int want,
-	struct filemap_place *place)
+static void explain(struct filemap *map, const char *path, size_t len, unsigned int want)
 {
+	struct filemap_place place = { 0 };
 	char *text = set_text(map, path, len);
 
 	tell(map, &(struct filemap_step){ FILEMAP_STEP_START, { text, strlen(text) - len }, { 0 },
 			  FILEMAP_ROOT, 0 });
-	resolve_walk(map, text, want, place);
-	filemap_leave(map, place, true);
+	resolve_walk(map, text, want, &place);
+	filemap_leave(map, &place, true);
 }
 
 int filemap_resolve(
@@ -649,8 +649,7 @@ int filemap_resolve(
 	if (len == PATH_MAX)
 		return -ENAMETOOLONG;
 	if (watch)
-		explain(map, path, len, want, place);
-	place->exists = place->dots = false;
+		explain(map, path, len, want);
 	map->watch = NULL;
 	r = resolve(map, path, len, want, place);
 	map->watch = watch;

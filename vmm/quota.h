@@ -34,7 +34,7 @@ bool quota_close(struct quota *q, int file);
 uint64_t quota_room(const struct quota *q, int file, uint64_t offset, uint64_t len);
 /* The file now reaches to end, at least. */
 void quota_wrote(struct quota *q, int file, uint64_t end);
-/* A file that was size bytes long has none now, whether it is open or not. */
+/* A file that was size bytes long has none now. Of one that is open counts what is known of it. */
 void quota_truncate(struct quota *q, ino_t ino, uint64_t size);
 /* The same for one that has no name any more. True when it is gone: it is not open. */
 bool quota_unlink(struct quota *q, ino_t ino, uint64_t size);
