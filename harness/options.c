@@ -403,6 +403,14 @@ static int set_strace(void *ctx, const char *value, struct err *err)
 	return 0;
 }
 
+static int set_core(void *ctx, const char *value, struct err *err)
+{
+	if (!*value)
+		return err_set(err, -EINVAL, "give a file name");
+	((struct vm_options *)ctx)->core_file = value;
+	return 0;
+}
+
 static int set_timeout(void *ctx, const char *value, struct err *err)
 {
 	return parse_ms(value, &((struct vm_options *)ctx)->timeout_ms, err);
@@ -493,6 +501,8 @@ const struct option_row vm_option_rows[] = {
 	{ "kernel-arg", 0, OPTION_ARG, "WORD", "a word for the guest's kernel, not its application",
 		set_kernel_arg },
 	ROW_STRACE,
+	{ "core", 0, OPTION_ARG, "FILE",
+		"of a guest that crashes, write a core file:\n`gdb GUEST FILE`", set_core },
 	ROW_TIMEOUT,
 	{ "deterministic", 0, OPTION_NO_ARG, NULL,
 		"the same answers at every run: fixed clock, TSC, file\ntimes and numbers, sorted "
