@@ -296,17 +296,15 @@ static void print_call(void *ctx, const char *line, size_t len)
 	fprintf(stderr, "  %.*s", (int)len, line);
 }
 
-static void print_calls(const struct place *place)
+static void print_calls(struct vm *vm)
 {
-	const struct vm *vm = place->memory.vm;
 	uint64_t n = vm->n_calls < VM_CALLS_KEPT ? vm->n_calls : VM_CALLS_KEPT;
 
 	if (n)
 		fprintf(stderr, "  the last hypercall%s, of %llu:\n", n > 1 ? "s" : "",
 			(unsigned long long)vm->n_calls);
 	for (uint64_t seq = vm->n_calls - n; seq < vm->n_calls; seq++)
-		strace_late(&vm->last_calls[seq % VM_CALLS_KEPT], &vm->mem, &place->memory.paging,
-			print_call, NULL);
+		strace_late(vm, &vm->last_calls[seq % VM_CALLS_KEPT], print_call, NULL);
 }
 
 static void print_backtrace(struct place *place)
@@ -351,6 +349,6 @@ int report_crash(struct vm *vm)
 	print_insn(&place, insn, len);
 	print_registers(&place.state);
 	print_backtrace(&place);
-	print_calls(&place);
+	print_calls(vm);
 	return signal_of(&vm->stop.exit, &cause);
 }
