@@ -14,7 +14,8 @@ struct vm;
  */
 int report_crash(struct vm *vm);
 /*
- * The backtrace from rip (0: where the CPU is), innermost first, at most max frames: a line "0x100b02  function+0x12 (file.c:34)" each.
+ * The backtrace from rip (0: where the CPU is), innermost first, at most max frames: a line "0x100b02  function+0x12 (dir/file.c:34)" each, and one for each function
+ * inlined there.
  * Also while a call is being answered. buf is always terminated; "" when nothing can be said.
  */
 void report_frames(struct vm *vm, uint64_t rip, size_t max, char *buf, size_t size);

@@ -396,7 +396,8 @@ static int add_frame(Dwfl_Frame *frame, void *arg)
 	if (!first && !inside(t->s, pc))
 		return DWARF_CB_ABORT;
 	if (!dwfl_frame_reg(frame, DWARF_RSP, &sp)) {
-		if (!first && sp <= t->last_sp)
+		/* Signed: a stack that grew below address 0 has wrapped. */
+		if (!first && (int64_t)sp <= (int64_t)t->last_sp)
 			return DWARF_CB_ABORT;
 		t->last_sp = sp;
 	}

@@ -26,7 +26,7 @@ int symbols_open(
 void symbols_close(struct symbols *s); /* takes NULL */
 
 /*
- * "function+0x12 (file.c:34)", less when less is known, "" when nothing is. Always terminated, one
+ * "function+0x12 (dir/file.c:34)", less when less is known, "" when nothing is. Always terminated, one
  * printable line.
  */
 void symbols_describe(struct symbols *s, uint64_t addr, char *buf, size_t size);
