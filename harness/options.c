@@ -413,6 +413,14 @@ static int set_gdb(void *ctx, const char *value, struct err *err)
 	return gdb_address_parse(o->gdb, &address, err);
 }
 
+static int set_core(void *ctx, const char *value, struct err *err)
+{
+	if (!*value)
+		return err_set(err, -EINVAL, "give a file name");
+	((struct vm_options *)ctx)->core_file = value;
+	return 0;
+}
+
 static int set_timeout(void *ctx, const char *value, struct err *err)
 {
 	return parse_ms(value, &((struct vm_options *)ctx)->timeout_ms, err);
@@ -508,6 +516,8 @@ const struct option_row vm_option_rows[] = {
 		set_kernel_arg },
 	ROW_STRACE,
 	ROW_GDB,
+	{ "core", 0, OPTION_ARG, "FILE",
+		"of a guest that crashes, write a core file:\n`gdb GUEST FILE`", set_core },
 	ROW_TIMEOUT,
 	{ "deterministic", 0, OPTION_NO_ARG, NULL,
 		"the same answers at every run: fixed clock, TSC, file\ntimes and numbers, sorted "

@@ -67,6 +67,7 @@ struct vm_options {
 	struct strings env, kernel_args;
 	bool strace;
 	const char *strace_file; /* NULL: stderr */
+	const char *core_file;   /* of a guest that crashes; NULL: none */
 	uint64_t timeout_ms;     /* 0: none */
 	bool deterministic;      /* fixed clock, TSC, file metadata, argv[0]; env only as given */
 	bool env_host;           /* --env host was given */

@@ -8,10 +8,14 @@
 
 struct vm;
 
-/* Reads the stopped machine; allocates. Any state the guest left behind is survived. */
-void report_crash(struct vm *vm);
 /*
- * The backtrace from rip (0: where the CPU is), innermost first, at most max frames: a line "0x100b02  function+0x12 (file.c:34)" each.
+ * Reads the stopped machine; allocates. Any state the guest left behind is survived. Returns the signal by which Linux
+ * would have ended a process for it.
+ */
+int report_crash(struct vm *vm);
+/*
+ * The backtrace from rip (0: where the CPU is), innermost first, at most max frames: a line "0x100b02  function+0x12 (dir/file.c:34)" each, and one for each function
+ * inlined there.
  * Also while a call is being answered. buf is always terminated; "" when nothing can be said.
  */
 void report_frames(struct vm *vm, uint64_t rip, size_t max, char *buf, size_t size);

@@ -12,6 +12,7 @@
 
 #include "backend.h"
 #include "cmd.h"
+#include "core.h"
 #include "elf_load.h"
 #include "cleanup.h"
 #include "err.h"
@@ -192,6 +193,21 @@ static int open_strace(struct session *s, struct err *err)
 	return 0;
 }
 
+static int check_core(const struct session *s, struct err *err)
+{
+	struct err why = { "" };
+	struct stat guest, core;
+	int r = core_check(s->options.core_file, &why);
+
+	if (r)
+		return err_set(err, r, "--core %s", why.text);
+	if (!stat(s->guest, &guest) && !lstat(s->options.core_file, &core) &&
+		guest.st_dev == core.st_dev && guest.st_ino == core.st_ino)
+		return err_set(err, -EINVAL, "--core %s: is the guest itself; name another file",
+			s->options.core_file);
+	return 0;
+}
+
 /* A guest that sees where scratch trees are made sees into other guests'. */
 static void warn_of_scratch(const struct fileio_config *config)
 {
@@ -343,6 +359,8 @@ int session_prepare(struct session *s, char **words, size_t n_words, struct err 
 	r = vm_options_check(o, err);
 	if (!r)
 		r = elf_read_file(s->guest, &s->image, &s->image_size, err);
+	if (!r && o->core_file)
+		r = check_core(s, err);
 	if (!r)
 		r = open_strace(s, err);
 	if (!r && o->gdb)
@@ -424,6 +442,23 @@ const struct vm_stop *session_run(struct session *s)
 	return stop;
 }
 
+/* A core that cannot be written is said, and is not what the run ends with. */
+static void write_core(struct session *s, int signal)
+{
+	const char *file = s->options.core_file;
+	struct core_size size;
+	struct err err = { "" };
+
+	if (!file)
+		return;
+	if (core_write_vm(s->vm, signal, file, session_signal(), &size, &err))
+		return log_error("--core: %s", err.text);
+	if (size.cut)
+		log_warn("%s: the page tables map more than %zu ranges; the rest is left out", file,
+			size.ranges);
+	fprintf(stderr, "  core: gdb %s %s\n", s->guest, file);
+}
+
 int session_exit_code(struct session *s, const struct vm_stop *stop)
 {
 	if (stop && stop->kind == VM_EXITED)
@@ -443,7 +478,7 @@ int session_exit_code(struct session *s, const struct vm_stop *stop)
 	if (!stop)
 		return EXIT_OURS;
 	if (stop->kind == VM_CRASHED) {
-		report_crash(s->vm);
+		write_core(s, report_crash(s->vm));
 		return EXIT_CRASHED;
 	}
 	log_error("%s: %s", s->guest, stop->text);

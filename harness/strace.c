@@ -15,12 +15,14 @@
 
 #include "abi_uhyve.h"
 #include "escape.h"
+#include "gmem.h"
 #include "hcall.h"
 #include "log.h"
 #include "names.h"
 #include "paging.h"
 #include "vm.h"
 
+enum { LATE_MAX = 48 };
 enum { LINE_MAX_LEN = 20480 }; /* a path of 4095 bytes, each as \xHH, and the rest */
 
 struct line {
@@ -101,6 +103,17 @@ static void put_data(struct line *line, const struct strace *s, uint64_t address
 		put(line, "0x%llx", (unsigned long long)address);
 }
 
+/* What is at an address now. */
+static void put_late(struct line *line, uint64_t address, bool known, const void *bytes, size_t len)
+{
+	put(line, "0x%llx", (unsigned long long)address);
+	if (!known)
+		return;
+	put(line, " /* now ");
+	put_quoted(line, bytes, len < LATE_MAX ? len : LATE_MAX, len > LATE_MAX);
+	put(line, " */");
+}
+
 static void put_field(struct line *line, const struct strace *s, const struct hcall_field *field)
 {
 	uint64_t value = hcall_field_value(s->call, field);
@@ -120,15 +133,21 @@ static void put_field(struct line *line, const struct strace *s, const struct hc
 	case HCALL_STAT_KIND:
 		return put_choice(line, value, &names_stat_kind);
 	case HCALL_DENTS_OUT:
+		if (s->late)
+			break;
 		return put(line, "0x%llx /* %u entries */", (unsigned long long)value, s->n_dents);
 	case HCALL_BYTE:
 		return put_quoted(line, &value, 1, false);
 	case HCALL_PATH:
+		if (s->late)
+			return put_late(line, value, s->has_path, s->path, s->path_len);
 		if (s->has_path)
 			return put_quoted(line, s->path, s->path_len, false);
 		break;
 	case HCALL_DATA_IN:
 	case HCALL_DATA_OUT:
+		if (s->late)
+			return put_late(line, value, s->has_data, s->data, (size_t)s->data_len);
 		return put_data(line, s, value);
 	case HCALL_STAT_OUT:
 		if (s->has_data && s->data_len >= sizeof(struct uhyve_attr))
@@ -320,15 +339,18 @@ void strace_init_lines(struct strace *s, strace_line_fn *put_line, void *ctx)
 	s->put_line_ctx = ctx;
 }
 
-static uint64_t length_of(const struct hcall *call)
+/* How many of a buffer's bytes the call is about: its length; or, of what the host wrote, what came of it. */
+static uint64_t bytes_of(const struct hcall *call, enum hcall_kind kind)
 {
+	if (kind == HCALL_DATA_OUT)
+		return call->result > 0 ? (uint64_t)call->result : 0;
 	for (const struct hcall_field *f = call->row->fields; f->name; f++)
 		if (f->kind == HCALL_LEN)
 			return hcall_field_value(call, f);
 	return 0;
 }
 
-/* What passes to the host later, as far as it is there now: nobody else sees it. */
+/* What passed to the host or is about to, and what came back, as far as it is there now. */
 static void look_at(struct strace *s, struct vm *vm, const struct hcall_field *f)
 {
 	uint64_t addr = hcall_field_value(s->call, f);
@@ -339,13 +361,13 @@ static void look_at(struct strace *s, struct vm *vm, const struct hcall_field *f
 		n = gmem_read_string(&vm->mem, addr, s->path, sizeof(s->path));
 		s->has_path = n >= 0;
 		s->path_len = n >= 0 ? (size_t)n : 0;
-	} else if (f->kind == HCALL_DATA_IN) {
+	} else if (f->kind == HCALL_DATA_IN || (f->kind == HCALL_DATA_OUT && s->late)) {
 		if (s->call->row->virtual_buffers && backend_paging(vm->cpu, &paging))
 			return;
-		s->data_len = length_of(s->call);
-		n = (ssize_t)paging_read(&vm->mem, &paging, addr, s->data,
-			s->data_len < sizeof(s->data) ? s->data_len : sizeof(s->data));
-		s->has_data = n > 0;
+		s->data_len = bytes_of(s->call, f->kind);
+		n = s->data_len < sizeof(s->data) ? (ssize_t)s->data_len : (ssize_t)sizeof(s->data);
+		s->has_data = n && paging_read(&vm->mem, &paging, addr, s->data, (size_t)n) ==
+					   (uint64_t)n;
 	}
 }
 
@@ -360,4 +382,16 @@ void strace_describe(struct vm *vm, const struct hcall *call, char *buf, size_t 
 	put_call(&line, &s);
 	put(&line, ")");
 	snprintf(buf, size, "%.*s\n", (int)(size > 2 ? size - 2 : 0), line.text);
+}
+
+void strace_late(struct vm *vm, const struct hcall *call, strace_line_fn *put_line, void *ctx)
+{
+	struct strace s;
+
+	strace_init_lines(&s, put_line, ctx);
+	s.call = call;
+	s.late = true;
+	for (const struct hcall_field *f = call->row->fields; f->name; f++)
+		look_at(&s, vm, f);
+	print_call(&s);
 }

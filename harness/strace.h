@@ -31,6 +31,7 @@ struct strace {
 	uint64_t data_len; /* of all pieces */
 	bool has_data;
 	unsigned n_dents; /* records that went by */
+	bool late;        /* path and data were looked at when the call was long over */
 };
 
 /* Writes each line at once. */
@@ -40,5 +41,8 @@ void strace_init_lines(struct strace *s, strace_line_fn *put_line, void *ctx);
 
 /* A call that is not answered yet, without its result and with a newline; always terminated. */
 void strace_describe(struct vm *vm, const struct hcall *call, char *buf, size_t size);
+
+/* One that is long over: what its buffers hold now, in a comment, for nobody looked when it was made. */
+void strace_late(struct vm *vm, const struct hcall *call, strace_line_fn *put_line, void *ctx);
 
 #endif

@@ -2,6 +2,7 @@
 /* Names and backtraces by libdw. Knows addresses and bytes, not machines; the only user of libdw. */
 #include "symbols.h"
 
+#include <dwarf.h>
 #include <elfutils/libdwfl.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,9 @@
 #include "cpu.h"
 #include "err.h"
 
-enum { MEMORY_MORE = 512 << 20 };
+#define MEMORY_MORE (512ull << 20)
+#define MEMORY_MOST (2048ull << 20)
+enum { INLINED_MAX = 16, TAIL_NAMES = 3 };
 
 struct symbols {
 	uint8_t *
@@ -228,45 +231,146 @@ static void make_printable(char *text)
 }
 
 /* LLVM writes no .debug_aranges, without which libdw finds no unit by address: then ask each unit. */
-static Dwarf_Line *find_line(struct symbols *s, uint64_t addr)
+static Dwarf_Die *find_unit(struct symbols *s, uint64_t addr, Dwarf_Addr *bias)
 {
-	Dwarf_Addr bias = 0;
-	Dwarf_Die *unit = dwfl_module_addrdie(s->module, addr, &bias);
+	Dwarf_Die *unit;
 
+	*bias = 0;
+	unit = dwfl_module_addrdie(s->module, addr, bias);
 	if (!unit)
-		while ((unit = dwfl_module_nextcu(s->module, unit, &bias)))
-			if (dwarf_haspc(unit, addr - bias) > 0)
+		while ((unit = dwfl_module_nextcu(s->module, unit, bias)))
+			if (dwarf_haspc(unit, addr - *bias) > 0)
 				break;
-	return unit ? dwarf_getsrc_die(unit, addr - bias) : NULL;
+	return unit;
+}
+
+/* A place in source text: a path and a line. */
+struct source {
+	const char *file; /* NULL: not known */
+	int line;
+};
+
+static struct source source_of_line(Dwarf_Line *line)
+{
+	struct source at = { NULL };
+
+	if (line && !dwarf_lineno(line, &at.line))
+		at.file = dwarf_linesrc(line, NULL, NULL);
+	return at;
+}
+
+static struct source source_of_call(Dwarf_Die *unit, Dwarf_Die *inlined)
+{
+	struct source at = { NULL };
+	Dwarf_Word file, line;
+	Dwarf_Attribute attr;
+	Dwarf_Files *files;
+
+	if (!dwarf_formudata(dwarf_attr(inlined, DW_AT_call_file, &attr), &file) &&
+		!dwarf_formudata(dwarf_attr(inlined, DW_AT_call_line, &attr), &line) &&
+		!dwarf_getsrcfiles(unit, &files, NULL))
+		at = (struct source){ dwarf_filesrc(files, file, NULL, NULL), (int)line };
+	return at;
+}
+
+/* The functions that were inlined where addr is, innermost first: how many, at most max. */
+static unsigned find_inlined(Dwarf_Die *unit, Dwarf_Addr addr, Dwarf_Die *inlined, unsigned max)
+{
+	Dwarf_Die *inward = NULL, *outward = NULL;
+	unsigned found = 0;
+	int n = 0;
+
+	/* The first list goes on from an inlined function to where that was defined; the second, to who calls it. */
+	if (dwarf_getscopes(unit, addr, &inward) > 0)
+		n = dwarf_getscopes_die(inward, &outward);
+	for (int i = 0; i < n && found < max && dwarf_tag(&outward[i]) != DW_TAG_subprogram; i++)
+		if (dwarf_tag(&outward[i]) == DW_TAG_inlined_subroutine)
+			inlined[found++] = outward[i];
+	free(inward);
+	free(outward);
+	return found;
+}
+
+/* The end of a path: enough to tell files of one name apart. */
+static const char *tail_of(const char *path)
+{
+	const char *tail = path + strlen(path);
+
+	for (int names = 0; tail > path; tail--)
+		if (tail[-1] == '/' && ++names == TAIL_NAMES)
+			break;
+	return tail[0] == '.' && tail[1] == '/' ? tail + 2 : tail;
+}
+
+static void put_source(char *buf, size_t size, const struct source *source)
+{
+	size_t len = strlen(buf);
+
+	if (source->file)
+		snprintf(buf + len, size - len, "%s(%.128s:%d)", len ? " " : "",
+			tail_of(source->file), source->line);
+}
+
+static void put_function(struct symbols *s, uint64_t addr, char *buf, size_t size)
+{
+	GElf_Off offset = 0;
+	GElf_Sym sym;
+	const char *name = dwfl_module_addrinfo(s->module, addr, &offset, &sym, NULL, NULL, NULL);
+
+	if (name && offset)
+		snprintf(buf, size, "%s+0x%" PRIx64, name, offset);
+	else
+		snprintf(buf, size, "%s", name ? name : "");
 }
 
 void symbols_describe(struct symbols *s, uint64_t addr, char *buf, size_t size)
 {
-	const char *name, *file = NULL, *slash;
-	GElf_Off offset = 0;
-	Dwarf_Line *line;
-	GElf_Sym sym;
-	char at[24] = "", source[160] = "";
-	int number = 0;
+	struct source source;
+	Dwarf_Addr bias;
+	Dwarf_Die *unit;
 
 	if (!size)
 		return;
 	buf[0] = 0;
 	if (!inside(s, addr))
 		return;
-	name = dwfl_module_addrinfo(s->module, addr, &offset, &sym, NULL, NULL, NULL);
-	line = find_line(s, addr);
-	if (line && !dwarf_lineno(line, &number))
-		file = dwarf_linesrc(line, NULL, NULL);
-	if (name && offset)
-		snprintf(at, sizeof(at), "+0x%" PRIx64, offset);
-	if (file) {
-		slash = strrchr(file, '/');
-		snprintf(source, sizeof(source), "%s(%.128s:%d)", name ? " " : "",
-			slash ? slash + 1 : file, number);
-	}
-	snprintf(buf, size, "%s%s%s", name ? name : "", at, source);
+	unit = find_unit(s, addr, &bias);
+	source = source_of_line(unit ? dwarf_getsrc_die(unit, addr - bias) : NULL);
+	put_function(s, addr, buf, size);
+	put_source(buf, size, &source);
 	make_printable(buf);
+}
+
+bool symbols_describe_nth(struct symbols *s, uint64_t addr, unsigned nth, char *buf, size_t size)
+{
+	Dwarf_Die *unit = NULL, inlined[INLINED_MAX];
+	struct source source;
+	Dwarf_Addr bias = 0;
+	const char *name;
+	unsigned n = 0;
+
+	if (size)
+		buf[0] = 0;
+	if (inside(s, addr))
+		unit = find_unit(s, addr, &bias);
+	if (unit)
+		n = find_inlined(unit, addr - bias, inlined, INLINED_MAX);
+	if (nth > n)
+		return false;
+	if (!n || !size) {
+		symbols_describe(s, addr, buf, size);
+		return true;
+	}
+	source = nth ? source_of_call(unit, &inlined[nth - 1])
+		     : source_of_line(dwarf_getsrc_die(unit, addr - bias));
+	name = nth < n ? dwarf_diename(&inlined[nth]) : NULL;
+	if (nth == n)
+		put_function(s, addr, buf, size);
+	else
+		snprintf(buf, size, "%s, inlined", name ? name : "?");
+	put_source(buf, size, &source);
+	make_printable(buf);
+	return true;
 }
 
 /* ---- backtraces ---- */
@@ -292,7 +396,8 @@ static int add_frame(Dwfl_Frame *frame, void *arg)
 	if (!first && !inside(t->s, pc))
 		return DWARF_CB_ABORT;
 	if (!dwfl_frame_reg(frame, DWARF_RSP, &sp)) {
-		if (!first && sp <= t->last_sp)
+		/* Signed: a stack that grew below address 0 has wrapped. */
+		if (!first && (int64_t)sp <= (int64_t)t->last_sp)
 			return DWARF_CB_ABORT;
 		t->last_sp = sp;
 	}
@@ -336,8 +441,9 @@ void symbols_limit_memory(void)
 	struct rlimit limit;
 
 	if (statm && fscanf(statm, "%*u %*u %*u %*u %*u %llu", &data) == 1) {
-		limit.rlim_cur = limit.rlim_max =
-			data * (rlim_t)sysconf(_SC_PAGESIZE) + MEMORY_MORE;
+		data *= (unsigned long long)sysconf(_SC_PAGESIZE);
+		limit.rlim_cur = data + MEMORY_MORE;
+		limit.rlim_max = data + MEMORY_MOST;
 		setrlimit(RLIMIT_DATA, &limit);
 	}
 	if (statm)

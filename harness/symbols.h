@@ -8,6 +8,7 @@
 #ifndef SYMBOLS_H
 #define SYMBOLS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -25,10 +26,17 @@ int symbols_open(
 void symbols_close(struct symbols *s); /* takes NULL */
 
 /*
- * "function+0x12 (file.c:34)", less when less is known, "" when nothing is. Always terminated, one
+ * "function+0x12 (dir/file.c:34)", less when less is known, "" when nothing is. Always terminated, one
  * printable line.
  */
 void symbols_describe(struct symbols *s, uint64_t addr, char *buf, size_t size);
+
+/*
+ * The same for each function whose code lies there: those that the compiler has put into one another, innermost first,
+ * "function, inlined (file.c:34)", and then the one around them with the line of the call. False, and "", when there
+ * are not so many.
+ */
+bool symbols_describe_nth(struct symbols *s, uint64_t addr, unsigned nth, char *buf, size_t size);
 
 /* Reads len bytes of guest-virtual memory: 0 or -errno. */
 typedef int symbols_read_fn(void *ctx, uint64_t gva, void *buf, size_t len);
@@ -42,7 +50,7 @@ typedef int symbols_read_fn(void *ctx, uint64_t gva, void *buf, size_t len);
 size_t symbols_backtrace(struct symbols *s, const struct cpu_regs *regs, symbols_read_fn *read,
 	void *ctx, uint64_t *pcs, size_t max);
 
-/* From now on this process may take 512 MiB of memory more than it has, and no more. */
+/* From now on this process may take 512 MiB of memory more than it has, or 2 GiB when it asks for that, and no more. */
 void symbols_limit_memory(void);
 
 /*

@@ -181,7 +181,7 @@ edit() {
 edit 's/total=189/total=198/'
 diverges a_changed_byte report "$dir/x.bjt" 'at call 11 ' 'call +write +expected write +same' \
 	'fd +3 +expected 3 +same' 'in +10 bytes +expected 10 bytes +DIFFERS at byte 7' '\[38 39\] 0a +"total=189' \
-	'\[39 38\] 0a +"total=198' 'write_line\+0x[0-9a-f]+ \(report.c:' 'before +8 ' \
+	'\[39 38\] 0a +"total=198' 'write_line\+0x[0-9a-f]+ \(kernels/report.c:' 'before +8 ' \
 	'looks like: CHANGED \(the following 2 calls would match\)' "trace .*x.bjt:$(($(line 'total=') - 1))\$"
 
 edit 's,/in/south.txt,/in/south.tyt,'

@@ -44,7 +44,7 @@ result install_installs $? "$out"
 
 out=$(scripts/demo "$(dirname "$BELLJAR")" 2>&1)
 code=$?
-[ $code = 0 ] && echo "$out" | grep -q 'ALL THAT THE GUEST CAN SEE' && echo "$out" | grep -q 'innermost.*(fault.c:' &&
+[ $code = 0 ] && echo "$out" | grep -q 'ALL THAT THE GUEST CAN SEE' && echo "$out" | grep -q 'innermost.*(kernels/fault.c:' &&
 	echo "$out" | grep -q 'no mismatch (host side)' && echo "$out" | grep -q 'looks like: CHANGED'
 result the_demo_tells_its_story $? "$(echo "$out" | tail -n 20)"
 

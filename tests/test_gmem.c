@@ -137,6 +137,39 @@ static void what_is_finished_is_gone(void)
 	gmem_finish(&m);
 }
 
+static size_t pages_resident(const struct gmem *m)
+{
+	unsigned char resident[SIZE / 4096];
+	size_t n = 0;
+
+	CU_ASSERT_EQUAL(mincore(m->base, SIZE, resident), 0);
+	for (size_t i = 0; i < sizeof(resident); i++)
+		n += resident[i] & 1;
+	return n;
+}
+
+static void knows_pages_in_use_and_touches_no_other(void)
+{
+	bool used[SIZE / 4096];
+	struct gmem m = { 0 };
+	size_t before;
+
+	CU_ASSERT_EQUAL_FATAL(gmem_init(&m, GPA, SIZE), 0);
+	gmem_pages_used(&m, GPA, SIZE / 4096, used);
+	for (size_t i = 0; i < SIZE / 4096; i++)
+		CU_ASSERT_FALSE(used[i]);
+	CU_ASSERT_EQUAL(pages_resident(&m), 0);
+	CU_ASSERT_EQUAL(gmem_fill(&m, GPA + 2 * 4096 - 1, 1, 1), 0);
+	CU_ASSERT_EQUAL(gmem_fill(&m, GPA + 2 * 4096, 0, 4096), 0);
+	before = pages_resident(&m);
+	gmem_pages_used(&m, GPA, SIZE / 4096, used);
+	CU_ASSERT(!used[0] && used[1] && !used[2]);
+	CU_ASSERT(pages_resident(&m) <= before);
+	gmem_pages_used(&m, GPA + 4096, 2, used);
+	CU_ASSERT(used[0] && !used[1]);
+	gmem_finish(&m);
+}
+
 static void a_view_shows_the_same_bytes(void)
 {
 	struct gmem m = { 0 };
@@ -166,6 +199,7 @@ static const struct unit_case cases[] = {
 	{ "strings_end_or_are_refused", strings_end_or_are_refused },
 	{ "refuses_sizes_that_are_not_pages_or_wrap", refuses_sizes_that_are_not_pages_or_wrap },
 	{ "what_is_finished_is_gone", what_is_finished_is_gone },
+	{ "knows_pages_in_use_and_touches_no_other", knows_pages_in_use_and_touches_no_other },
 	{ "a_view_shows_the_same_bytes", a_view_shows_the_same_bytes },
 };
 

@@ -59,6 +59,9 @@ struct vcpu_exit {
 	uint64_t addr; /* breakpoint: rip; watchpoint: the gva of the watch */
 	bool wrote;    /* watchpoint: the access was a write; else a read */
 
+	/* VCPU_SHUTDOWN: the exception that began it, where the backend knows (pending); its address is in CR2. */
+	struct cpu_event cause;
+
 	/* VCPU_REFUSED */
 	const char *text; /* static: what was refused and why */
 	uint8_t insn[15]; /* as many bytes at rip as could be read */

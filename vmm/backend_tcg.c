@@ -208,6 +208,7 @@ struct tcg {
 	bool port_pending;
 	uint32_t in_data;
 	bool halted, shut_down;
+	struct cpu_event cause; /* of the shutdown */
 	const char *refused;
 	uc_err started; /* what uc_emu_start returned */
 	bool gave_up;   /* Unicorn aborted: nothing of it can be run any more */
@@ -1791,12 +1792,22 @@ static void event_cpu_set(struct tcg *t, const struct tcg_event_cpu *cpu, unsign
 	memory_written(t, cpu->rsp, FRAME_MAX);
 }
 
+static struct cpu_event event_of(const struct tcg_event *event)
+{
+	return (struct cpu_event){
+		.pending = true,
+		.vector = event->vector,
+		.has_error = event->kind == TCG_EVENT_FAULT && tcg_event_has_error(event->vector),
+		.error = event->error,
+	};
+}
+
 /* To the guest's handler; or, when even a double fault finds none, the end of the guest. */
 static void deliver(struct tcg *t, struct tcg_event event)
 {
 	const struct gmem *m = t->base.config.mem;
 	struct paging p = paging_now(t);
-	struct tcg_event fault = { 0 };
+	struct tcg_event fault = { 0 }, first = event;
 	struct tcg_event_cpu cpu;
 	unsigned level = cpl(t);
 	int vector;
@@ -1818,6 +1829,7 @@ static void deliver(struct tcg *t, struct tcg_event event)
 			t->cr2 = fault.cr2;
 		if (vector < 0) {
 			t->shut_down = true;
+			t->cause = event_of(&first);
 			return;
 		}
 		if (vector != fault.vector)
@@ -3020,6 +3032,12 @@ static void refuse(struct tcg *t, struct vcpu_exit *exit)
 	t->refused = NULL;
 }
 
+static void shutdown_exit(const struct tcg *t, struct vcpu_exit *exit)
+{
+	exit->kind = VCPU_SHUTDOWN;
+	exit->cause = t->cause;
+}
+
 static void debug_exit(struct vcpu_exit *exit, enum vcpu_debug_why why, uint64_t addr)
 {
 	exit->kind = VCPU_DEBUG;
@@ -3040,7 +3058,7 @@ static bool leaves(struct tcg *t, struct vcpu_exit *exit, bool moved)
 	bool hit = t->glimpse.hit && !t->glimpse.open;
 
 	if (t->shut_down)
-		exit->kind = VCPU_SHUTDOWN;
+		shutdown_exit(t, exit);
 	else if (t->refused)
 		refuse(t, exit);
 	else if (atomic_fetch_and(&t->attention, ~(unsigned)LOOK_KICK) & LOOK_KICK)

@@ -7,6 +7,7 @@
 #ifndef GMEM_H
 #define GMEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -35,6 +36,12 @@ ssize_t gmem_read_string(const struct gmem *m, uint64_t gpa, char *buf, size_t s
 
 /* A host pointer to the whole range, or NULL. Must not outlive the statement it is for. */
 void *gmem_span(const struct gmem *m, uint64_t gpa, size_t len);
+
+/*
+ * Which of n pages from gpa on, all inside RAM, hold anything but zeroes. Pages that nobody has touched stay without
+ * memory of the host's.
+ */
+void gmem_pages_used(const struct gmem *m, uint64_t gpa, size_t n, bool *used);
 
 /*
  * The same bytes once more, at a host address of their own: for who tells pages apart by where

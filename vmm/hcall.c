@@ -182,6 +182,7 @@ static bool answer(struct vm *vm, struct vcpu_exit *exit, const struct hcall_row
 		vm_stop_set(vm, VM_CRASHED, "%s at RIP 0x%llx: result lies outside RAM", row->name,
 			(unsigned long long)call->rip);
 	call->answered = true;
+	vm->last_calls[call->seq % VM_CALLS_KEPT] = *call;
 	if (vm->trace)
 		emit(vm, &(struct trace_event){ .kind = TRACE_LEAVE, .call = call });
 	return vm->stop.kind == VM_RUNNING && !held(vm, true);

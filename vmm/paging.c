@@ -16,6 +16,7 @@ enum {
 	PF_PRESENT = 1 << 0,
 	PF_RESERVED = 1 << 3,
 	LEVELS = 4,
+	PTE_COUNT = 512,
 };
 #define PTE_ADDR 0x000ffffffffff000ull
 #define PTE_NX   (1ull << 63)
@@ -87,6 +88,60 @@ int paging_walk(const struct gmem *m, const struct paging *p, uint64_t gva, unsi
 		return grant(p, page, access, error);
 	}
 	return fault(error, access, 0); /* not reached: level 0 always ends the walk */
+}
+
+/* A walk over all there is: the tables on the way down, and how many more may be looked at. */
+struct each {
+	const struct gmem *m;
+	bool nxe;
+	paging_page_fn *fn;
+	void *ctx;
+	uint64_t left;
+	uint64_t entries[LEVELS][PTE_COUNT];
+};
+
+static int each_table(struct each *e, int level, uint64_t table, const struct paging_page *above)
+{
+	unsigned shift = 12 + 9 * (unsigned)level;
+	uint64_t *entries = e->entries[level];
+	int r = 0;
+
+	if (!e->left--)
+		return -E2BIG;
+	if (gmem_read(e->m, table, entries, sizeof(e->entries[level])))
+		return 0;
+	for (uint64_t i = 0; !r && i < PTE_COUNT; i++) {
+		struct paging_page page = *above;
+
+		if (!(entries[i] & PTE_P) || ((entries[i] & PTE_NX) && !e->nxe))
+			continue;
+		page.gva |= (uint64_t)((int64_t)(i << (shift + 16)) >> 16);
+		page.writable &= !!(entries[i] & PTE_W);
+		page.user &= !!(entries[i] & PTE_U);
+		page.executable &= !(entries[i] & PTE_NX);
+		if (level && !(entries[i] & PTE_PS)) {
+			r = each_table(e, level - 1, entries[i] & PTE_ADDR, &page);
+		} else if (level < LEVELS - 1) {
+			page.size = 1ull << shift;
+			page.gpa = entries[i] & PTE_ADDR & ~(page.size - 1);
+			r = e->fn(e->ctx, &page) ? 0 : -E2BIG;
+		}
+	}
+	return r;
+}
+
+int paging_each(const struct gmem *m, const struct paging *p, paging_page_fn *fn, void *ctx)
+{
+	struct paging_page all = { .writable = true, .user = true, .executable = true };
+	struct each e = { .m = m,
+		.nxe = p->efer & CPU_EFER_NXE,
+		.fn = fn,
+		.ctx = ctx,
+		.left = PAGING_TABLES_MAX };
+
+	if (!(p->cr0 & CPU_CR0_PG))
+		return -EOPNOTSUPP;
+	return each_table(&e, LEVELS - 1, p->cr3 & PTE_ADDR, &all);
 }
 
 int paging_translate(const struct gmem *m, const struct paging *p, uint64_t gva, uint64_t *gpa)

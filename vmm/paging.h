@@ -42,6 +42,16 @@ int paging_translate(const struct gmem *m, const struct paging *p, uint64_t gva,
 uint64_t paging_read(
 	const struct gmem *m, const struct paging *p, uint64_t gva, void *buf, uint64_t len);
 
+/* What one entry that maps memory says: rights as the tables have them, CR0.WP not applied. False ends it. */
+typedef bool paging_page_fn(void *ctx, const struct paging_page *page);
+/*
+ * Every page that is mapped, by ascending address; neighbours are not joined, and what a page maps need not be RAM.
+ * 0; or -E2BIG when it ended early, for fn said so or the tables were more than PAGING_TABLES_MAX: tables may
+ * contain themselves. Without paging: -EOPNOTSUPP.
+ */
+enum { PAGING_TABLES_MAX = 1 << 18 };
+int paging_each(const struct gmem *m, const struct paging *p, paging_page_fn *fn, void *ctx);
+
 struct paging_fault {
 	uint64_t gva;
 	uint32_t error; /* of the #PF */

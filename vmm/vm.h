@@ -77,6 +77,8 @@ typedef bool vm_hold_fn(void *ctx, struct vm *vm, const struct hcall *call, bool
 /* What the next vm_run has to do about a call that the last one stopped in. */
 enum vm_call_state { VM_CALL_NONE, VM_CALL_HELD, VM_CALL_INTERRUPTED };
 
+enum { VM_CALLS_KEPT = 8 };
+
 /* row_of_port: 0 is not a call, else 1 + index into abi->rows, or */
 enum { VM_PORT_LEGACY = 255 };
 
@@ -101,7 +103,9 @@ struct vm {
 	uint64_t n_calls;
 	struct vm_stop stop;
 	volatile sig_atomic_t kicked, paused;
-	struct hcall call;     /* the one in progress: dispatch is single-threaded */
+	struct hcall call; /* the one in progress: dispatch is single-threaded */
+	/* The last ones that were answered, each at its seq % VM_CALLS_KEPT: for reports. */
+	struct hcall last_calls[VM_CALLS_KEPT];
 	struct vcpu_exit exit; /* between runs: an unanswered `in` waits here */
 	uint8_t row_of_port[65536];
 };
