@@ -173,6 +173,7 @@ static enum gdb_stub_state talk(struct gdb_server *s)
 	enum gdb_stub_state state = GDB_TALKING;
 
 	begin_client(s);
+	gdb_vm_begin(&s->target);
 	while (state == GDB_TALKING) {
 		if (s->n)
 			state = gdb_stub_input(s->stub, &s->at, &s->n);
@@ -182,6 +183,7 @@ static enum gdb_stub_state talk(struct gdb_server *s)
 	}
 	if (state == GDB_TALKING)
 		state = gdb_stub_gone(s->stub);
+	gdb_vm_end(&s->target);
 	end_client(s);
 	return state;
 }

@@ -12,6 +12,8 @@
 
 #include "cpu.h"
 #include "gdb_agent.h"
+#include "history.h"
+#include "log.h"
 #include "paging.h"
 #include "session.h"
 
@@ -65,6 +67,32 @@ static int get_regs(void *target, struct cpu_regs *regs)
 	return r;
 }
 
+/* What is written in the past would change what came of it. */
+static int edit_begin(struct gdb_vm *g, const char **why)
+{
+	int r = 0;
+
+	*why = g->err.text;
+	if (!g->history)
+		return g->ended ? err_set(&g->err, -EPERM, "the guest is at its end") : 0;
+	if (history_in_past(g->history) && !g->diverge)
+		return err_set(&g->err, -EROFS,
+			"this is the past; `monitor diverge on` lets it be changed, and "
+			"forgets what came of it");
+	if (history_in_past(g->history))
+		r = history_fork(g->history, &g->err);
+	return r ? r : history_edit(g->history, &g->err);
+}
+
+static int edit_end(struct gdb_vm *g, int r, const char **why)
+{
+	int e = g->history ? history_edited(g->history, &g->err) : 0;
+
+	if (e)
+		*why = g->err.text;
+	return r ? r : e;
+}
+
 static bool same_but_regs(const struct cpu_state *a, const struct cpu_state *b)
 {
 	const size_t at = sizeof(a->regs);
@@ -85,12 +113,12 @@ static int set_state(void *target, const struct cpu_state *state, const char **w
 		*why = "the registers wait for this hypercall's answer: step over it first";
 		return -EBUSY;
 	}
-	if (g->ended) {
-		*why = "the guest is at its end";
-		return -ESRCH;
-	}
-	return same_but_regs(&now, state) ? backend_set_regs(g->vm->cpu, &state->regs)
-					  : backend_load(g->vm->cpu, state);
+	r = edit_begin(g, why);
+	if (r)
+		return r;
+	r = same_but_regs(&now, state) ? backend_set_regs(g->vm->cpu, &state->regs)
+				       : backend_load(g->vm->cpu, state);
+	return edit_end(g, r, why);
 }
 
 /* ---- memory ---- */
@@ -143,7 +171,8 @@ static int write_memory(
 	size_t done, n;
 	uint64_t gpa;
 
-	(void)why;
+	int r;
+
 	for (done = 0; done < len; done += n) {
 		if (!find_page(g, physical, addr + done, &gpa, &n))
 			return -EFAULT;
@@ -152,6 +181,9 @@ static int write_memory(
 		if (!gmem_span(&g->vm->mem, gpa, n))
 			return -EFAULT;
 	}
+	r = edit_begin(g, why);
+	if (r)
+		return r;
 	for (done = 0; done < len; done += n) {
 		find_page(g, physical, addr + done, &gpa, &n);
 		if (n > len - done)
@@ -159,7 +191,7 @@ static int write_memory(
 		gmem_write(&g->vm->mem, gpa, (const uint8_t *)buf + done, n);
 		backend_code_changed(g->vm->cpu, gpa, n);
 	}
-	return 0;
+	return edit_end(g, 0, why);
 }
 
 /* ---- breakpoints ---- */
@@ -338,9 +370,12 @@ bool gdb_vm_ended(const struct gdb_vm *g)
 
 static const struct vm_stop *go(struct gdb_vm *g, const struct vcpu_debug *debug)
 {
-	int r = backend_set_debug(g->vm->cpu, debug);
+	int r;
 
 	session_go_on();
+	if (g->history)
+		return history_run(g->history, debug);
+	r = backend_set_debug(g->vm->cpu, debug);
 	if (!r)
 		return vm_run(g->vm);
 	vm_stop_set(g->vm, VM_FAILED, "breakpoints: %s", strerrordesc_np(-r));
@@ -430,9 +465,32 @@ static enum verdict at_pause(struct gdb_vm *g, struct gdb_stop *stop)
 	return TELL;
 }
 
+/* The recording is at its end, and its guest with it. */
+static enum verdict at_recordings_end(
+	struct gdb_vm *g, const struct vm_stop *s, struct gdb_stop *stop)
+{
+	bool told = g->stop.why == GDB_WHY_END;
+
+	if (s->kind == VM_EXITED && told) {
+		g->ended = true;
+		stop->kind = GDB_EXITED;
+		stop->code = s->code;
+		return TELL;
+	}
+	stop_is(stop, GDB_WHY_END, GDB_SIG_TRAP, 0);
+	if (s->kind == VM_EXITED)
+		snprintf(stop->text, sizeof(stop->text), "Here the guest exits with code %d.\n",
+			s->code);
+	else
+		snprintf(stop->text, sizeof(stop->text), "%s\n", s->text);
+	return TELL;
+}
+
 /* The guest is at its end. A crash is told first as a signal, with all that there is to look at. */
 static enum verdict at_end(struct gdb_vm *g, const struct vm_stop *s, struct gdb_stop *stop)
 {
+	if (g->replays && !session_stopping() && (s->kind == VM_EXITED || s->kind == VM_KICKED))
+		return at_recordings_end(g, s, stop);
 	g->ended = true;
 	if (s->kind == VM_EXITED) {
 		stop->kind = GDB_EXITED;
@@ -483,24 +541,91 @@ static void run_until_told(struct gdb_vm *g, const struct gdb_resume *how, struc
 		;
 }
 
+/* Of the stops on the way back, the ones that gdb would be told of. */
+static bool wanted(void *ctx, struct vm *vm, const struct vm_stop *s)
+{
+	const struct gdb_point *p;
+	struct gdb_vm *g = ctx;
+	struct gdb_stop unused = { 0 };
+
+	(void)vm;
+	if (s->kind != VM_DEBUG || s->exit.why != VCPU_BREAKPOINT)
+		return true;
+	for (size_t i = 0; (p = gdb_points_break_at(&g->points, s->exit.rip, i));
+		i = (size_t)(p - g->points.list) + 1)
+		if (!p->n_commands && condition_holds(g, p, &unused))
+			return true;
+	return false;
+}
+
+/* Where the way back has ended, as gdb is told of it. */
+static void told_back(struct gdb_vm *g, struct gdb_stop *stop)
+{
+	const struct vm_stop *s = &g->vm->stop;
+	const struct gdb_point *p;
+
+	stop_is(stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
+	if (s->kind == VM_CALL) {
+		stop_is(stop,
+			s->kind == VM_CALL && g->vm->call.answered ? GDB_WHY_CALL_RETURN
+								   : GDB_WHY_CALL_ENTRY,
+			GDB_SIG_TRAP, gdb_call_number(g->vm, g->vm->call.row));
+		strace_describe(g->vm, &g->vm->call, stop->text, sizeof(stop->text));
+	} else if (s->kind == VM_DEBUG && s->exit.why == VCPU_WATCHPOINT) {
+		at_watchpoint(g, &s->exit, stop);
+	} else if (s->kind == VM_DEBUG && s->exit.why == VCPU_BREAKPOINT) {
+		p = gdb_points_break_at(&g->points, s->exit.rip, 0);
+		stop_is(stop,
+			p && p->kind == GDB_BREAK_HARD ? GDB_WHY_BREAK_HARD : GDB_WHY_BREAK_SOFT,
+			GDB_SIG_TRAP, s->exit.rip);
+	}
+}
+
+static void go_back(struct gdb_vm *g, const struct gdb_resume *how, struct gdb_stop *stop)
+{
+	struct vcpu_debug debug = gdb_points_debug(&g->points);
+	struct history_back back = {
+		.step = how->step, .debug = &debug, .wanted = wanted, .ctx = g
+	};
+	int r;
+
+	session_go_on();
+	r = history_back(g->history, &back, &g->err);
+	g->ended = false;
+	if (r == HISTORY_BEGIN)
+		stop_is(stop, GDB_WHY_BEGIN, GDB_SIG_TRAP, 0);
+	else if (r == HISTORY_STOPPED)
+		told_back(g, stop);
+	else
+		stop_is(stop, GDB_WHY_SIGNAL, r == -EINTR ? GDB_SIG_INT : GDB_SIG_TRAP, 0);
+	if (r < 0 && r != -EINTR)
+		snprintf(stop->text, sizeof(stop->text), "%s\n", g->err.text);
+}
+
+/* Told before, as a signal: now it is gone. */
+static void is_gone(const struct gdb_vm *g, struct gdb_stop *stop)
+{
+	*stop = (struct gdb_stop){ .kind = GDB_ENDED,
+		.signal = g->stop.signal ? g->stop.signal : GDB_SIG_KILL };
+}
+
 static void resume(void *target, const struct gdb_resume *how, struct gdb_stop *stop)
 {
 	struct gdb_vm *g = of(target);
-	bool one_step = how->step && how->range_end <= how->range_start;
+	bool short_way = how->step && !how->reverse && how->range_end <= how->range_start;
 
 	*stop = (struct gdb_stop){ 0 };
-	if (g->ended) { /* told before, as a signal */
-		*stop = (struct gdb_stop){ .kind = GDB_ENDED,
-			.signal = g->stop.signal ? g->stop.signal : GDB_SIG_KILL };
-		return;
-	}
-	if (!one_step)
+	if (g->ended && !how->reverse)
+		return is_gone(g, stop);
+	if (!short_way)
 		g->link.watch(g->link.ctx, true);
-	if (!one_step && g->link.poll(g->link.ctx) != GDB_POLL_NOTHING)
+	if (!short_way && g->link.poll(g->link.ctx) != GDB_POLL_NOTHING)
 		stop_is(stop, GDB_WHY_SIGNAL, GDB_SIG_INT, 0); /* it came with the packet */
+	else if (how->reverse)
+		go_back(g, how, stop);
 	else
 		run_until_told(g, how, stop);
-	if (!one_step)
+	if (!short_way)
 		g->link.watch(g->link.ctx, false);
 	g->stop = *stop;
 }
@@ -524,7 +649,7 @@ static void detach(void *target)
 	struct gdb_vm *g = of(target);
 
 	gdb_points_clear(&g->points);
-	g->catches = g->strace_on = false;
+	g->catches = g->strace_on = g->diverge = false;
 	backend_set_debug(g->vm->cpu, &(struct vcpu_debug){ 0 });
 }
 
@@ -540,16 +665,68 @@ static void attach(struct gdb_vm *g, struct vm *vm)
 	stop_is(&g->stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
 }
 
+/* On long ways of history's own. */
+static bool history_poll(void *ctx)
+{
+	struct gdb_vm *g = ctx;
+
+	return g->link.poll(g->link.ctx) != GDB_POLL_NOTHING;
+}
+
+void gdb_vm_begin(struct gdb_vm *g)
+{
+	struct history_options o = {
+		.max_bytes = g->session->options.history, .poll = history_poll, .poll_ctx = g
+	};
+
+	if (!g->history && !g->ended && !in_held_call(g) && o.max_bytes &&
+		history_open(&g->history, g->vm, &o, &g->err))
+		log_info("gdb: no way back: %s", g->err.text);
+	g->ops.can_reverse = g->history != NULL;
+}
+
+void gdb_vm_end(struct gdb_vm *g)
+{
+	struct history_pos end;
+
+	if (!g->history)
+		return;
+	history_end(g->history, &end);
+	if (history_in_past(g->history) && history_seek(g->history, &end, &g->err))
+		log_warn("gdb: the guest cannot go back to the present: %s", g->err.text);
+	history_close(g->history);
+	g->history = NULL;
+}
+
+/* Of a recording, or one that is recorded, there is one run: its beginning is in the past. */
+static int back_to_begin(struct gdb_vm *g)
+{
+	struct history_pos begin;
+
+	if (!g->history)
+		return -EOPNOTSUPP;
+	history_begin(g->history, &begin);
+	return history_seek(g->history, &begin, &g->err);
+}
+
 static int restart(void *target, struct gdb_stop *stop, const char **why_not)
 {
 	struct gdb_vm *g = of(target);
-	int r = session_restart(g->session, &g->err);
+	bool once = g->replays || g->session->sinks;
+	int r;
 
-	if (r) {
-		*why_not = g->err.text;
+	*why_not = g->err.text;
+	if (!once)
+		gdb_vm_end(g);
+	r = once ? back_to_begin(g) : session_restart(g->session, &g->err);
+	if (!r && !once)
+		attach(g, g->session->vm);
+	if (!once)
+		gdb_vm_begin(g);
+	if (r)
 		return r;
-	}
-	attach(g, g->session->vm);
+	g->ended = false;
+	stop_is(&g->stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
 	*stop = g->stop;
 	return 0;
 }
@@ -632,6 +809,7 @@ int gdb_vm_init(struct gdb_vm *g, struct session *session, const struct gdb_link
 	if (!g->log)
 		return -ENOMEM;
 	strace_init_lines(&g->strace, log_line, g);
+	g->replays = session->no_files;
 	attach(g, session->vm);
 	return 0;
 }
@@ -640,6 +818,7 @@ void gdb_vm_finish(struct gdb_vm *g)
 {
 	if (!g->log)
 		return;
+	gdb_vm_end(g);
 	g->vm->trace = g->strace.sink.next;
 	g->vm->hold = NULL;
 	gdb_points_clear(&g->points);

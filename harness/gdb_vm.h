@@ -53,12 +53,18 @@ struct gdb_vm {
 	struct strace strace;
 	struct gdb_log_line *log;
 	uint64_t n_log;
-	struct err err; /* of the last refusal */
+	bool diverge; /* writes in the past are let through: what came behind them is forgotten */
+	bool replays; /* the answers are a recording's */
+	enum gdb_poll polled; /* what history's poll came to */
+	struct err err;       /* of the last refusal */
 };
 
 /* 0 or -ENOMEM. The machine is at its first instruction, or where it was paused. */
 int gdb_vm_init(struct gdb_vm *g, struct session *session, const struct gdb_link *link);
 void gdb_vm_finish(struct gdb_vm *g);
+/* A debugger comes: from here on there is a way back, if there can be. And goes: what it has set goes with it. */
+void gdb_vm_begin(struct gdb_vm *g);
+void gdb_vm_end(struct gdb_vm *g);
 /* Without a debugger: until the guest is at its end, or vm_pause stops it. */
 const struct vm_stop *gdb_vm_run_free(struct gdb_vm *g);
 /* The guest has come to its end: vm->stop says how. */

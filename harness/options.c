@@ -421,6 +421,11 @@ static int set_core(void *ctx, const char *value, struct err *err)
 	return 0;
 }
 
+static int set_history(void *ctx, const char *value, struct err *err)
+{
+	return options_parse_size(value, &((struct vm_options *)ctx)->history, err);
+}
+
 static int set_timeout(void *ctx, const char *value, struct err *err)
 {
 	return parse_ms(value, &((struct vm_options *)ctx)->timeout_ms, err);
@@ -464,7 +469,9 @@ const struct option_row help_option_rows[] = {
 #define ROW_GDB                                                                                    \
 	{ "gdb", 0, OPTION_MAYBE_ARG, "ADDR",                                                      \
 		"serve gdb at stdio, unix:PATH, PORT (of this machine)\nor HOST:PORT; 1234 without ADDR", \
-		set_gdb }
+		set_gdb },                                                                          \
+	{ "history", 0, OPTION_ARG, "SIZE",                                                        \
+		"memory for going back under gdb (default 256M);\n0: there is no way back", set_history }
 #define ROW_TIMEOUT                                                                                \
 	{ "timeout", 0, OPTION_ARG, "SECONDS", "stop a guest that runs longer; exit 124",          \
 		set_timeout }
@@ -540,7 +547,9 @@ const struct option_row vm_replay_rows[] = {
 
 void vm_options_init(struct vm_options *o)
 {
-	*o = (struct vm_options){ .backend = "auto", .mem_size = 64 << 20, .cwd = "/" };
+	*o = (struct vm_options){
+		.backend = "auto", .mem_size = 64 << 20, .cwd = "/", .history = 256 << 20
+	};
 }
 
 void vm_options_finish(struct vm_options *o)

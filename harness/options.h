@@ -71,6 +71,7 @@ struct vm_options {
 	uint64_t timeout_ms;     /* 0: none */
 	bool deterministic;      /* fixed clock, TSC, file metadata, argv[0]; env only as given */
 	bool env_host;           /* --env host was given */
+	uint64_t history;        /* bytes that the way back may take; 0: none */
 	const char *gdb;         /* where gdb is served; NULL: nowhere */
 };
 
