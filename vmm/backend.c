@@ -135,6 +135,11 @@ uint64_t backend_icount(struct backend *b)
 	return b->ops->icount ? b->ops->icount(b) : 0;
 }
 
+uint32_t backend_happened(struct backend *b)
+{
+	return b->ops->happened ? b->ops->happened(b) : 0;
+}
+
 uint32_t backend_tsc_khz(struct backend *b)
 {
 	return b->ops->tsc_khz ? b->ops->tsc_khz(b) : 0;

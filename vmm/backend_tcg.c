@@ -187,6 +187,9 @@ struct tcg {
 
 	/* Between runs, and in a hook that stops: where the guest is and how far it came. */
 	uint64_t rip, done;
+	/* What moved the guest and is no instruction: so often, when so many were done. */
+	uint32_t happened;
+	uint64_t happened_at;
 	/* The block being run; its instructions are not yet in done. &settled when they are. */
 	struct block *cur, settled, overwritten;
 	uint8_t last_kind; /* of the last instruction that ran, when settled */
@@ -1791,6 +1794,14 @@ static void event_cpu_set(struct tcg *t, const struct tcg_event_cpu *cpu, unsign
 	memory_written(t, cpu->rsp, FRAME_MAX);
 }
 
+/* The guest goes on elsewhere, and no instruction was retired for it. */
+static void happen(struct tcg *t)
+{
+	t->happened = t->happened_at == t->done ? t->happened + 1 : 1;
+	t->happened_at = t->done;
+	t->progress = true;
+}
+
 /* To the guest's handler; or, when even a double fault finds none, the end of the guest. */
 static void deliver(struct tcg *t, struct tcg_event event)
 {
@@ -1801,7 +1812,7 @@ static void deliver(struct tcg *t, struct tcg_event event)
 	unsigned level = cpl(t);
 	int vector;
 
-	t->progress = true;
+	happen(t);
 	t->last_kind = TCG_PLAIN;
 	if (t->bursting && t->burst_end > t->done)
 		t->burst_end--;
@@ -2880,7 +2891,8 @@ static void at_odds(struct tcg *t)
 {
 	settle(t, t->rip);
 	if (t->stop == STOP_NONE) { /* mwait */
-		t->halted = t->progress = true;
+		t->halted = true;
+		happen(t);
 	} else if (t->stop == STOP_FAILED) {
 		t->refused =
 			t->gave_up ? "the software CPU has no way to run what is here or soon after"
@@ -3276,6 +3288,13 @@ static uint64_t tcg_icount(struct backend *backend)
 	return t->done + (t->mid_block ? count_between(t, t->cur->addr, t->rip) : 0);
 }
 
+static uint32_t tcg_happened(struct backend *backend)
+{
+	struct tcg *t = tcg_of(backend);
+
+	return t->happened_at == tcg_icount(backend) ? t->happened : 0;
+}
+
 static int tcg_save(struct backend *backend, struct cpu_state *s)
 {
 	struct tcg *t = tcg_of(backend);
@@ -3362,6 +3381,8 @@ static const struct {
 } frozen_fields[] = {
 	FIELD(rip),
 	FIELD(done),
+	FIELD(happened),
+	FIELD(happened_at),
 	FIELD(last_kind),
 	FIELD(port_insn),
 	FIELD(port_pending),
@@ -3859,6 +3880,7 @@ const struct backend_ops backend_tcg = {
 	.set_debug = tcg_set_debug,
 	.kick = tcg_kick,
 	.icount = tcg_icount,
+	.happened = tcg_happened,
 	.tsc_khz = tcg_tsc_khz,
 	.cpuid = tcg_cpuid_op,
 	.code_changed = tcg_code_changed,
