@@ -17,7 +17,7 @@ enum {
 };
 
 struct hit {
-	bool found, watch;
+	bool found, watch, back; /* back: a call is answered */
 	struct place place;
 	struct vm_stop stop;
 	struct place from; /* the checkpoint that the way to it began at */
@@ -37,18 +37,41 @@ struct search {
 
 enum { WAY_DONE, WAY_DIVIDE, WAY_STAY };
 
+static bool is_return(const struct vm_stop *stop, const struct vm *vm)
+{
+	return stop->kind == VM_CALL && vm->call.answered;
+}
+
+/*
+ * A call is back when its instruction is over, which is one step behind the place where it is held; that
+ * takes no instruction more.
+ */
+static int order_of_return(const struct search *s, const struct place *here)
+{
+	const struct place *to = &s->to;
+
+	if (here->calls != to->calls)
+		return here->calls < to->calls ? -1 : 1;
+	if (to->stage == PLACE_ANSWERED)
+		return s->inclusive ? 0 : 1;
+	if (to->stage != PLACE_PLAIN)
+		return -1;
+	return to->at > (s->h->counted ? here->at : 1) ? -1 : 0;
+}
+
 static void consider(struct search *s, bool watch)
 {
 	const struct vm_stop *stop = &s->h->vm->stop;
 	struct place here = history_here(s->h);
-	int order = place_compare_run(&here, &s->to);
+	bool back = is_return(stop, s->h->vm);
+	int order = back ? order_of_return(s, &here) : place_compare_run(&here, &s->to);
 
 	/* An access is before its instruction, so what stands right behind one has it behind itself. */
 	if (order > 0 || (!order && !s->inclusive && !watch))
 		return;
 	if (s->back->wanted && !s->back->wanted(s->back->ctx, s->h->vm, stop))
 		return;
-	s->hit = (struct hit){ true, watch, here, *stop, s->from, s->n };
+	s->hit = (struct hit){ true, watch, back, here, *stop, s->from, s->n };
 }
 
 /* Looks at a stop. 0, -EINTR, or another -errno with err. */
@@ -56,6 +79,7 @@ static int look(struct search *s, struct err *err)
 {
 	struct history *h = s->h;
 	const struct vm_stop *stop = &h->vm->stop;
+	struct place here;
 
 	switch (stop->kind) {
 	case VM_DEBUG:
@@ -73,7 +97,12 @@ static int look(struct search *s, struct err *err)
 		}
 		return 0;
 	case VM_PAUSED:
-		return -EINTR;
+		if (!history_goes_on(h))
+			return -EINTR;
+		here = history_here(h);
+		if (place_compare(&here, &s->from) > 0 && history_stop_at_break(h, &s->debug))
+			consider(s, false);
+		return 0;
 	case VM_KICKED:
 		return h->stage == PLACE_ENDED ? 0 : -EINTR;
 	default:
@@ -231,19 +260,31 @@ static int go_before(struct search *s, const struct hit *hit, struct err *err)
 	return r ? r : history_move(h, &before, false, err);
 }
 
+/* Where the call is over. */
+static int go_behind(struct search *s, const struct hit *hit, struct err *err)
+{
+	struct place to = hit->place;
+
+	to.stage = PLACE_PLAIN;
+	to.at += !s->h->counted;
+	return history_move(s->h, &to, false, err);
+}
+
 static int land(struct search *s, struct err *err)
 {
 	struct hit hit = s->hit;
 	struct vm *vm = s->h->vm;
 	struct cpu_regs regs;
-	int r = hit.watch && !hit.place.vague ? 0 : go_to(s, &hit, err);
+	int r = hit.watch && !hit.place.vague ? 0
+		: hit.back                    ? go_behind(s, &hit, err)
+					      : go_to(s, &hit, err);
 
 	if (!r && hit.watch)
 		r = go_before(s, &hit, err);
-	if (r || hit.stop.kind == VM_CALL)
+	if (r)
 		return r;
 	vm->stop = hit.stop;
-	if (!backend_get_regs(vm->cpu, &regs))
+	if (vm->stop.kind == VM_DEBUG && !backend_get_regs(vm->cpu, &regs))
 		vm->stop.exit.rip = regs.rip;
 	return 0;
 }
@@ -286,6 +327,10 @@ static int back_one(struct history *h, struct err *err)
 		return HISTORY_BEGIN;
 	h->aim = here;
 	r = history_place_before(h, &here, &before, err);
+	if (!r && here.stage == PLACE_ASKED && place_compare_run(&before, &h->begin) > 0) {
+		here = before; /* that was at the same instruction */
+		r = history_place_before(h, &here, &before, err);
+	}
 	return r ? r : history_move(h, &before, false, err);
 }
 

@@ -298,12 +298,21 @@ static int not_there(struct history *h, struct err *err)
 	return err_set(err, -EIO, "the guest did not do again what it did: %s", stop->text);
 }
 
+bool history_goes_on(struct history *h)
+{
+	return h->counted && h->vm->stop.kind == VM_PAUSED && h->options.poll &&
+	       !history_interrupted(h);
+}
+
 static int step(struct history *h, struct err *err)
 {
-	const struct vm_stop *stop =
-		history_drive(h, &(struct vcpu_debug){ .step = true }, HOLD_NEVER);
+	struct place before = history_here(h), here;
 
-	return stop->kind == VM_DEBUG ? 0 : not_there(h, err);
+	do { /* a pause may come before the instruction as well as behind it */
+		history_drive(h, &(struct vcpu_debug){ .step = true }, HOLD_NEVER);
+		here = history_here(h);
+	} while (history_goes_on(h) && !place_compare(&here, &before));
+	return h->vm->stop.kind == VM_DEBUG || history_goes_on(h) ? 0 : not_there(h, err);
 }
 
 /* Until so many instructions are retired, in slices. */
@@ -319,7 +328,7 @@ static int run_until(struct history *h, uint64_t at, struct err *err)
 		stop = history_drive(h,
 			&(struct vcpu_debug){ .until = left < slice ? at : at - left + slice },
 			HOLD_NEVER);
-		if (stop->kind != VM_DEBUG)
+		if (stop->kind != VM_DEBUG && !history_goes_on(h))
 			return not_there(h, err);
 	}
 	return 0;
@@ -348,17 +357,19 @@ static int run_to_count(struct history *h, uint64_t at, bool dense, struct err *
 static int run_to_call(
 	struct history *h, uint64_t call, bool answered, uint64_t limit, struct err *err)
 {
-	const struct vm_stop *stop;
-
 	h->hold_call = call;
 	h->hold_answered = answered;
-	stop = history_drive(h, &(struct vcpu_debug){ .until = limit }, HOLD_AT);
-	return stop->kind == VM_CALL ? 0 : not_there(h, err);
+	do
+		history_drive(h, &(struct vcpu_debug){ .until = limit }, HOLD_AT);
+	while (history_goes_on(h));
+	return h->vm->stop.kind == VM_CALL ? 0 : not_there(h, err);
 }
 
 static int run_to_end(struct history *h, uint64_t limit, struct err *err)
 {
-	history_drive(h, &(struct vcpu_debug){ .until = limit }, HOLD_NEVER);
+	do
+		history_drive(h, &(struct vcpu_debug){ .until = limit }, HOLD_NEVER);
+	while (history_goes_on(h));
 	return h->stage == PLACE_ENDED ? 0 : not_there(h, err);
 }
 
@@ -502,7 +513,7 @@ static int step_up_to(
 		history_drive(
 			h, &(struct vcpu_debug){ .step = true }, in_call ? HOLD_AT : HOLD_NEVER);
 		here = history_here(h);
-		if (place_compare_run(&here, before) <= 0)
+		if (place_compare_run(&here, before) <= 0 && !history_goes_on(h))
 			return not_there(h, err);
 	}
 	return 0;

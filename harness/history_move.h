@@ -71,6 +71,8 @@ uint64_t history_pace(const struct history *h);
 int history_approach(struct history *h, uint64_t at, struct err *err);
 /* Has somebody asked us to stop? */
 bool history_interrupted(struct history *h);
+/* Was it paused for something else, so that it is just run on? */
+bool history_goes_on(struct history *h);
 
 /*
  * To a place that is known to be one. dense: with checkpoints on the way, the denser the nearer. 0, -EINTR, -ERANGE when

@@ -409,51 +409,117 @@ static bool hold_all(void *ctx, struct vm *vm, const struct hcall *call, bool an
 	return *which & (answered ? 2u : 1u);
 }
 
+/* To the next stop; out of a call that is answered. */
+static enum vm_stop_kind run_on(struct machine *m)
+{
+	enum vm_stop_kind kind = history_run(m->h, &free_run)->kind;
+
+	if (kind == VM_CALL && m->vm->call.answered)
+		history_run(m->h, &one_step);
+	return kind;
+}
+
 /* Forward from stop to stop, and back by the same ones; nobody outside notices. */
+static void both_ways(struct machine *m, struct log *log, unsigned which)
+{
+	unsigned told[3];
+
+	m->vm->hold = hold_all;
+	m->vm->hold_ctx = &which;
+	log->n = 0;
+	see(m, log, true);
+	while (run_on(m) == VM_CALL)
+		see(m, log, true);
+	see(m, log, true);
+	CU_ASSERT_EQUAL(m->vm->stop.kind, VM_EXITED);
+	told[0] = m->enters;
+	told[1] = m->leaves;
+	told[2] = m->stops;
+	CU_ASSERT_EQUAL(m->stops, 1);
+	for (size_t i = log->n - 1; i-- > 1;) {
+		CU_ASSERT_EQUAL(
+			history_back(m->h, &(struct history_back){ 0 }, &err), HISTORY_STOPPED);
+		CU_ASSERT_EQUAL(m->vm->stop.kind, VM_CALL);
+		expect(m, &log->at[i], "back to a call");
+	}
+	CU_ASSERT_EQUAL(history_back(m->h, &(struct history_back){ 0 }, &err), HISTORY_BEGIN);
+	expect(m, &log->at[0], "back to the start");
+	for (size_t i = 1; i < log->n; i++) {
+		run_on(m);
+		expect(m, &log->at[i], "forward again");
+	}
+	for (unsigned i = 0; i < 100; i++)
+		seek_to(m, &log->at[(size_t)random() % log->n]);
+	CU_ASSERT_EQUAL(told[0], m->enters);
+	CU_ASSERT_EQUAL(told[1], m->leaves);
+	CU_ASSERT_EQUAL(told[2], m->stops);
+}
+
 static void calls_stop_it_both_ways(void)
 {
+	static const struct {
+		const char *backend, *guest, *arg;
+	} rows[] = {
+		{ "tcg", "code", NULL },
+		{ "tcg", "code-v1", NULL },
+		{ "tcg", "files", NULL },
+		{ "tcg", "args-v1", "word" },
+		{ "kvm", "hello", NULL },
+	};
 	struct log log = { 0 };
 	struct machine m;
 
-	for (unsigned which = 1; which < 4; which++) {
-		unsigned enters, leaves, stops;
-
-		if (!machine(&m, "code", NULL))
-			return;
-		m.vm->hold = hold_all;
-		m.vm->hold_ctx = &which;
-		log.n = 0;
-		see(&m, &log, true);
-		do {
-			history_run(m.h, &free_run);
-			see(&m, &log, true);
-		} while (m.vm->stop.kind == VM_CALL);
-		CU_ASSERT_EQUAL(m.vm->stop.kind, VM_EXITED);
-		CU_ASSERT(log.n > 40);
-		enters = m.enters;
-		leaves = m.leaves;
-		stops = m.stops;
-		CU_ASSERT_EQUAL(stops, 1);
-		for (size_t i = log.n - 1; i-- > 1;) {
-			CU_ASSERT_EQUAL_FATAL(history_back(m.h, &(struct history_back){ 0 }, &err),
-				HISTORY_STOPPED);
-			CU_ASSERT_EQUAL(m.vm->stop.kind, VM_CALL);
-			expect(&m, &log.at[i], "back to a call");
-		}
-		CU_ASSERT_EQUAL(
-			history_back(m.h, &(struct history_back){ 0 }, &err), HISTORY_BEGIN);
-		expect(&m, &log.at[0], "back to the start");
-		for (size_t i = 1; i < log.n; i++) {
-			history_run(m.h, &free_run);
-			expect(&m, &log.at[i], "forward again");
-		}
-		for (unsigned i = 0; i < 100; i++)
-			seek_to(&m, &log.at[(size_t)random() % log.n]);
-		CU_ASSERT_EQUAL(enters, m.enters);
-		CU_ASSERT_EQUAL(leaves, m.leaves);
-		CU_ASSERT_EQUAL(stops, m.stops);
+	srandom(7);
+	for (unsigned i = 0; i < 3 * sizeof(rows) / sizeof(rows[0]); i++) {
+		if (machine_on(&m, rows[i / 3].backend, rows[i / 3].guest, rows[i / 3].arg, NULL))
+			both_ways(&m, &log, 1 + i % 3);
+		if (CU_get_number_of_failures())
+			printf("     %s %s\n", rows[i / 3].backend, rows[i / 3].guest);
 		finish(&m);
 	}
+	free(log.at);
+}
+
+/* The answer to this call does not come at first, and somebody wants to look. */
+static int64_t answer_late(void *ctx, struct vm *vm, struct hcall *call)
+{
+	unsigned *late = ctx;
+
+	if (call->seq == 5 && (*late)++ == 0) {
+		vm_pause(vm);
+		return -EINTR;
+	}
+	return hcall_answer_row(NULL, vm, call);
+}
+
+static void looks_around_while_a_call_waits(void)
+{
+	struct log log = { 0 };
+	struct machine m;
+	unsigned late = 0;
+
+	if (!machine(&m, "code", NULL))
+		return;
+	m.vm->respond = answer_late;
+	m.vm->respond_ctx = &late;
+	see(&m, &log, true);
+	CU_ASSERT_EQUAL(history_run(m.h, &free_run)->kind, VM_PAUSED);
+	see(&m, &log, true);
+	CU_ASSERT_EQUAL(log.at[1].pos.stage, PLACE_ASKED);
+	CU_ASSERT_EQUAL(m.enters, 6);
+	CU_ASSERT_FALSE(history_in_past(m.h));
+	CU_ASSERT_EQUAL(back_one(&m), HISTORY_STOPPED);
+	CU_ASSERT_TRUE(history_in_past(m.h));
+	CU_ASSERT_EQUAL(history_back(m.h, &(struct history_back){ 0 }, &err), HISTORY_BEGIN);
+	expect(&m, &log.at[0], "back");
+	seek_to(&m, &log.at[1]);
+	CU_ASSERT_EQUAL(late, 1);
+	CU_ASSERT_EQUAL(history_run(m.h, &free_run)->kind, VM_EXITED);
+	CU_ASSERT_EQUAL(late, 2);
+	CU_ASSERT_EQUAL(m.enters, m.leaves);
+	CU_ASSERT_EQUAL(m.leaves, m.vm->n_calls);
+	seek_to(&m, &log.at[1]);
+	finish(&m);
 	free(log.at);
 }
 
@@ -992,6 +1058,7 @@ static const struct unit_case cases[] = {
 	{ "every_place_is_found_again_as_it_was", every_place_is_found_again_as_it_was },
 	{ "stops_backwards_where_it_does_forwards", stops_backwards_where_it_does_forwards },
 	{ "calls_stop_it_both_ways", calls_stop_it_both_ways },
+	{ "looks_around_while_a_call_waits", looks_around_while_a_call_waits },
 	{ "far_and_hot_is_quick", far_and_hot_is_quick },
 	{ "finds_places_by_steps_on_kvm", finds_places_by_steps_on_kvm },
 	{ "finds_out_where_it_is_on_kvm", finds_out_where_it_is_on_kvm },
