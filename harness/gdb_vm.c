@@ -341,7 +341,7 @@ static bool hold(void *ctx, struct vm *vm, const struct hcall *call, bool answer
 
 /* ---- the log ---- */
 
-static void log_line(void *ctx, const char *line, size_t len)
+static void keep_line(void *ctx, const char *line, size_t len)
 {
 	struct gdb_vm *g = ctx;
 	struct gdb_log_line *to = &g->log[g->n_log++ % GDB_LOG_LINES];
@@ -808,7 +808,7 @@ int gdb_vm_init(struct gdb_vm *g, struct session *session, const struct gdb_link
 	g->log = calloc(GDB_LOG_LINES, sizeof(*g->log));
 	if (!g->log)
 		return -ENOMEM;
-	strace_init_lines(&g->strace, log_line, g);
+	strace_init_lines(&g->strace, keep_line, g);
 	g->replays = session->no_files;
 	attach(g, session->vm);
 	return 0;

@@ -4,10 +4,11 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "unit.h"
 
-enum { SIZE = 0x4000 };
+enum { SIZE = 0x4000, PAGE = 4096 };
 #define GPA 0x100000000ull
 
 static const struct range {
@@ -192,6 +193,52 @@ static void a_view_shows_the_same_bytes(void)
 	gmem_finish(&m);
 }
 
+/* Parts in use as "first-last" pages, for a machine of eight. */
+static void used_parts(const struct gmem *m, char *text, size_t size)
+{
+	uint64_t gpa = 0;
+	size_t len, at = 0;
+
+	for (*text = 0; gmem_next_used(m, &gpa, &len); gpa += len)
+		at += (size_t)snprintf(text + at, size - at, "%d-%d ", (int)((gpa - m->gpa) / PAGE),
+			(int)((gpa + len - 1 - m->gpa) / PAGE));
+}
+
+static void knows_what_was_never_used(void)
+{
+	struct gmem m = { 0 };
+	char text[100];
+
+	CU_ASSERT_EQUAL_FATAL(gmem_init(&m, GPA, 8 * PAGE), 0);
+	used_parts(&m, text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(text, m.file ? "" : "0-7 ");
+	gmem_fill(&m, GPA + 2 * PAGE - 1, 'x', 2);
+	gmem_fill(&m, GPA + 7 * PAGE, 'x', 1);
+	used_parts(&m, text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(text, m.file ? "1-2 7-7 " : "0-7 ");
+	CU_ASSERT_TRUE(gmem_same(&m, GPA + 2 * PAGE - 1, "xx", 2));
+	CU_ASSERT_FALSE(gmem_same(&m, GPA + 2 * PAGE - 1, "xxx", 3));
+	CU_ASSERT_FALSE(gmem_same(&m, GPA + 8 * PAGE - 1, "\0", 2));
+	gmem_finish(&m);
+}
+
+/* Files may be limited; guest memory is none, as far as anybody can tell. */
+static void is_there_whatever_files_may_be(void)
+{
+	struct rlimit old, none = { 0 };
+	struct gmem m = { 0 };
+	char text[100];
+
+	getrlimit(RLIMIT_FSIZE, &old);
+	none.rlim_max = old.rlim_max;
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_FSIZE, &none), 0);
+	CU_ASSERT_EQUAL(gmem_init(&m, GPA, 8 * PAGE), 0);
+	setrlimit(RLIMIT_FSIZE, &old);
+	used_parts(&m, text, sizeof(text));
+	CU_ASSERT_STRING_EQUAL(text, "0-7 ");
+	gmem_finish(&m);
+}
+
 static const struct unit_case cases[] = {
 	{ "spans_only_what_lies_inside", spans_only_what_lies_inside },
 	{ "copies_nothing_when_a_byte_is_outside", copies_nothing_when_a_byte_is_outside },
@@ -201,6 +248,8 @@ static const struct unit_case cases[] = {
 	{ "what_is_finished_is_gone", what_is_finished_is_gone },
 	{ "knows_pages_in_use_and_touches_no_other", knows_pages_in_use_and_touches_no_other },
 	{ "a_view_shows_the_same_bytes", a_view_shows_the_same_bytes },
+	{ "knows_what_was_never_used", knows_what_was_never_used },
+	{ "is_there_whatever_files_may_be", is_there_whatever_files_may_be },
 };
 
 UNIT_MAIN("gmem", cases)

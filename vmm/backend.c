@@ -135,6 +135,11 @@ uint64_t backend_icount(struct backend *b)
 	return b->ops->icount ? b->ops->icount(b) : 0;
 }
 
+uint32_t backend_happened(struct backend *b)
+{
+	return b->ops->happened ? b->ops->happened(b) : 0;
+}
+
 uint32_t backend_tsc_khz(struct backend *b)
 {
 	return b->ops->tsc_khz ? b->ops->tsc_khz(b) : 0;
@@ -153,7 +158,7 @@ int backend_cpuid(struct backend *b, struct cpuid_entry *table, size_t max)
 
 size_t backend_frozen_size(const struct backend *b)
 {
-	return b->ops->freeze ? b->ops->frozen_size : 0;
+	return b->ops->freeze ? b->ops->frozen_size(b) : 0;
 }
 
 int backend_freeze(struct backend *b, void *frozen)

@@ -140,6 +140,11 @@ struct backend_ops {
 	void (*kick)(struct backend *b);
 	/* Instructions retired since create, exact. An instruction that faults is not retired. */
 	uint64_t (*icount)(struct backend *b);
+	/*
+	 * Exceptions and interrupts that the CPU went to a handler for since icount last changed, and the like: with icount it
+	 * tells apart all places that a step can stop at.
+	 */
+	uint32_t (*happened)(struct backend *b);
 	uint32_t (*tsc_khz)(struct backend *b);
 	/* What CPUID says to a guest here, whatever was asked for: entries, at most max; or -errno. */
 	int (*cpuid)(struct backend *b, struct cpuid_entry *table, size_t max);
@@ -148,9 +153,10 @@ struct backend_ops {
 	/*
 	 * All that is between two runs but memory: CPU, interrupt controllers, timers, clock, icount, an access
 	 * that is unfinished. Thawed into the same backend, over the same memory, the guest goes on as it did, bit
-	 * for bit as far as this backend is deterministic. frozen_size bytes, no pointers that may dangle.
+	 * for bit as far as this backend is deterministic. frozen_size bytes, no pointers that may dangle. What set_debug
+	 * asked for, and a kick, are no part of it. Not in the port callback.
 	 */
-	size_t frozen_size;
+	size_t (*frozen_size)(const struct backend *b);
 	int (*freeze)(struct backend *b, void *frozen);
 	int (*thaw)(struct backend *b, const void *frozen);
 	/*
@@ -198,6 +204,7 @@ int backend_paging(struct backend *b, struct paging *p);
 int backend_set_debug(struct backend *b, const struct vcpu_debug *debug);
 void backend_kick(struct backend *b);
 uint64_t backend_icount(struct backend *b);
+uint32_t backend_happened(struct backend *b);
 uint32_t backend_tsc_khz(struct backend *b);
 int backend_cpuid(struct backend *b, struct cpuid_entry *table, size_t max);
 void backend_code_changed(struct backend *b, uint64_t gpa, size_t len);

@@ -33,6 +33,7 @@
 #include "cpuid_table.h"
 #include "err.h"
 #include "gmem.h"
+#include "int3.h"
 #include "paging.h"
 #include "tcg_cpuid.h"
 
@@ -50,16 +51,25 @@ enum {
 	XFEATURE_AVX = 4,
 	REAL_TSC = 0x10,
 	MISC_ENABLE = 0x1a0,
+	TSC_ADJUST = 0x3b,
+	TSC_DEADLINE_MSR = 0x6e0,
 };
+
+#define TSC_AUX 0xc0000103u
 
 enum io_state { IO_NONE, IO_OUT, IO_IN };
 enum out_rip { OUT_RIP_UNKNOWN, OUT_RIP_AT, OUT_RIP_PAST };
 
 struct debug {
 	bool step;
-	unsigned n_breaks, n_watches;
-	uint64_t breaks[SLOTS];
+	unsigned n_watches;
 	struct vcpu_watch watches[SLOTS];
+	uint64_t *breaks; /* as they were given */
+	size_t n_breaks;
+	/* Of these, at the last look, in debug registers; all others are int3. */
+	unsigned n_slots;
+	uint64_t slots[SLOTS];
+	struct int3 int3; /* room for all */
 };
 
 struct kvm {
@@ -77,10 +87,13 @@ struct kvm {
 	bool returned_port; /* by the last run */
 	bool not_emulated;  /* the last run ended because of an instruction KVM lacks */
 	bool out_done;      /* the `out` last reported is over: its step is */
-	bool halted;        /* loaded so, without an interrupt controller: run says it once */
+	bool io_again;      /* thawed at an `in`: it is executed anew, its answer is in io_answer */
+	uint32_t io_answer;
+	bool halted; /* loaded so, without an interrupt controller: run says it once */
 	atomic_bool kicked;
 
 	struct debug debug;
+	bool planted;            /* there were int3 of ours at the last KVM_RUN */
 	bool stepping, skipping; /* what is armed: one instruction; past a breakpoint at RIP */
 	struct kvm_guest_debug armed;
 	struct kvm_xsave xsave;
@@ -496,11 +509,42 @@ static uint64_t port_rip(struct kvm *k, const struct vcpu_exit *exit)
 
 static bool is_break(const struct kvm *k, uint64_t rip)
 {
-	for (unsigned i = 0; i < k->debug.n_breaks; i++) {
+	for (size_t i = 0; i < k->debug.n_breaks; i++) {
 		if (k->debug.breaks[i] == rip)
 			return true;
 	}
 	return false;
+}
+
+/* What has no page yet takes a debug register: there is nothing to plant an int3 in. */
+static int choose_slots(struct kvm *k)
+{
+	struct debug *d = &k->debug;
+	size_t room = SLOTS - d->n_watches, n = 0;
+	struct paging p;
+	int r;
+
+	d->n_slots = 0;
+	d->int3.n = 0;
+	if (d->step)
+		return 0;
+	if (d->n_breaks <= room) {
+		for (size_t i = 0; i < d->n_breaks; i++)
+			d->slots[d->n_slots++] = d->breaks[i];
+		return 0;
+	}
+	r = get_paging(k, &p);
+	for (size_t i = 0; !r && i < d->n_breaks; i++) {
+		d->int3.points[n] = (struct int3_point){ .gva = d->breaks[i] };
+		if (int3_find(&d->int3.points[n], k->base.config.mem, &p) || d->n_slots == room)
+			n++;
+		else
+			d->slots[d->n_slots++] = d->breaks[i];
+	}
+	while (n && d->n_slots < room)
+		d->slots[d->n_slots++] = d->int3.points[--n].gva;
+	d->int3.n = n;
+	return r;
 }
 
 /* DR7: enable bits, then four bits each of what and how long from bit 16. SDM 3B 17.2.4. */
@@ -524,8 +568,8 @@ static int arm(struct kvm *k, bool skip)
 		want.control |=
 			KVM_GUESTDBG_SINGLESTEP | (k->block_irq ? KVM_GUESTDBG_BLOCKIRQ : 0);
 	want.arch.debugreg[7] = 0x400;
-	for (unsigned i = 0; i < d->n_breaks; i++, slot++) {
-		want.arch.debugreg[slot] = d->breaks[i];
+	for (unsigned i = 0; i < d->n_slots; i++, slot++) {
+		want.arch.debugreg[slot] = d->slots[i];
 		if (!skip)
 			want.arch.debugreg[7] |= 2ull << 2 * slot;
 	}
@@ -535,6 +579,8 @@ static int arm(struct kvm *k, bool skip)
 	}
 	if (slot)
 		want.control |= KVM_GUESTDBG_USE_HW_BP;
+	if (d->int3.n && !k->stepping)
+		want.control |= KVM_GUESTDBG_USE_SW_BP;
 	if (want.control)
 		want.control |= KVM_GUESTDBG_ENABLE;
 	else
@@ -561,21 +607,63 @@ static int check_watches(const struct kvm *k, const struct vcpu_debug *d)
 	return 0;
 }
 
+/* Segments and control registers with each exit, or by an ioctl of their own. */
+static int want_sregs(struct kvm *k, bool want)
+{
+	uint64_t with = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+	int r = 0;
+
+	if (want)
+		r = get_sregs(k);
+	if (!r)
+		k->run->kvm_valid_regs =
+			want || k->base.config.want_paging ? with : KVM_SYNC_X86_REGS;
+	return r;
+}
+
+static int set_breaks(struct kvm *k, const uint64_t *from, size_t n)
+{
+	struct debug *d = &k->debug;
+	struct int3_point *points;
+	uint64_t *breaks;
+
+	if (n == d->n_breaks && (!n || !memcmp(from, d->breaks, n * sizeof(*from))))
+		return 0;
+	breaks = calloc(n + 1, sizeof(*breaks));
+	points = calloc(n + 1, sizeof(*points));
+	if (!breaks || !points) {
+		free(breaks);
+		free(points);
+		return -ENOMEM;
+	}
+	if (n)
+		memcpy(breaks, from, n * sizeof(*breaks));
+	free(d->breaks);
+	free(d->int3.points);
+	d->breaks = breaks;
+	d->n_breaks = n;
+	d->int3 = (struct int3){ .points = points };
+	return 0;
+}
+
 static int kvm_set_debug(struct backend *b, const struct vcpu_debug *d)
 {
 	struct kvm *k = to_kvm(b);
-	struct debug want = { .step = d->step };
 	int r = d->until ? -EOPNOTSUPP : check_watches(k, d);
 
 	if (r)
 		return r;
-	if (d->n_breaks > SLOTS || d->n_watches > SLOTS - d->n_breaks)
+	if (d->n_watches > SLOTS)
 		return -ENOSPC;
-	for (size_t i = 0; i < d->n_breaks; i++)
-		want.breaks[want.n_breaks++] = d->breaks[i];
+	r = set_breaks(k, d->breaks, d->n_breaks);
+	if (!r)
+		r = want_sregs(k, d->n_breaks > SLOTS - d->n_watches);
+	if (r)
+		return r;
+	k->debug.step = d->step;
+	k->debug.n_watches = (unsigned)d->n_watches;
 	for (size_t i = 0; i < d->n_watches; i++)
-		want.watches[want.n_watches++] = d->watches[i];
-	k->debug = want;
+		k->debug.watches[i] = d->watches[i];
 	return 0;
 }
 
@@ -605,25 +693,59 @@ static int on_stepped(struct kvm *k, struct vcpu_exit *exit)
 	return 1;
 }
 
+static int at_break(struct kvm *k, struct vcpu_exit *exit)
+{
+	exit_now(k, exit, VCPU_DEBUG);
+	exit->why = VCPU_BREAKPOINT;
+	exit->addr = exit->rip;
+	return 1;
+}
+
+/*
+ * The CPU stands before an int3. -ENOENT: it is none of ours. Where ours shows at another address, too,
+ * or the guest has put another page there, the instruction it stands for is run alone.
+ */
+static int on_int3(struct kvm *k, struct vcpu_exit *exit)
+{
+	uint64_t rip = regs_of(k)->rip, gpa;
+	struct paging p;
+
+	if (!k->debug.int3.n || get_paging(k, &p) ||
+		paging_translate(k->base.config.mem, &p, rip, &gpa) ||
+		!int3_at_gpa(&k->debug.int3, gpa))
+		return -ENOENT;
+	return is_break(k, rip) ? at_break(k, exit) : arm(k, true);
+}
+
+/* An int3 of the guest's own, which KVM gave us with all others. */
+static int give_back_int3(struct kvm *k)
+{
+	struct kvm_guest_debug inject = k->armed;
+
+	inject.control |= KVM_GUESTDBG_INJECT_BP;
+	return vcpu_ioctl(k, KVM_SET_GUEST_DEBUG, &inject);
+}
+
 static int on_debug(struct kvm *k, struct vcpu_exit *exit)
 {
 	uint64_t dr6 = k->run->debug.arch.dr6;
 	const struct debug *d = &k->debug;
+	int r;
 
+	if (k->run->debug.arch.exception == CPU_VEC_BP) {
+		r = on_int3(k, exit);
+		return r == -ENOENT ? give_back_int3(k) : r;
+	}
 	for (unsigned i = 0; i < d->n_watches; i++) {
-		if (dr6 >> (d->n_breaks + i) & 1) {
+		if (dr6 >> (d->n_slots + i) & 1) {
 			exit_now(k, exit, VCPU_DEBUG);
 			exit->why = VCPU_WATCHPOINT;
 			exit->addr = d->watches[i].gva;
 			return 1;
 		}
 	}
-	if (!k->skipping && (dr6 & 0xf) && is_break(k, regs_of(k)->rip)) {
-		exit_now(k, exit, VCPU_DEBUG);
-		exit->why = VCPU_BREAKPOINT;
-		exit->addr = exit->rip;
-		return 1;
-	}
+	if (!k->skipping && (dr6 & 0xf) && is_break(k, regs_of(k)->rip))
+		return at_break(k, exit);
 	return on_stepped(k, exit);
 }
 
@@ -654,6 +776,11 @@ static int on_io(struct kvm *k, struct vcpu_exit *exit)
 	if (k->out_rip == OUT_RIP_PAST)
 		k->io = exit->in ? IO_IN : IO_NONE;
 	k->out_done |= !exit->in && k->out_rip == OUT_RIP_PAST;
+	if (k->io_again && exit->in) {
+		k->io_again = false;
+		memcpy(io_data(k), &k->io_answer, k->run->io.size);
+		return 0;
+	}
 	if (!k->base.config.port || !k->base.config.port(k->base.config.ctx, exit))
 		return 1;
 	if (exit->in)
@@ -675,7 +802,12 @@ static int on_internal_error(struct kvm *k, struct vcpu_exit *exit)
 	const struct kvm_run *run = k->run;
 	uint32_t why = run->internal.suberror;
 	uint8_t given = run->emulation_failure.insn_size;
+	int r;
 
+	/* Without VT-x an int3 is refused. */
+	r = why == KVM_INTERNAL_ERROR_EMULATION && k->planted ? on_int3(k, exit) : -ENOENT;
+	if (r != -ENOENT)
+		return r;
 	refuse(k, exit, texts[why < sizeof(texts) / sizeof(texts[0]) ? why : 0]);
 	k->not_emulated = why == KVM_INTERNAL_ERROR_EMULATION;
 	if (k->not_emulated && run->emulation_failure.ndata >= 3 && given <= sizeof(exit->insn) &&
@@ -762,8 +894,12 @@ static int resume(struct kvm *k, struct vcpu_exit *exit)
 
 	if (k->io == IO_IN && k->returned_port)
 		memcpy(io_data(k), &exit->data, k->run->io.size);
+	if (k->io_again)
+		k->io_answer = exit->data;
 	k->returned_port = false;
-	r = arm(k, skip);
+	r = choose_slots(k);
+	if (!r)
+		r = arm(k, skip);
 	if (r)
 		return r;
 	if (step_over)
@@ -775,6 +911,15 @@ static int resume(struct kvm *k, struct vcpu_exit *exit)
 	return 0;
 }
 
+static void plant(struct kvm *k)
+{
+	struct int3 *int3 = &k->debug.int3;
+	struct paging p;
+	bool look = !int3_all_mapped(int3) && !get_paging(k, &p);
+
+	int3_plant(int3, k->base.config.mem, look ? &p : NULL);
+}
+
 static int kvm_run(struct backend *b, struct vcpu_exit *exit)
 {
 	struct kvm *k = to_kvm(b);
@@ -782,8 +927,14 @@ static int kvm_run(struct backend *b, struct vcpu_exit *exit)
 
 	k->not_emulated = false;
 	while (!r) {
-		bool failed = ioctl(k->vcpu_fd, KVM_RUN, 0) < 0;
+		bool failed;
 
+		k->planted = k->debug.int3.n && !k->stepping;
+		if (k->planted)
+			plant(k);
+		failed = ioctl(k->vcpu_fd, KVM_RUN, 0) < 0;
+		if (k->planted) /* errno stays */
+			int3_lift(&k->debug.int3, k->base.config.mem);
 		k->io = IO_NONE;
 		if (failed) {
 			if (errno != EINTR)
@@ -828,7 +979,7 @@ static int kvm_set_regs(struct backend *b, const struct cpu_regs *regs)
 		return r;
 	regs_to_kvm(regs_of(k), regs);
 	k->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
-	k->out_done = k->returned_port = false;
+	k->out_done = k->returned_port = k->io_again = false;
 	return 0;
 }
 
@@ -879,7 +1030,7 @@ static int kvm_load(struct backend *b, const struct cpu_state *s)
 	struct kvm *k = to_kvm(b);
 	int r = settle(k);
 
-	k->out_done = k->returned_port = false;
+	k->out_done = k->returned_port = k->io_again = false;
 	if (!r)
 		r = set_core(k, s);
 	if (!r)
@@ -893,6 +1044,178 @@ static int kvm_load(struct backend *b, const struct cpu_state *s)
 	if (!r)
 		r = set_halted(k, s);
 	return r ? r : set_event(k, s);
+}
+
+/* ---- frozen: what KVM gives away of itself, and what we know besides ---- */
+
+enum { CHIPS = 3, FROZEN_MSRS = MSR_ROWS + 4 };
+
+struct frozen {
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	struct kvm_xsave xsave;
+	struct kvm_xcrs xcrs;
+	struct kvm_debugregs debug_regs;
+	struct kvm_vcpu_events events;
+	/* With an interrupt controller. */
+	struct kvm_mp_state mp_state;
+	struct kvm_lapic_state lapic;
+	struct kvm_irqchip chips[CHIPS];
+	struct {
+		bool known;
+		uint64_t value;
+	} msrs[FROZEN_MSRS];
+	bool in_waits, returned_port, out_done, halted;
+};
+
+/* The clock last but for what is due by it. */
+static uint32_t frozen_msr(size_t i)
+{
+	static const uint32_t more[] = { MISC_ENABLE, TSC_ADJUST, TSC_AUX };
+
+	if (i < sizeof(more) / sizeof(more[0]))
+		return more[i];
+	i -= sizeof(more) / sizeof(more[0]);
+	return i < MSR_ROWS ? msr_rows[i].index : (uint32_t)TSC_DEADLINE_MSR;
+}
+
+static void freeze_msrs(struct kvm *k, struct frozen *f)
+{
+	for (size_t i = 0; i < FROZEN_MSRS; i++) {
+		struct msr_list list = { .n = 1, .entries[0].index = frozen_msr(i) };
+
+		f->msrs[i].known = ioctl(k->vcpu_fd, KVM_GET_MSRS, &list) == 1;
+		f->msrs[i].value = list.entries[0].data;
+	}
+}
+
+/* One that this KVM shows and does not take is as it was. */
+static void thaw_msrs(struct kvm *k, const struct frozen *f)
+{
+	for (size_t i = 0; i < FROZEN_MSRS; i++) {
+		struct msr_list list = { .n = 1 };
+
+		list.entries[0].index = frozen_msr(i);
+		list.entries[0].data = f->msrs[i].value;
+		if (f->msrs[i].known)
+			ioctl(k->vcpu_fd, KVM_SET_MSRS, &list);
+	}
+}
+
+static int freeze_irqs(struct kvm *k, struct frozen *f)
+{
+	int r = vcpu_ioctl(k, KVM_GET_MP_STATE, &f->mp_state);
+
+	if (!r)
+		r = vcpu_ioctl(k, KVM_GET_LAPIC, &f->lapic);
+	for (uint32_t i = 0; !r && i < CHIPS; i++) {
+		f->chips[i].chip_id = i;
+		r = ioctl(k->vm_fd, KVM_GET_IRQCHIP, &f->chips[i]) < 0 ? -errno : 0;
+	}
+	return r;
+}
+
+static int thaw_irqs(struct kvm *k, struct frozen *f)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < CHIPS; i++)
+		r = ioctl(k->vm_fd, KVM_SET_IRQCHIP, &f->chips[i]) < 0 ? -errno : 0;
+	if (!r)
+		r = vcpu_ioctl(k, KVM_SET_LAPIC, &f->lapic);
+	return r ? r : vcpu_ioctl(k, KVM_SET_MP_STATE, &f->mp_state);
+}
+
+static size_t kvm_frozen_size(const struct backend *b)
+{
+	(void)b;
+	return sizeof(struct frozen);
+}
+
+static int freeze_cpu(struct kvm *k, struct frozen *f)
+{
+	int r = get_sregs(k);
+
+	f->regs = *regs_of(k);
+	f->sregs = k->run->s.regs.sregs;
+	if (!r)
+		r = vcpu_ioctl(k, KVM_GET_XSAVE, &f->xsave);
+	if (!r)
+		r = vcpu_ioctl(k, KVM_GET_XCRS, &f->xcrs);
+	if (!r)
+		r = vcpu_ioctl(k, KVM_GET_DEBUGREGS, &f->debug_regs);
+	return r ? r : vcpu_ioctl(k, KVM_GET_VCPU_EVENTS, &f->events);
+}
+
+/* An `in` that waits for its answer stays unfinished; any other access is finished first. */
+static int kvm_freeze(struct backend *b, void *frozen)
+{
+	struct kvm *k = to_kvm(b);
+	struct frozen *f = calloc(1, sizeof(*f));
+	int r = !f ? -ENOMEM : k->io == IO_OUT ? settle(k) : 0;
+
+	if (!r)
+		r = freeze_cpu(k, f);
+	if (!r)
+		freeze_msrs(k, f);
+	if (!r && k->base.config.irqchip)
+		r = freeze_irqs(k, f);
+	if (!r) {
+		f->in_waits = k->io == IO_IN || k->io_again;
+		f->returned_port = k->returned_port;
+		f->out_done = k->out_done;
+		f->halted = k->halted;
+		memcpy(frozen, f, sizeof(*f));
+	}
+	free(f);
+	return r;
+}
+
+static int thaw_cpu(struct kvm *k, struct frozen *f)
+{
+	struct kvm_sync_regs *sync = &k->run->s.regs;
+	int r = vcpu_ioctl(k, KVM_SET_SREGS, &f->sregs);
+
+	k->run->cr8 = f->sregs.cr8;
+	sync->regs = f->regs;
+	if (!r)
+		r = vcpu_ioctl(k, KVM_SET_REGS, &f->regs);
+	if (!r)
+		r = vcpu_ioctl(k, KVM_SET_XCRS, &f->xcrs);
+	if (!r)
+		r = vcpu_ioctl(k, KVM_SET_XSAVE, &f->xsave);
+	if (!r)
+		r = vcpu_ioctl(k, KVM_SET_DEBUGREGS, &f->debug_regs);
+	if (!r)
+		r = vcpu_ioctl(k, KVM_GET_SREGS, &sync->sregs);
+	k->run->kvm_dirty_regs = 0;
+	return r;
+}
+
+static int kvm_thaw(struct backend *b, const void *frozen)
+{
+	struct kvm *k = to_kvm(b);
+	struct frozen *f = malloc(sizeof(*f));
+	int r = f ? settle(k) : -ENOMEM;
+
+	if (!r) {
+		memcpy(f, frozen, sizeof(*f));
+		r = thaw_cpu(k, f);
+	}
+	if (!r)
+		thaw_msrs(k, f);
+	if (!r && k->base.config.irqchip)
+		r = thaw_irqs(k, f);
+	if (!r)
+		r = vcpu_ioctl(k, KVM_SET_VCPU_EVENTS, &f->events);
+	if (!r) {
+		k->io_again = f->in_waits;
+		k->returned_port = f->returned_port;
+		k->out_done = f->out_done;
+		k->halted = f->halted;
+	}
+	free(f);
+	return r;
 }
 
 int backend_kvm_lend(struct backend *b, enum backend_kvm_part part, struct cpu_state *s)
@@ -1230,6 +1553,8 @@ static void kvm_destroy(struct backend *b)
 		close(k->vcpu_fd);
 	if (k->vm_fd >= 0)
 		close(k->vm_fd);
+	free(k->debug.breaks);
+	free(k->debug.int3.points);
 	free(k);
 }
 
@@ -1307,4 +1632,7 @@ const struct backend_ops backend_kvm = {
 	.kick = kvm_kick,
 	.tsc_khz = kvm_tsc_khz,
 	.cpuid = kvm_cpuid,
+	.frozen_size = kvm_frozen_size,
+	.freeze = kvm_freeze,
+	.thaw = kvm_thaw,
 };

@@ -187,6 +187,9 @@ struct tcg {
 
 	/* Between runs, and in a hook that stops: where the guest is and how far it came. */
 	uint64_t rip, done;
+	/* What moved the guest and is no instruction: so often, when so many were done. */
+	uint32_t happened;
+	uint64_t happened_at;
 	/* The block being run; its instructions are not yet in done. &settled when they are. */
 	struct block *cur, settled, overwritten;
 	uint8_t last_kind; /* of the last instruction that ran, when settled */
@@ -1802,6 +1805,14 @@ static struct cpu_event event_of(const struct tcg_event *event)
 	};
 }
 
+/* The guest goes on elsewhere, and no instruction was retired for it. */
+static void happen(struct tcg *t)
+{
+	t->happened = t->happened_at == t->done ? t->happened + 1 : 1;
+	t->happened_at = t->done;
+	t->progress = true;
+}
+
 /* To the guest's handler; or, when even a double fault finds none, the end of the guest. */
 static void deliver(struct tcg *t, struct tcg_event event)
 {
@@ -1812,7 +1823,7 @@ static void deliver(struct tcg *t, struct tcg_event event)
 	unsigned level = cpl(t);
 	int vector;
 
-	t->progress = true;
+	happen(t);
 	t->last_kind = TCG_PLAIN;
 	if (t->bursting && t->burst_end > t->done)
 		t->burst_end--;
@@ -2892,7 +2903,8 @@ static void at_odds(struct tcg *t)
 {
 	settle(t, t->rip);
 	if (t->stop == STOP_NONE) { /* mwait */
-		t->halted = t->progress = true;
+		t->halted = true;
+		happen(t);
 	} else if (t->stop == STOP_FAILED) {
 		t->refused =
 			t->gave_up ? "the software CPU has no way to run what is here or soon after"
@@ -3294,6 +3306,13 @@ static uint64_t tcg_icount(struct backend *backend)
 	return t->done + (t->mid_block ? count_between(t, t->cur->addr, t->rip) : 0);
 }
 
+static uint32_t tcg_happened(struct backend *backend)
+{
+	struct tcg *t = tcg_of(backend);
+
+	return t->happened_at == tcg_icount(backend) ? t->happened : 0;
+}
+
 static int tcg_save(struct backend *backend, struct cpu_state *s)
 {
 	struct tcg *t = tcg_of(backend);
@@ -3367,6 +3386,95 @@ static int tcg_load(struct backend *backend, const struct cpu_state *s)
 	fpu_load(t, s->fx);
 	regs_set(t, &s->regs);
 	shadow_drop(t);
+	return 0;
+}
+
+/* All that the guest is but its memory and what is in the context. */
+#define FIELD(name)                                                                                \
+	{                                                                                          \
+		offsetof(struct tcg, name), sizeof(((struct tcg *)0)->name)                        \
+	}
+static const struct {
+	size_t at, size;
+} frozen_fields[] = {
+	FIELD(rip),
+	FIELD(done),
+	FIELD(happened),
+	FIELD(happened_at),
+	FIELD(last_kind),
+	FIELD(port_insn),
+	FIELD(port_pending),
+	FIELD(halted),
+	FIELD(shut_down),
+	FIELD(cr0),
+	FIELD(cr2),
+	FIELD(cr3),
+	FIELD(cr4),
+	FIELD(cr8),
+	FIELD(efer),
+	FIELD(pat),
+	FIELD(apic_base),
+	FIELD(misc_enable),
+	FIELD(xcr0),
+	FIELD(dr),
+	FIELD(dr6),
+	FIELD(dr7),
+	FIELD(skipped),
+	FIELD(tsc_offset),
+	FIELD(seg),
+	FIELD(seg_there),
+	FIELD(event),
+	FIELD(lapic),
+	FIELD(rdrand),
+	FIELD(ioapic_select),
+	FIELD(ioapic),
+};
+enum { FROZEN_FIELDS = sizeof(frozen_fields) / sizeof(frozen_fields[0]) };
+
+static size_t tcg_frozen_size(const struct backend *backend)
+{
+	size_t size = uc_context_size(((const struct tcg *)backend)->uc);
+
+	for (size_t i = 0; i < FROZEN_FIELDS; i++)
+		size += frozen_fields[i].size;
+	return size;
+}
+
+static int tcg_freeze(struct backend *backend, void *frozen)
+{
+	struct tcg *t = tcg_of(backend);
+	uint8_t *to = frozen;
+
+	if (t->mid_block)
+		return -EBUSY;
+	cr0_get(t);
+	for (size_t i = 0; i < FROZEN_FIELDS; to += frozen_fields[i++].size)
+		memcpy(to, (uint8_t *)t + frozen_fields[i].at, frozen_fields[i].size);
+	memcpy(to, context_take(t), uc_context_size(t->uc));
+	return 0;
+}
+
+/* The window may have moved since, so CR3 is ours as it is now. */
+static int tcg_thaw(struct backend *backend, const void *frozen)
+{
+	struct tcg *t = tcg_of(backend);
+	const uint8_t *from = frozen;
+	uint64_t cr0 = t->cr0;
+
+	if (t->mid_block)
+		return -EBUSY;
+	if (t->glimpse.open)
+		glimpse_close(t);
+	for (size_t i = 0; i < FROZEN_FIELDS; from += frozen_fields[i++].size)
+		memcpy((uint8_t *)t + frozen_fields[i].at, from, frozen_fields[i].size);
+	t->refused = NULL;
+	memcpy(context_take(t), from, uc_context_size(t->uc));
+	uc_context_restore(t->uc, t->context);
+	control_apply(t);
+	if ((t->cr0 ^ cr0) & CPU_CR0_PG)
+		regions_drop(t);
+	else
+		shadow_drop(t);
 	return 0;
 }
 
@@ -3790,8 +3898,12 @@ const struct backend_ops backend_tcg = {
 	.set_debug = tcg_set_debug,
 	.kick = tcg_kick,
 	.icount = tcg_icount,
+	.happened = tcg_happened,
 	.tsc_khz = tcg_tsc_khz,
 	.cpuid = tcg_cpuid_op,
 	.code_changed = tcg_code_changed,
+	.frozen_size = tcg_frozen_size,
+	.freeze = tcg_freeze,
+	.thaw = tcg_thaw,
 	.burst = tcg_burst,
 };

@@ -5,22 +5,47 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
 enum { PAGE = 4096 };
+
+/* A file in memory, which can tell what of it was ever used. -1 when there cannot be one of this size. */
+static int make_file(size_t size)
+{
+	struct rlimit limit;
+	int fd;
+
+	/* A file too large would be a signal, and memory has never been one. */
+	if (getrlimit(RLIMIT_FSIZE, &limit) ||
+		(limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < size))
+		return -1;
+	fd = memfd_create("guest", MFD_CLOEXEC);
+	if (fd >= 0 && ftruncate(fd, (off_t)size)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
 
 int gmem_init(struct gmem *m, uint64_t gpa, size_t size)
 {
 	void *base;
+	int fd;
 
 	if (!size || size % PAGE || gpa % PAGE || gpa + size < gpa)
 		return -EINVAL;
+	fd = make_file(size);
 	/* Shared, so that there can be a second view of it. */
-	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
-		-1, 0);
-	if (base == MAP_FAILED)
+	base = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_NORESERVE | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
+	if (base == MAP_FAILED) {
+		if (fd >= 0)
+			close(fd);
 		return -ENOMEM;
-	*m = (struct gmem){ .base = base, .gpa = gpa, .size = size };
+	}
+	*m = (struct gmem){ .base = base, .gpa = gpa, .size = size, .file = fd + 1 };
 	return 0;
 }
 
@@ -28,6 +53,8 @@ void gmem_finish(struct gmem *m)
 {
 	if (m && m->base)
 		munmap(m->base, m->size);
+	if (m && m->file)
+		close(m->file - 1);
 	if (m)
 		*m = (struct gmem){ 0 };
 }
@@ -135,4 +162,34 @@ ssize_t gmem_read_string(const struct gmem *m, uint64_t gpa, char *buf, size_t s
 	if (n < room)
 		return (ssize_t)n;
 	return room < size ? -EFAULT : -ENAMETOOLONG;
+}
+
+bool gmem_next_used(const struct gmem *m, uint64_t *gpa, size_t *len)
+{
+	off_t from = *gpa > m->gpa ? (off_t)(*gpa - m->gpa) : 0, to = (off_t)m->size;
+
+	if (*gpa > m->gpa && *gpa - m->gpa >= m->size)
+		return false;
+	if (m->file) {
+		off_t data = lseek(m->file - 1, from, SEEK_DATA);
+
+		if (data < 0 && errno == ENXIO)
+			return false;
+		if (data >= 0) {
+			from = data;
+			data = lseek(m->file - 1, from, SEEK_HOLE);
+			to = data > from ? data : to;
+		}
+	}
+	from -= from % PAGE;
+	*gpa = m->gpa + (uint64_t)from;
+	*len = (size_t)(to - from);
+	return true;
+}
+
+bool gmem_same(const struct gmem *m, uint64_t gpa, const void *bytes, size_t len)
+{
+	const void *p = gmem_span(m, gpa, len);
+
+	return p && !memcmp(p, bytes, len);
 }

@@ -16,6 +16,7 @@ struct gmem {
 	uint8_t *base; /* where the guest's RAM lies in our address space */
 	uint64_t gpa;  /* its first guest-physical address */
 	size_t size;   /* bytes; a multiple of 4096 */
+	int file; /* 1 + the descriptor of what it is made of; 0: none, then all counts as used */
 };
 
 /* Anonymous zeroed RAM. 0, -EINVAL for a size or address not page-aligned or one that wraps, -ENOMEM. */
@@ -50,5 +51,13 @@ void gmem_pages_used(const struct gmem *m, uint64_t gpa, size_t n, bool *used);
 void *gmem_view(const struct gmem *m, uint64_t gpa, size_t len);
 /* Takes NULL. */
 void gmem_view_drop(void *view, size_t len);
+
+/*
+ * The next part of RAM at or behind *gpa in which there may be anything but zeroes, in whole pages, without looking at
+ * the rest. False when there is none.
+ */
+bool gmem_next_used(const struct gmem *m, uint64_t *gpa, size_t *len);
+/* Are these the bytes there? False outside RAM, too. */
+bool gmem_same(const struct gmem *m, uint64_t gpa, const void *bytes, size_t len);
 
 #endif

@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: ISC
+/* The history of a machine: its beginning, its end, the way forward, and what may be changed in it. */
+#include "history.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+#include "history_move.h"
+#include "hcall.h"
+#include "vm.h"
+
+enum { CHECKPOINTS = 128 };
+#define BYTES (256ull << 20)
+
+int history_open(
+	struct history **out, struct vm *vm, const struct history_options *options, struct err *err)
+{
+	struct history *h;
+	int r;
+
+	if (vm->call_state != VM_CALL_NONE)
+		return err_set(err, -EBUSY, "time travel cannot begin inside of a call");
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return err_set(err, -ENOMEM, "out of memory");
+	h->vm = vm;
+	h->options = *options;
+	if (!h->options.max_bytes)
+		h->options.max_bytes = BYTES;
+	if (!h->options.max_checkpoints)
+		h->options.max_checkpoints = CHECKPOINTS;
+	h->counted = vm->cpu->ops->icount;
+	h->journal.first = h->journal.entered = vm->n_calls;
+	h->stage = PLACE_PLAIN;
+	h->limit_call = UINT64_MAX;
+	h->ns_per_insn = 20;
+	h->begin = h->end = history_here(h);
+	r = checkpoint_list_init(
+		&h->checkpoints, vm, h->options.max_bytes, h->options.max_checkpoints);
+	if (!r)
+		r = history_checkpoint_here(h, false);
+	if (r) {
+		history_close(h);
+		return err_set(err, r, "time travel on %s: %s", vm->cpu->ops->name, strerror(-r));
+	}
+	*out = h;
+	return 0;
+}
+
+void history_close(struct history *h)
+{
+	if (!h)
+		return;
+	checkpoint_list_finish(&h->checkpoints);
+	journal_finish(&h->journal);
+	free(h);
+}
+
+/* ---- places as others see them ---- */
+
+/* The count at which the instructions behind the last of so many calls begin. */
+static uint64_t base_of(const struct history *h, uint64_t calls)
+{
+	if (!h->counted)
+		return 0;
+	return calls > h->journal.first ? journal_call(&h->journal, calls - 1)->at + 1
+					: h->begin.at;
+}
+
+static struct history_pos pos_of(const struct history *h, const struct place *p)
+{
+	bool vague = p->vague || p->calls > journal_end(&h->journal) ||
+		     (!h->counted && p->at == HISTORY_STEPS_MAX);
+
+	return (struct history_pos){
+		.calls = p->calls,
+		.insns = vague ? HISTORY_UNKNOWN : p->at - base_of(h, p->calls),
+		.stage = p->stage,
+		.happened = p->happened,
+		.edits = p->edits,
+	};
+}
+
+void history_now(struct history *h, struct history_pos *pos)
+{
+	struct place here = history_here(h);
+
+	*pos = pos_of(h, &here);
+}
+
+void history_begin(struct history *h, struct history_pos *pos)
+{
+	*pos = pos_of(h, &h->begin);
+}
+
+void history_end(struct history *h, struct history_pos *pos)
+{
+	*pos = pos_of(h, &h->end);
+}
+
+int history_compare(const struct history_pos *a, const struct history_pos *b)
+{
+	struct place x = { .calls = a->calls,
+		.at = a->insns,
+		.stage = a->stage,
+		.happened = a->happened,
+		.edits = a->edits };
+	struct place y = { .calls = b->calls,
+		.at = b->insns,
+		.stage = b->stage,
+		.happened = b->happened,
+		.edits = b->edits };
+
+	return place_compare(&x, &y);
+}
+
+/*
+ * Where nobody counts, a place behind the last call may be before or behind the end; then nothing is known of what comes,
+ * and it is as good as the end.
+ */
+static bool is_past(const struct history *h, const struct place *here)
+{
+	if (h->counted || !(here->vague || h->end.vague))
+		return place_compare(here, &h->end) < 0;
+	return here->calls < journal_end(&h->journal) || h->end.stage == PLACE_ENDED ||
+	       checkpoint_next_edit(&h->checkpoints, here);
+}
+
+bool history_in_past(struct history *h)
+{
+	struct place here = history_here(h);
+
+	return is_past(h, &here);
+}
+
+static int known(const struct history *h, struct err *err)
+{
+	if (h->journal.broken)
+		return err_set(err, -ENOMEM, "memory was too short to remember what the guest did");
+	return 0;
+}
+
+/* ---- forward ---- */
+
+/* An edit that is made in a call: that one is held. */
+static void limit_by_edit(struct history *h, const struct place *edit)
+{
+	h->limit_call = UINT64_MAX;
+	if (edit && edit->stage == PLACE_ASKED)
+		h->limit_call = edit->calls;
+	else if (edit && (edit->stage == PLACE_ANSWERED || !h->counted))
+		h->limit_call = edit->calls - 1;
+	h->limit_answered = !edit || edit->stage != PLACE_ASKED;
+}
+
+/* What to ask the backend for: no more than until the next place where something is to be done. */
+static struct vcpu_debug plan(struct history *h, const struct vcpu_debug *debug,
+	const struct place *here, const struct place *edit)
+{
+	struct vcpu_debug d = *debug;
+	uint64_t until;
+
+	limit_by_edit(h, edit);
+	if (edit && edit->stage == PLACE_PLAIN && here->calls == edit->calls && !here->vague &&
+		(!h->counted || here->at >= edit->at))
+		d.step = true;
+	if (d.step || !h->counted)
+		return d;
+	until = here->at + history_pace(h);
+	if (edit && edit->stage == PLACE_PLAIN && edit->at < until)
+		until = edit->at;
+	if (!d.until || until < d.until)
+		d.until = until;
+	return d;
+}
+
+/* Did it stop for something that nobody asked for but us? */
+static bool is_ours(struct history *h, const struct vcpu_debug *debug)
+{
+	const struct vm_stop *stop = &h->vm->stop;
+
+	if (stop->kind == VM_CALL)
+		return h->held_by_us;
+	if (stop->kind != VM_DEBUG)
+		return false;
+	if (stop->exit.why == VCPU_COUNTED)
+		return !debug->until || backend_icount(h->vm->cpu) < debug->until;
+	return stop->exit.why == VCPU_STEP && !debug->step && !history_stop_at_break(h, debug);
+}
+
+static void checkpoint_if_due(struct history *h)
+{
+	struct place here = history_here(h);
+	const struct checkpoint *c = checkpoint_at(&h->checkpoints, &here);
+
+	if (here.vague || (h->counted && here.at - c->place.at < history_pace(h) / 2))
+		return;
+	history_checkpoint_here(h, false); /* when memory is short, without */
+}
+
+static void note_end(struct history *h)
+{
+	struct place here = history_here(h);
+
+	if (h->stage == PLACE_ENDED)
+		h->ended = h->vm->stop;
+	else if (is_past(h, &here))
+		return;
+	h->end = here;
+}
+
+const struct vm_stop *history_run(struct history *h, const struct vcpu_debug *debug)
+{
+	const struct checkpoint *edit;
+	struct vcpu_debug d;
+	struct place here;
+
+	if (h->stage == PLACE_ENDED) {
+		history_show(h);
+		return &h->vm->stop;
+	}
+	h->live = true;
+	do {
+		here = history_here(h);
+		edit = checkpoint_next_edit(&h->checkpoints, &here);
+		if (edit && !place_compare_run(&edit->place, &here) && !here.vague) {
+			history_restore(h, edit);
+			continue;
+		}
+		d = plan(h, debug, &here, edit ? &edit->place : NULL);
+		history_drive(h, &d, HOLD_AS_ASKED);
+		if (!is_ours(h, debug))
+			break;
+		checkpoint_if_due(h);
+	} while (true);
+	h->live = false;
+	h->limit_call = UINT64_MAX;
+	note_end(h);
+	return &h->vm->stop;
+}
+
+/* ---- to a place ---- */
+
+/* The edits that were made before a place: of those that it might have, the nearest to what it says. */
+static uint32_t edits_at(const struct history *h, const struct place *p)
+{
+	uint32_t edits = 0;
+
+	for (size_t i = 0; i < h->checkpoints.n; i++) {
+		const struct checkpoint *c = h->checkpoints.items[i];
+		int order = place_compare_run(&c->place, p);
+
+		if (c->edit && (order < 0 || (!order && c->place.edits <= p->edits)))
+			edits = c->place.edits;
+	}
+	return edits;
+}
+
+static int place_at_call(struct history *h, uint64_t call, struct place *to, struct err *err)
+{
+	to->stage = PLACE_PLAIN;
+	if (!h->counted) { /* held in it is as near as it gets */
+		to->stage = PLACE_ASKED;
+		to->at = HISTORY_STEPS_MAX;
+	} else if (call < journal_end(&h->journal)) {
+		to->at = journal_call(&h->journal, call)->at;
+	} else if (h->end.stage == PLACE_ASKED) {
+		to->at = h->end.at;
+	} else {
+		return err_set(
+			err, -ERANGE, "call %llu was not asked yet", (unsigned long long)call);
+	}
+	return 0;
+}
+
+static int to_place(
+	struct history *h, const struct history_pos *pos, struct place *to, struct err *err)
+{
+	uint64_t base, end = journal_end(&h->journal);
+
+	if (pos->calls < h->journal.first || pos->calls > end)
+		return err_set(err, -ERANGE, "call %llu: there are calls %llu to %llu",
+			(unsigned long long)pos->calls, (unsigned long long)h->journal.first,
+			(unsigned long long)end);
+	*to = (struct place){ .calls = pos->calls,
+		.stage = pos->stage,
+		.happened = pos->happened,
+		.edits = pos->edits };
+	if (pos->insns == HISTORY_AT_CALL)
+		return place_at_call(h, pos->calls, to, err);
+	base = base_of(h, pos->calls);
+	to->at = base + pos->insns;
+	if (!h->counted && to->stage >= PLACE_ASKED) {
+		to->at = HISTORY_STEPS_MAX;
+	} else if (to->at < base || pos->insns == HISTORY_UNKNOWN) {
+		return err_set(err, -ERANGE, "there is no such place");
+	} else if (h->counted && pos->calls < end &&
+		   to->at > journal_call(&h->journal, pos->calls)->at) {
+		return err_set(err, -ERANGE, "there are %llu instructions before call %llu",
+			(unsigned long long)(journal_call(&h->journal, pos->calls)->at - base),
+			(unsigned long long)pos->calls);
+	}
+	if (!h->counted && to->stage == PLACE_PLAIN && !to->at && to->calls > h->begin.calls)
+		to->stage = PLACE_ANSWERED; /* the same */
+	return 0;
+}
+
+/* After a journey that did not come to its end. */
+static int go_back(struct history *h, struct checkpoint *origin, int r, struct err *err)
+{
+	int back = r ? history_restore(h, origin) : 0;
+
+	checkpoint_free(&h->checkpoints, origin);
+	if (back)
+		return err_set(err, back, "the machine cannot be put back: %s", strerror(-back));
+	if (r == -EINTR)
+		err_set(err, r, "interrupted");
+	return r;
+}
+
+int history_begin_journey(struct history *h, struct checkpoint **origin, struct err *err)
+{
+	struct place here = history_here(h);
+	int r = known(h, err);
+
+	if (r)
+		return r;
+	h->interrupted = false;
+	*origin = checkpoint_new(&h->checkpoints, &here);
+	return *origin ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
+int history_end_journey(struct history *h, struct checkpoint *origin, int r, struct err *err)
+{
+	h->aim = (struct place){ 0 };
+	return go_back(h, origin, r, err);
+}
+
+int history_seek(struct history *h, const struct history_pos *pos, struct err *err)
+{
+	struct checkpoint *origin;
+	struct place to;
+	int r = to_place(h, pos, &to, err);
+
+	if (!r && !h->end.vague && place_compare_run(&to, &h->end) > 0)
+		r = err_set(err, -ERANGE, "that is behind the end of what the guest did");
+	if (!r && place_compare_run(&to, &h->begin) < 0)
+		r = err_set(err, -ERANGE, "that is before the beginning");
+	if (!r)
+		r = history_begin_journey(h, &origin, err);
+	if (r)
+		return r;
+	to.edits = edits_at(h, &to);
+	return history_end_journey(h, origin, history_move(h, &to, false, err), err);
+}
+
+/* ---- what cannot be counted is looked for ---- */
+
+static bool same_state(struct history *h, const struct cpu_state *state, const struct checkpoint *c)
+{
+	struct cpu_state now;
+
+	if (backend_save(h->vm->cpu, &now))
+		return false;
+	now.tsc = state->tsc;
+	return !memcmp(&now, state, sizeof(now)) && image_same(c->image, &h->vm->mem);
+}
+
+static int locate(struct history *h, const struct checkpoint *origin, struct err *err)
+{
+	struct place from = {
+		.calls = origin->place.calls, .stage = PLACE_ANSWERED, .edits = origin->place.edits
+	};
+	struct cpu_state state;
+	int r = backend_save(h->vm->cpu, &state);
+
+	if (r)
+		return err_set(err, r, "the CPU's state: %s", strerror(-r));
+	if (from.calls == h->begin.calls) {
+		from = h->begin;
+		from.edits = origin->place.edits;
+	}
+	r = history_move(h, &from, false, err);
+	while (!r && !same_state(h, &state, origin)) {
+		const struct vm_stop *stop;
+
+		if (history_interrupted(h))
+			return -EINTR;
+		stop = history_drive(h, &(struct vcpu_debug){ .step = true }, HOLD_NEVER);
+		if (stop->kind == VM_PAUSED || stop->kind == VM_KICKED)
+			return -EINTR;
+		if (stop->kind != VM_DEBUG || h->vm->n_calls != from.calls)
+			return err_set(err, -EIO, "the guest did not come by here again");
+	}
+	return r;
+}
+
+int history_locate(struct history *h, struct err *err)
+{
+	struct place here = history_here(h);
+	struct vm_stop stop = h->vm->stop;
+	struct checkpoint *origin;
+	bool at_end;
+	int r;
+
+	if (!here.vague)
+		return 0;
+	at_end = !is_past(h, &here);
+	r = history_begin_journey(h, &origin, err);
+	if (r)
+		return r;
+	r = history_end_journey(h, origin, locate(h, origin, err), err);
+	h->vm->stop = stop;
+	if (!r && at_end)
+		h->end = history_here(h);
+	return r;
+}
+
+/* ---- changes ---- */
+
+int history_edit(struct history *h, struct err *err)
+{
+	int r = known(h, err);
+
+	if (!r)
+		r = history_locate(h, err);
+	if (!r && h->stage == PLACE_ENDED)
+		r = err_set(err, -EPERM, "the guest has come to its end");
+	if (!r && history_in_past(h))
+		r = err_set(err, -EROFS, "this is the past, and it was not so");
+	return r;
+}
+
+int history_edited(struct history *h, struct err *err)
+{
+	struct place here = history_here(h);
+	const struct checkpoint *c = checkpoint_at(&h->checkpoints, &here);
+	bool again = c->edit && !place_compare(&c->place, &here);
+	int r;
+
+	h->edits += !again;
+	r = history_checkpoint_here(h, true);
+	h->end = history_here(h);
+	return r ? err_set(err, r,
+			   "out of memory: what was changed is forgotten when time goes back")
+		 : 0;
+}
+
+static int rewind_answers(struct history *h, struct err *err)
+{
+	struct vm *vm = h->vm;
+
+	if (vm->respond == hcall_answer_row || vm->n_calls == journal_end(&h->journal))
+		return 0;
+	if (!h->options.rewind)
+		return err_set(err, -EOPNOTSUPP,
+			"who answers the guest's calls cannot go back to call %llu",
+			(unsigned long long)vm->n_calls);
+	return h->options.rewind(h->options.rewind_ctx, vm->n_calls, err);
+}
+
+int history_fork(struct history *h, struct err *err)
+{
+	struct place here;
+	int r = history_locate(h, err);
+
+	if (!r)
+		r = rewind_answers(h, err);
+	if (r)
+		return r;
+	here = history_here(h);
+	checkpoint_cut(&h->checkpoints, &here);
+	journal_cut(&h->journal, here.calls);
+	h->end = here;
+	return 0;
+}
+
+/* ---- how much there is ---- */
+
+void history_stat(const struct history *h, struct history_stat *stat)
+{
+	*stat = (struct history_stat){
+		.checkpoints = h->checkpoints.n,
+		.bytes = h->checkpoints.cost.bytes + journal_size(&h->journal),
+		.calls = h->journal.n,
+	};
+}
+
+void history_checkpoint(struct history *h, size_t i, struct history_pos *pos)
+{
+	assert(i < h->checkpoints.n);
+	*pos = pos_of(h, &h->checkpoints.items[i]->place);
+}

@@ -1,0 +1,1076 @@
+// SPDX-License-Identifier: ISC
+/*
+ * Time travel: every place gone to again is what it was when the machine first came by, bit for bit, and backwards the
+ * same things stop it that do so forwards.
+ */
+#include "history.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "fileio.h"
+#include "history_move.h"
+#include "trace.h"
+#include "unit.h"
+#include "vm.h"
+
+enum { MEM = 16 << 20, PAGE = 4096 };
+
+struct machine {
+	struct vm *vm;
+	struct fileio *files;
+	struct history *h;
+	uint8_t *image;
+	size_t image_size;
+	char *args[3];
+	struct trace_sink sink;
+	unsigned enters, leaves, stops; /* what the sink was told */
+};
+
+static struct err err;
+
+static void *read_file(const char *path, size_t *size)
+{
+	FILE *f = fopen(path, "r");
+	struct stat st;
+	void *bytes;
+
+	if (!f || fstat(fileno(f), &st))
+		return NULL;
+	*size = (size_t)st.st_size;
+	bytes = malloc(*size);
+	CU_ASSERT_EQUAL_FATAL(fread(bytes, 1, *size, f), *size);
+	fclose(f);
+	return bytes;
+}
+
+static void count_events(struct trace_sink *sink, const struct trace_event *event)
+{
+	struct machine *m = (struct machine *)((char *)sink - offsetof(struct machine, sink));
+
+	m->enters += event->kind == TRACE_ENTER;
+	m->leaves += event->kind == TRACE_LEAVE;
+	m->stops += event->kind == TRACE_STOP;
+}
+
+/* False when it cannot be had; then the case is skipped. */
+static bool machine_on(struct machine *m, const char *backend, const char *guest, const char *arg,
+	const struct history_options *options)
+{
+	const char *dir = getenv("GUESTS");
+	static const struct history_options usual;
+	char path[4096];
+	int r;
+
+	memset(m, 0, sizeof(*m));
+	err.text[0] = 0;
+	snprintf(path, sizeof(path), "%s/%s.elf", dir ? dir : "build/rel/kernels", guest);
+	m->image = read_file(path, &m->image_size);
+	if (!m->image) {
+		unit_skip("the guests are not built");
+		return false;
+	}
+	m->sink.emit = count_events;
+	CU_ASSERT_EQUAL_FATAL(
+		fileio_init(&m->files,
+			&(struct fileio_config){
+				.deterministic = true, .console_in = -1, .console_out = -1 },
+			&err),
+		0);
+	m->args[0] = (char *)(uintptr_t)arg;
+	r = vm_create(&m->vm,
+		&(struct vm_config){ .backend = backend,
+			.mem_size = MEM,
+			.image = m->image,
+			.image_size = m->image_size,
+			.args = { .image_path = "guest", .app = m->args, .n_app = arg ? 1 : 0 },
+			.files = m->files,
+			.sinks = &m->sink,
+			.boot_time_ns = 1704067200000000000u,
+			.plain_cpu = true },
+		&err);
+	if (r == -ENODEV)
+		unit_skip(err.text);
+	else if (!r)
+		r = history_open(&m->h, m->vm, options ? options : &usual, &err);
+	if (r && r != -ENODEV)
+		printf("     %s: %s\n", guest, err.text);
+	CU_ASSERT_FATAL(!r || r == -ENODEV);
+	return !r;
+}
+
+static bool machine(struct machine *m, const char *guest, const char *arg)
+{
+	return machine_on(m, "tcg", guest, arg, NULL);
+}
+
+static void finish(struct machine *m)
+{
+	history_close(m->h);
+	vm_destroy(m->vm);
+	fileio_destroy(m->files);
+	free(m->image);
+}
+
+static uint64_t mix(uint64_t hash, const void *bytes, size_t len)
+{
+	const uint8_t *at = bytes;
+	uint64_t word;
+
+	for (size_t i = 0; i + sizeof(word) <= len; i += sizeof(word)) {
+		memcpy(&word, at + i, sizeof(word));
+		hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+		hash ^= hash >> 31;
+	}
+	return hash;
+}
+
+static uint64_t hash_cpu(struct machine *m)
+{
+	struct cpu_state s;
+
+	CU_ASSERT_EQUAL(backend_save(m->vm->cpu, &s), 0);
+	if (!m->vm->cpu->ops->icount)
+		s.tsc = 0;
+	return mix(1, &s, sizeof(s));
+}
+
+static uint64_t hash_all(struct machine *m)
+{
+	uint64_t hash = hash_cpu(m), gpa = 0;
+	static const uint8_t none[PAGE];
+	uint8_t page[PAGE];
+
+	for (size_t len; gmem_next_used(&m->vm->mem, &gpa, &len); gpa += len)
+		for (size_t at = 0; at < len; at += PAGE) {
+			uint64_t where = gpa + at;
+
+			gmem_read(&m->vm->mem, where, page, PAGE);
+			if (memcmp(page, none, PAGE) != 0)
+				hash = mix(mix(hash, &where, sizeof(where)), page, PAGE);
+		}
+	return hash;
+}
+
+/* ---- what a forward pass saw ---- */
+
+struct seen {
+	struct history_pos pos;
+	uint64_t rip, rsp, cpu, all; /* all: 0 where it was not looked at */
+	bool watched;
+};
+
+struct log {
+	struct seen *at;
+	size_t n, max;
+};
+
+static const struct vcpu_debug free_run, one_step = { .step = true };
+
+static void see(struct machine *m, struct log *log, bool all)
+{
+	struct cpu_regs regs;
+	struct seen *s;
+
+	if (log->n == log->max) {
+		log->max = log->max ? 2 * log->max : 1024;
+		log->at = realloc(log->at, log->max * sizeof(*log->at));
+	}
+	s = &log->at[log->n++];
+	history_now(m->h, &s->pos);
+	backend_get_regs(m->vm->cpu, &regs);
+	s->rip = regs.rip;
+	s->rsp = regs.gpr[CPU_RSP];
+	s->watched = false;
+	s->cpu = hash_cpu(m);
+	s->all = all ? hash_all(m) : 0;
+}
+
+/* Step by step to the end, at most n. */
+static void step_through(struct machine *m, struct log *log, size_t n, unsigned every)
+{
+	log->n = 0;
+	see(m, log, true);
+	for (size_t i = 1; i <= n; i++) {
+		const struct vm_stop *stop = history_run(m->h, &one_step);
+
+		see(m, log, i % every == 0 || stop->kind != VM_DEBUG);
+		if (stop->kind != VM_DEBUG)
+			break;
+	}
+}
+
+static void expect(struct machine *m, const struct seen *s, const char *how)
+{
+	struct history_pos now;
+	struct cpu_regs regs;
+	bool same;
+
+	history_now(m->h, &now);
+	backend_get_regs(m->vm->cpu, &regs);
+	same = !history_compare(&now, &s->pos) && regs.rip == s->rip && hash_cpu(m) == s->cpu &&
+	       (!s->all || hash_all(m) == s->all);
+	if (!same)
+		printf("     %s: at %llu+%llu.%u.%u rip %llx, want %llu+%llu.%u.%u rip %llx %s\n",
+			how, (unsigned long long)now.calls, (unsigned long long)now.insns,
+			now.stage, now.happened, (unsigned long long)regs.rip,
+			(unsigned long long)s->pos.calls, (unsigned long long)s->pos.insns,
+			s->pos.stage, s->pos.happened, (unsigned long long)s->rip,
+			hash_cpu(m) == s->cpu ? "memory" : "registers");
+	CU_ASSERT_TRUE(same);
+}
+
+static void seek_to(struct machine *m, const struct seen *s)
+{
+	int r = history_seek(m->h, &s->pos, &err);
+
+	if (r)
+		printf("     seek %llu+%llu: %s\n", (unsigned long long)s->pos.calls,
+			(unsigned long long)s->pos.insns, err.text);
+	CU_ASSERT_EQUAL(r, 0);
+	if (!r)
+		expect(m, s, "seek");
+}
+
+static int back_one(struct machine *m)
+{
+	int r = history_back(m->h, &(struct history_back){ .step = true }, &err);
+
+	if (r < 0)
+		printf("     back: %s\n", err.text);
+	return r;
+}
+
+/* Here and there, a few steps to either side. */
+static void wander(struct machine *m, const struct log *log, unsigned turns)
+{
+	for (unsigned i = 0; i < turns && !CU_get_number_of_failures(); i++) {
+		size_t at = (size_t)random() % log->n;
+
+		seek_to(m, &log->at[at]);
+		for (int n = (int)(random() % 4); n && at; n--) {
+			CU_ASSERT_EQUAL(back_one(m), HISTORY_STOPPED);
+			expect(m, &log->at[--at], "back");
+		}
+		for (int n = (int)(random() % 4); n && at + 1 < log->n; n--) {
+			history_run(m->h, &one_step);
+			expect(m, &log->at[++at], "step");
+		}
+	}
+}
+
+static const struct {
+	const char *guest, *arg;
+} guests[] = {
+	{ "hello", NULL },
+	{ "code", NULL },
+	{ "count", "300" },
+	{ "fault", "page" },
+	{ "fault", "triple" },
+};
+
+enum { N_GUESTS = sizeof(guests) / sizeof(guests[0]) };
+
+static void every_place_is_found_again_as_it_was(void)
+{
+	struct log log = { 0 };
+	struct machine m;
+
+	srandom(1);
+	for (size_t i = 0; i < N_GUESTS; i++) {
+		if (!machine(&m, guests[i].guest, guests[i].arg))
+			return;
+		step_through(&m, &log, 20000, 37);
+		wander(&m, &log, 1000 / N_GUESTS);
+		seek_to(&m, &log.at[log.n - 1]);
+		seek_to(&m, &log.at[0]);
+		CU_ASSERT_EQUAL(back_one(&m), HISTORY_BEGIN);
+		finish(&m);
+	}
+	free(log.at);
+}
+
+/* ---- backwards, against what was seen forwards ---- */
+
+struct stops {
+	const uint64_t *breaks;
+	size_t n_breaks;
+	bool watches;
+};
+
+static bool is_break(const struct stops *w, uint64_t rip)
+{
+	for (size_t i = 0; i < w->n_breaks; i++)
+		if (w->breaks[i] == rip)
+			return true;
+	return false;
+}
+
+/* Where going back from a place must end: an index; 0: at the beginning. */
+static size_t last_stop(const struct log *log, size_t from, const struct stops *w)
+{
+	for (size_t i = from; i-- > 0;) {
+		if (w->watches && log->at[i + 1].watched)
+			return i;
+		if (i && is_break(w, log->at[i].rip))
+			return i;
+	}
+	return 0;
+}
+
+static void mark_watched(struct machine *m, struct log *log, const struct vcpu_debug *debug)
+{
+	struct vcpu_debug d = *debug;
+
+	d.step = true;
+	d.n_breaks = 0;
+	seek_to(m, &log->at[0]);
+	for (size_t i = 1; i < log->n; i++) {
+		const struct vm_stop *stop = history_run(m->h, &d);
+
+		log->at[i].watched = stop->kind == VM_DEBUG && stop->exit.why == VCPU_WATCHPOINT;
+	}
+}
+
+static void back_through(
+	struct machine *m, const struct log *log, const struct vcpu_debug *debug, size_t at)
+{
+	const struct stops w = { debug->breaks, debug->n_breaks, debug->n_watches };
+	size_t want;
+	int r;
+
+	seek_to(m, &log->at[at]);
+	for (unsigned turns = 0; turns < 12; turns++, at = want) {
+		want = last_stop(log, at, &w);
+		r = history_back(m->h, &(struct history_back){ .debug = debug }, &err);
+		CU_ASSERT_EQUAL_FATAL(r, want || (w.watches && log->at[1].watched && at)
+						 ? HISTORY_STOPPED
+						 : HISTORY_BEGIN);
+		expect(m, &log->at[want], "back to a stop");
+		if (CU_get_number_of_failures())
+			printf("     from %zu to %zu\n", at, want);
+		if (r == HISTORY_BEGIN)
+			break;
+		CU_ASSERT_EQUAL(m->vm->stop.exit.rip, log->at[want].rip);
+		CU_ASSERT_EQUAL(m->vm->stop.exit.why,
+			log->at[want + 1].watched && w.watches && !is_break(&w, log->at[want].rip)
+				? VCPU_WATCHPOINT
+				: m->vm->stop.exit.why);
+	}
+}
+
+static void stops_backwards_where_it_does_forwards(void)
+{
+	struct log log = { 0 };
+	struct machine m;
+
+	srandom(2);
+	for (size_t i = 0; i < N_GUESTS; i++) {
+		if (!machine(&m, guests[i].guest, guests[i].arg))
+			return;
+		step_through(&m, &log, 20000, 97);
+		for (unsigned turn = 0; turn < 24 && !CU_get_number_of_failures(); turn++) {
+			const struct seen *x = &log.at[(size_t)random() % log.n],
+					  *y = &log.at[(size_t)random() % log.n];
+			uint64_t breaks[] = { x->rip, y->rip };
+			struct vcpu_watch watch = { .gva = y->rsp & ~7ull,
+				.len = 8,
+				.on_write = true,
+				.on_read = random() % 2 };
+			struct vcpu_debug debug = { .breaks = breaks,
+				.n_breaks = (size_t)random() % 3,
+				.watches = &watch,
+				.n_watches = turn % 3 == 0 };
+
+			if (debug.n_watches)
+				mark_watched(&m, &log, &debug);
+			back_through(&m, &log, &debug, (size_t)random() % log.n);
+			back_through(&m, &log, &debug, log.n - 1);
+			for (size_t k = 0; k < log.n; k++)
+				log.at[k].watched = false;
+		}
+		finish(&m);
+	}
+	free(log.at);
+}
+
+/* ---- calls ---- */
+
+static bool hold_all(void *ctx, struct vm *vm, const struct hcall *call, bool answered)
+{
+	unsigned *which = ctx;
+
+	(void)vm, (void)call;
+	return *which & (answered ? 2u : 1u);
+}
+
+/* To the next stop; out of a call that is answered. */
+static enum vm_stop_kind run_on(struct machine *m)
+{
+	enum vm_stop_kind kind = history_run(m->h, &free_run)->kind;
+
+	if (kind == VM_CALL && m->vm->call.answered)
+		history_run(m->h, &one_step);
+	return kind;
+}
+
+/* Forward from stop to stop, and back by the same ones; nobody outside notices. */
+static void both_ways(struct machine *m, struct log *log, unsigned which)
+{
+	unsigned told[3];
+
+	m->vm->hold = hold_all;
+	m->vm->hold_ctx = &which;
+	log->n = 0;
+	see(m, log, true);
+	while (run_on(m) == VM_CALL)
+		see(m, log, true);
+	see(m, log, true);
+	CU_ASSERT_EQUAL(m->vm->stop.kind, VM_EXITED);
+	told[0] = m->enters;
+	told[1] = m->leaves;
+	told[2] = m->stops;
+	CU_ASSERT_EQUAL(m->stops, 1);
+	for (size_t i = log->n - 1; i-- > 1;) {
+		CU_ASSERT_EQUAL(
+			history_back(m->h, &(struct history_back){ 0 }, &err), HISTORY_STOPPED);
+		CU_ASSERT_EQUAL(m->vm->stop.kind, VM_CALL);
+		expect(m, &log->at[i], "back to a call");
+	}
+	CU_ASSERT_EQUAL(history_back(m->h, &(struct history_back){ 0 }, &err), HISTORY_BEGIN);
+	expect(m, &log->at[0], "back to the start");
+	for (size_t i = 1; i < log->n; i++) {
+		run_on(m);
+		expect(m, &log->at[i], "forward again");
+	}
+	for (unsigned i = 0; i < 100; i++)
+		seek_to(m, &log->at[(size_t)random() % log->n]);
+	CU_ASSERT_EQUAL(told[0], m->enters);
+	CU_ASSERT_EQUAL(told[1], m->leaves);
+	CU_ASSERT_EQUAL(told[2], m->stops);
+}
+
+static void calls_stop_it_both_ways(void)
+{
+	static const struct {
+		const char *backend, *guest, *arg;
+	} rows[] = {
+		{ "tcg", "code", NULL },
+		{ "tcg", "code-v1", NULL },
+		{ "tcg", "files", NULL },
+		{ "tcg", "args-v1", "word" },
+		{ "kvm", "hello", NULL },
+	};
+	struct log log = { 0 };
+	struct machine m;
+
+	srandom(7);
+	for (unsigned i = 0; i < 3 * sizeof(rows) / sizeof(rows[0]); i++) {
+		if (machine_on(&m, rows[i / 3].backend, rows[i / 3].guest, rows[i / 3].arg, NULL))
+			both_ways(&m, &log, 1 + i % 3);
+		if (CU_get_number_of_failures())
+			printf("     %s %s\n", rows[i / 3].backend, rows[i / 3].guest);
+		finish(&m);
+	}
+	free(log.at);
+}
+
+/* The answer to this call does not come at first, and somebody wants to look. */
+static int64_t answer_late(void *ctx, struct vm *vm, struct hcall *call)
+{
+	unsigned *late = ctx;
+
+	if (call->seq == 5 && (*late)++ == 0) {
+		vm_pause(vm);
+		return -EINTR;
+	}
+	return hcall_answer_row(NULL, vm, call);
+}
+
+static void looks_around_while_a_call_waits(void)
+{
+	struct log log = { 0 };
+	struct machine m;
+	unsigned late = 0;
+
+	if (!machine(&m, "code", NULL))
+		return;
+	m.vm->respond = answer_late;
+	m.vm->respond_ctx = &late;
+	see(&m, &log, true);
+	CU_ASSERT_EQUAL(history_run(m.h, &free_run)->kind, VM_PAUSED);
+	see(&m, &log, true);
+	CU_ASSERT_EQUAL(log.at[1].pos.stage, PLACE_ASKED);
+	CU_ASSERT_EQUAL(m.enters, 6);
+	CU_ASSERT_FALSE(history_in_past(m.h));
+	CU_ASSERT_EQUAL(back_one(&m), HISTORY_STOPPED);
+	CU_ASSERT_TRUE(history_in_past(m.h));
+	CU_ASSERT_EQUAL(history_back(m.h, &(struct history_back){ 0 }, &err), HISTORY_BEGIN);
+	expect(&m, &log.at[0], "back");
+	seek_to(&m, &log.at[1]);
+	CU_ASSERT_EQUAL(late, 1);
+	CU_ASSERT_EQUAL(history_run(m.h, &free_run)->kind, VM_EXITED);
+	CU_ASSERT_EQUAL(late, 2);
+	CU_ASSERT_EQUAL(m.enters, m.leaves);
+	CU_ASSERT_EQUAL(m.leaves, m.vm->n_calls);
+	seek_to(&m, &log.at[1]);
+	finish(&m);
+	free(log.at);
+}
+
+/* ---- how long it takes: CPU time, so that other programs do not count ---- */
+
+static double cpu_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Medians of single steps back, of which the first few are far from any checkpoint. */
+static double median_step(struct machine *m, double *most)
+{
+	double ms[31];
+
+	for (size_t i = 0; i < 31; i++) {
+		double from = cpu_ms();
+
+		CU_ASSERT_EQUAL(back_one(m), HISTORY_STOPPED);
+		ms[i] = cpu_ms() - from;
+	}
+	qsort(ms, 31, sizeof(*ms), compare_doubles);
+	*most = ms[30];
+	return ms[15];
+}
+
+/* The loop of `count`: two instructions, of which the first is where it was stopped. */
+static uint64_t loop_of(struct machine *m)
+{
+	struct history_pos pos = { .calls = m->vm->n_calls };
+	struct cpu_regs regs;
+
+	history_now(m->h, &pos);
+	backend_get_regs(m->vm->cpu, &regs);
+	return regs.rip;
+}
+
+static bool never(void *ctx, struct vm *vm, const struct vm_stop *stop)
+{
+	(void)ctx, (void)vm, (void)stop;
+	return false;
+}
+
+static void far_and_hot_is_quick(void)
+{
+	uint64_t counts[] = { 1000000, 150000000 };
+	struct machine m;
+	double from, ms, most;
+	struct history_stat stat;
+
+	for (size_t i = 0; i < 2; i++) {
+		uint64_t breaks[1];
+		struct history_pos now, then;
+
+		if (!machine(&m, "count", "100000000"))
+			return;
+		from = cpu_ms();
+		history_run(m.h, &(struct vcpu_debug){ .until = counts[i] });
+		ms = cpu_ms() - from;
+		history_stat(m.h, &stat);
+		printf("     forward %llu: %.1f ms, %zu checkpoints, %zu KiB\n",
+			(unsigned long long)counts[i], ms, stat.checkpoints, stat.bytes >> 10);
+		history_now(m.h, &then);
+		from = cpu_ms();
+		CU_ASSERT_EQUAL(back_one(&m), HISTORY_STOPPED);
+		printf("     first step back: %.2f ms\n", cpu_ms() - from);
+		ms = median_step(&m, &most);
+		printf("     step back: median %.2f ms, most %.2f ms\n", ms, most);
+		breaks[0] = loop_of(&m);
+		for (int k = 0; k < 5; k++) {
+			history_now(m.h, &then);
+			from = cpu_ms();
+			CU_ASSERT_EQUAL(
+				history_back(m.h,
+					&(struct history_back){
+						.debug = &(struct vcpu_debug){ .breaks = breaks,
+							.n_breaks = 1 } },
+					&err),
+				HISTORY_STOPPED);
+			ms = cpu_ms() - from;
+			history_now(m.h, &now);
+			printf("     back to a hot breakpoint: %.2f ms\n", ms);
+			CU_ASSERT_EQUAL(now.insns + 2, then.insns);
+		}
+		if (i == 0) {
+			from = cpu_ms();
+			CU_ASSERT_EQUAL(
+				history_back(m.h,
+					&(struct history_back){ .wanted = never,
+						.debug = &(struct vcpu_debug){ .breaks = breaks,
+							.n_breaks = 1 } },
+					&err),
+				HISTORY_BEGIN);
+			printf("     back through 500000 that are not wanted: %.2f ms\n",
+				cpu_ms() - from);
+		}
+		history_stat(m.h, &stat);
+		printf("     %zu checkpoints, %zu KiB\n", stat.checkpoints, stat.bytes >> 10);
+		finish(&m);
+	}
+}
+
+/* ---- where instructions are not counted ---- */
+
+static void finds_places_by_steps_on_kvm(void)
+{
+	struct log log = { 0 };
+	struct machine m;
+	uint64_t breaks[2];
+	struct vcpu_debug debug = { .breaks = breaks, .n_breaks = 2 };
+
+	if (!machine_on(&m, "kvm", "hello", NULL, NULL)) {
+		finish(&m);
+		return;
+	}
+	srandom(3);
+	step_through(&m, &log, 20000, 37);
+	printf("     %zu places\n", log.n);
+	wander(&m, &log, 40);
+	for (unsigned turn = 0; turn < 4; turn++) {
+		breaks[0] = log.at[(size_t)random() % log.n].rip;
+		breaks[1] = log.at[(size_t)random() % log.n].rip;
+		back_through(&m, &log, &debug, (size_t)random() % log.n);
+	}
+	finish(&m);
+	free(log.at);
+}
+
+/* Run forward at full speed, nobody knows how far it is. */
+static void finds_out_where_it_is_on_kvm(void)
+{
+	struct log log = { 0 };
+	struct machine m;
+	uint64_t at;
+	size_t want = 0;
+
+	if (!machine_on(&m, "kvm", "hello", NULL, NULL)) {
+		finish(&m);
+		return;
+	}
+	step_through(&m, &log, 20000, 37);
+	at = log.at[log.n / 2].rip;
+	seek_to(&m, &log.at[0]);
+	for (size_t i = 1; i < log.n; i++) {
+		struct history_pos pos;
+
+		if (log.at[i].rip != at)
+			continue;
+		want = i;
+		history_run(m.h, &(struct vcpu_debug){ .breaks = &at, .n_breaks = 1 });
+		CU_ASSERT_EQUAL(m.vm->stop.exit.why, VCPU_BREAKPOINT);
+		history_now(m.h, &pos);
+		CU_ASSERT_EQUAL(pos.insns, HISTORY_UNKNOWN);
+		if (i > log.n / 2)
+			break;
+	}
+	CU_ASSERT(want > 0);
+	CU_ASSERT_EQUAL(history_locate(m.h, &err), 0);
+	expect(&m, &log.at[want], "located");
+	CU_ASSERT_EQUAL(back_one(&m), HISTORY_STOPPED);
+	expect(&m, &log.at[want - 1], "one back");
+	finish(&m);
+	free(log.at);
+}
+
+/* ---- interrupts ---- */
+
+/* Counts in a loop; a timer interrupts it, and now and then the handler makes a call or waits for the next one. */
+__asm__(".pushsection .rodata\n"
+	"timer_start: mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $0xb, 0x3e0(%rbx)\n"
+	"movl $0x2007b, 0x320(%rbx)\n movl $700, 0x380(%rbx)\n xor %eax, %eax\n xor %ecx, %ecx\n "
+	"sti\n"
+	"1: add $3, %rax\n xor %rax, timer_words(%rip)\n test $0x1f, %al\n jnz 1b\n"
+	"cmp $60, %ecx\n ja 2f\n hlt\n jmp 1b\n"
+	"2: mov $0x1010, %edx\n mov $7, %edi\n out %eax, %dx\n hlt\n"
+	"timer_handler: push %rax\n push %rdx\n push %rdi\n inc %ecx\n movl $0, 0xb0(%rbx)\n test "
+	"$3, %cl\n jnz 3f\n"
+	"mov $0x1020, %edx\n mov $'x', %edi\n out %eax, %dx\n"
+	"3: pop %rdi\n pop %rdx\n pop %rax\n iretq\n"
+	".balign 8\n timer_words: .quad 0\n timer_end:\n.popsection");
+extern const uint8_t timer_start[], timer_handler[], timer_end[];
+
+static void put64(struct machine *m, uint64_t gpa, uint64_t v)
+{
+	CU_ASSERT_EQUAL(gmem_write(&m->vm->mem, gpa, &v, sizeof(v)), 0);
+}
+
+/* In place of the guest's own code, with pages of 1 GiB. */
+static bool timer_machine(struct machine *m)
+{
+	uint64_t code, handler, pml4, pdpt, idt;
+	struct cpu_state s;
+
+	if (!machine(m, "hello", NULL))
+		return false;
+	code = m->vm->mem.gpa + (8 << 20);
+	pml4 = code + 0x10000;
+	pdpt = pml4 + PAGE;
+	idt = pdpt + PAGE;
+	handler = code + (uint64_t)(timer_handler - timer_start);
+	gmem_write(&m->vm->mem, code, timer_start, (size_t)(timer_end - timer_start));
+	put64(m, pml4, pdpt | 3);
+	for (uint64_t i = 0; i < 8; i++)
+		put64(m, pdpt + 8 * i, i << 30 | 0x83);
+	put64(m, idt + 0x7b * 16,
+		(handler & 0xffff) | 8u << 16 | 0x8e00ull << 32 | (handler >> 16) << 48);
+	put64(m, idt + 0x7b * 16 + 8, handler >> 32);
+	backend_save(m->vm->cpu, &s);
+	s.cr3 = pml4;
+	s.idt = (struct cpu_table){ .base = idt, .limit = 0xfff };
+	s.regs.rip = code;
+	s.regs.gpr[CPU_RSP] = code + 0x9000;
+	CU_ASSERT_EQUAL(backend_load(m->vm->cpu, &s), 0);
+	history_close(m->h);
+	CU_ASSERT_EQUAL_FATAL(
+		history_open(&m->h, m->vm, &(struct history_options){ .max_bytes = 0 }, &err), 0);
+	return true;
+}
+
+static void interrupts_come_again_where_they_came(void)
+{
+	uint64_t handler;
+	struct log log = { 0 };
+	struct machine m;
+	size_t n = 0;
+
+	if (!timer_machine(&m))
+		return;
+	srandom(4);
+	step_through(&m, &log, 40000, 97);
+	handler = m.vm->mem.gpa + (8 << 20) + (uint64_t)(timer_handler - timer_start);
+	for (size_t i = 0; i < log.n; i++)
+		n += log.at[i].rip == handler && log.at[i].pos.happened;
+	printf("     %zu places, %zu interrupts, end %d %s gpa %lx\n", log.n, n,
+		(int)m.vm->stop.kind, m.vm->stop.text, m.vm->mem.gpa);
+	CU_ASSERT(n > 20);
+	CU_ASSERT_EQUAL(m.vm->stop.kind, VM_EXITED);
+	wander(&m, &log, 300);
+	for (unsigned i = 0; i < 20; i++) {
+		uint64_t breaks[] = { handler, log.at[(size_t)random() % log.n].rip };
+
+		back_through(&m, &log,
+			&(struct vcpu_debug){ .breaks = breaks, .n_breaks = 1 + i % 2 },
+			(size_t)random() % log.n);
+	}
+	finish(&m);
+	free(log.at);
+}
+
+/* ---- changes ---- */
+
+static void change(struct machine *m, uint64_t gpa, uint64_t value)
+{
+	struct cpu_regs regs;
+
+	CU_ASSERT_EQUAL_FATAL(history_edit(m->h, &err), 0);
+	put64(m, gpa, value);
+	CU_ASSERT_EQUAL(history_edited(m->h, &err), 0);
+	CU_ASSERT_EQUAL_FATAL(history_edit(m->h, &err), 0);
+	backend_get_regs(m->vm->cpu, &regs);
+	regs.gpr[CPU_R15] = value;
+	CU_ASSERT_EQUAL(backend_set_regs(m->vm->cpu, &regs), 0);
+	CU_ASSERT_EQUAL(history_edited(m->h, &err), 0);
+}
+
+/* A change is made where the machine stands; before it, and behind it, all is as it was. */
+static void changes_are_part_of_it(void)
+{
+	enum vm_stop_kind end; /* it may not bear what is done to it */
+	struct log log = { 0 };
+	struct machine m;
+	uint64_t gpa;
+
+	if (!machine(&m, "code", NULL))
+		return;
+	srandom(5);
+	gpa = m.vm->mem.gpa + (9 << 20);
+	see(&m, &log, true);
+	for (unsigned i = 1; m.vm->stop.kind == VM_DEBUG || i == 1; i++) {
+		if (i % 500 == 250) {
+			change(&m, gpa, i);
+			see(&m, &log, true);
+		}
+		history_run(m.h, &one_step);
+		see(&m, &log, i % 40 == 0);
+	}
+	end = m.vm->stop.kind;
+	CU_ASSERT_EQUAL(history_edit(m.h, &err), -EPERM);
+	for (unsigned i = 0; i < 200; i++)
+		seek_to(&m, &log.at[(size_t)random() % log.n]);
+	CU_ASSERT_EQUAL(history_edit(m.h, &err), -EROFS);
+	/* Forward from the start, in one go: changes are made on the way. */
+	seek_to(&m, &log.at[0]);
+	CU_ASSERT_EQUAL(history_run(m.h, &free_run)->kind, end);
+	expect(&m, &log.at[log.n - 1], "run through changes");
+	/* And step by step, back and forth: a change takes no step. */
+	for (size_t i = log.n - 1, steps = 0; i > 0 && steps < 1000; steps++) {
+		size_t to = i - 1;
+
+		while (to && !history_compare(&log.at[to].pos, &log.at[i].pos))
+			to--;
+		if (to && log.at[to].pos.edits < log.at[i].pos.edits &&
+			log.at[to].pos.insns == log.at[i].pos.insns &&
+			log.at[to].pos.calls == log.at[i].pos.calls)
+			to--;
+		CU_ASSERT_EQUAL(back_one(&m), HISTORY_STOPPED);
+		expect(&m, &log.at[to], "back over changes");
+		i = to;
+	}
+	finish(&m);
+	free(log.at);
+}
+
+static void goes_on_live_from_the_past_when_told_to(void)
+{
+	struct log log = { 0 };
+	struct machine m;
+	struct history_pos end, now;
+	unsigned leaves;
+
+	if (!machine(&m, "code", NULL))
+		return;
+	step_through(&m, &log, 20000, 97);
+	leaves = m.leaves;
+	seek_to(&m, &log.at[log.n / 2]);
+	CU_ASSERT_TRUE(history_in_past(m.h));
+	CU_ASSERT_EQUAL(history_fork(m.h, &err), 0);
+	CU_ASSERT_FALSE(history_in_past(m.h));
+	history_end(m.h, &end);
+	history_now(m.h, &now);
+	CU_ASSERT_EQUAL(history_compare(&end, &now), 0);
+	CU_ASSERT_EQUAL(history_edit(m.h, &err), 0);
+	put64(&m, m.vm->mem.gpa + (9 << 20), 77);
+	CU_ASSERT_EQUAL(history_edited(m.h, &err), 0);
+	CU_ASSERT_EQUAL(history_run(m.h, &free_run)->kind, VM_EXITED);
+	CU_ASSERT(m.leaves > leaves);
+	history_now(m.h, &now);
+	seek_to(&m, &log.at[log.n / 3]);
+	CU_ASSERT_EQUAL(history_run(m.h, &free_run)->kind, VM_EXITED);
+	history_now(m.h, &end);
+	CU_ASSERT_EQUAL(history_compare(&end, &now), 0);
+	finish(&m);
+	free(log.at);
+}
+
+static int64_t answer_as_usual(void *ctx, struct vm *vm, struct hcall *call)
+{
+	CU_ASSERT_PTR_EQUAL(vm->respond_ctx, ctx); /* whoever answers finds what is its own */
+	return hcall_answer_row(NULL, vm, call);
+}
+
+static int rewound(void *ctx, uint64_t call, struct err *e)
+{
+	(void)e;
+	*(uint64_t *)ctx = call;
+	return 0;
+}
+
+static void who_answers_is_asked_whether_it_can_go_back(void)
+{
+	struct log log = { 0 };
+	struct machine m;
+	uint64_t to = 0;
+
+	for (int can = 0; can < 2; can++) {
+		if (!machine_on(&m, "tcg", "code", NULL,
+			    &(struct history_options){
+				    .rewind = can ? rewound : NULL, .rewind_ctx = &to }))
+			return;
+		m.vm->respond = answer_as_usual;
+		m.vm->respond_ctx = &m;
+		step_through(&m, &log, 20000, 97);
+		seek_to(&m, &log.at[log.n / 2]);
+		CU_ASSERT_EQUAL(history_fork(m.h, &err), can ? 0 : -EOPNOTSUPP);
+		CU_ASSERT_EQUAL(to, can ? log.at[log.n / 2].pos.calls : 0);
+		CU_ASSERT_EQUAL(history_in_past(m.h), !can);
+		finish(&m);
+	}
+	free(log.at);
+}
+
+/* ---- limits ---- */
+
+static void takes_no_more_than_it_may(void)
+{
+	static const size_t limits[] = { 1, 300 << 10, 1 << 20 };
+	struct history_stat stat;
+	struct log log = { 0 };
+	struct machine m;
+
+	for (size_t i = 0; i < 3; i++) {
+		if (!machine_on(&m, "tcg", "code", NULL,
+			    &(struct history_options){
+				    .max_bytes = limits[i], .max_checkpoints = 1000 }))
+			return;
+		history_stat(m.h, &stat);
+		CU_ASSERT_EQUAL(stat.checkpoints, 1);
+		step_through(&m, &log, 20000, 97);
+		srandom(6);
+		for (unsigned k = 0; k < 40; k++) {
+			size_t at = (size_t)random() % log.n;
+
+			seek_to(&m, &log.at[at]);
+			if (at)
+				CU_ASSERT_EQUAL(back_one(&m), HISTORY_STOPPED);
+			history_stat(m.h, &stat);
+			/* The start and the newest are always there. */
+			CU_ASSERT(stat.bytes <= limits[i] || stat.checkpoints <= 2);
+		}
+		finish(&m);
+	}
+	free(log.at);
+}
+
+static bool soon(void *ctx)
+{
+	unsigned *left = ctx;
+
+	return !(*left && --*left);
+}
+
+/* At whatever moment: it is where it was then, and all can be done anew. */
+static void can_be_interrupted(void)
+{
+	unsigned left = 0, n = 0;
+	uint64_t breaks[1];
+	struct history_pos at, now;
+	struct machine m;
+	uint64_t hash;
+	int r;
+
+	if (!machine_on(&m, "tcg", "count", "4000000",
+		    &(struct history_options){ .poll = soon, .poll_ctx = &left }))
+		return;
+	history_run(m.h, &(struct vcpu_debug){ .until = 3000000 });
+	breaks[0] = 1;
+	history_now(m.h, &at);
+	hash = hash_all(&m);
+	for (unsigned allow = 1; allow < 1000; allow += 1 + allow / 4) {
+		left = allow;
+		r = history_back(m.h,
+			&(struct history_back){
+				.debug = &(struct vcpu_debug){ .breaks = breaks, .n_breaks = 1 } },
+			&err);
+		if (r == HISTORY_BEGIN)
+			break;
+		n++;
+		CU_ASSERT_EQUAL(r, -EINTR);
+		history_now(m.h, &now);
+		CU_ASSERT_EQUAL(history_compare(&now, &at), 0);
+		CU_ASSERT_EQUAL(hash_all(&m), hash);
+	}
+	CU_ASSERT_EQUAL(r, HISTORY_BEGIN);
+	CU_ASSERT(n > 2);
+	left = 1;
+	CU_ASSERT_EQUAL(history_seek(m.h, &at, &err), -EINTR);
+	history_begin(m.h, &at);
+	history_now(m.h, &now);
+	CU_ASSERT_EQUAL(history_compare(&now, &at), 0);
+	finish(&m);
+}
+
+static void refuses_places_that_are_none(void)
+{
+	static const struct history_pos none[] = {
+		{ .calls = 1000 },
+		{ .calls = 1000, .insns = HISTORY_AT_CALL },
+		{ .calls = 0, .insns = 1 << 20 },
+		{ .calls = 0, .insns = HISTORY_UNKNOWN },
+		{ .calls = 0, .insns = 3, .happened = 2 },
+		{ .calls = 0, .insns = 3, .stage = PLACE_ASKED },
+		{ .calls = 0, .insns = 0, .stage = PLACE_ANSWERED },
+		{ .calls = 0, .insns = 3, .stage = PLACE_ENDED },
+		{ .calls = 3, .insns = 1, .stage = PLACE_ANSWERED },
+	};
+	struct machine m;
+	struct history_pos at, now;
+	uint64_t hash;
+
+	if (!machine(&m, "code", NULL))
+		return;
+	history_run(m.h, &(struct vcpu_debug){ .until = 4000 });
+	history_now(m.h, &at);
+	hash = hash_all(&m);
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		err.text[0] = 0;
+		CU_ASSERT_EQUAL(history_seek(m.h, &none[i], &err), -ERANGE);
+		CU_ASSERT(err.text[0]);
+		history_now(m.h, &now);
+		CU_ASSERT_EQUAL(history_compare(&now, &at), 0);
+		CU_ASSERT_EQUAL(hash_all(&m), hash);
+	}
+	/* By a call's number: at the instruction that makes it. */
+	at = (struct history_pos){ .calls = 2, .insns = HISTORY_AT_CALL };
+	CU_ASSERT_EQUAL(history_seek(m.h, &at, &err), 0);
+	CU_ASSERT_EQUAL(m.vm->n_calls, 2);
+	history_run(m.h, &one_step);
+	CU_ASSERT_EQUAL(m.vm->n_calls, 3);
+	finish(&m);
+}
+
+/* A guest that is not what it was gets told so, and the machine is where it was. */
+static void says_when_the_guest_does_something_else(void)
+{
+	struct log log = { 0 };
+	struct machine m;
+	uint64_t stolen = 0;
+
+	if (!machine(&m, "code", NULL))
+		return;
+	step_through(&m, &log, 20000, 97);
+	/* Behind everybody's back: what the second call asks for. */
+	for (size_t i = 0; i < m.h->journal.n; i++)
+		m.h->journal.calls[i].arg += i == 1;
+	(void)stolen;
+	CU_ASSERT_EQUAL(history_seek(m.h, &log.at[10].pos, &err), 0);
+	expect(&m, &log.at[10], "before");
+	CU_ASSERT_EQUAL(history_seek(m.h, &log.at[log.n - 1].pos, &err), -EIO);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "call 1 is another"));
+	expect(&m, &log.at[10], "still before");
+	finish(&m);
+	free(log.at);
+}
+
+static const struct unit_case cases[] = {
+	{ "every_place_is_found_again_as_it_was", every_place_is_found_again_as_it_was },
+	{ "stops_backwards_where_it_does_forwards", stops_backwards_where_it_does_forwards },
+	{ "calls_stop_it_both_ways", calls_stop_it_both_ways },
+	{ "looks_around_while_a_call_waits", looks_around_while_a_call_waits },
+	{ "far_and_hot_is_quick", far_and_hot_is_quick },
+	{ "finds_places_by_steps_on_kvm", finds_places_by_steps_on_kvm },
+	{ "finds_out_where_it_is_on_kvm", finds_out_where_it_is_on_kvm },
+	{ "interrupts_come_again_where_they_came", interrupts_come_again_where_they_came },
+	{ "changes_are_part_of_it", changes_are_part_of_it },
+	{ "goes_on_live_from_the_past_when_told_to", goes_on_live_from_the_past_when_told_to },
+	{ "who_answers_is_asked_whether_it_can_go_back",
+		who_answers_is_asked_whether_it_can_go_back },
+	{ "takes_no_more_than_it_may", takes_no_more_than_it_may },
+	{ "can_be_interrupted", can_be_interrupted },
+	{ "refuses_places_that_are_none", refuses_places_that_are_none },
+	{ "says_when_the_guest_does_something_else", says_when_the_guest_does_something_else },
+};
+
+UNIT_MAIN("history", cases)
