@@ -365,17 +365,24 @@ static void leaves_out_what_does_not_fit(void)
 static void writes_all_digits(void)
 {
 	struct gdb_reply *r = malloc(sizeof(*r));
-	uint8_t all[256], back[256];
-	struct gdb_cursor c;
+	uint8_t bytes[300], back[300];
+	char digits[601];
+	bool same = true;
 
-	for (size_t i = 0; i < 256; i++)
-		all[i] = (uint8_t)i;
-	gdb_reply_begin(r);
-	gdb_put_hex(r, all, 256);
-	CU_ASSERT(r->len == 512 && !memcmp(r->bytes, "000102", 6));
-	CU_ASSERT(!memcmp(r->bytes + 506, "fdfeff", 6));
-	c = (struct gdb_cursor){ r->bytes, r->bytes + r->len };
-	CU_ASSERT(gdb_take_bytes(&c, back, 256) && !memcmp(all, back, 256));
+	for (size_t n = 0; n <= sizeof(bytes); n++) {
+		struct gdb_cursor c;
+
+		for (size_t i = 0; i < n; i++) {
+			bytes[i] = (uint8_t)(i * 37 + n);
+			snprintf(digits + 2 * i, 3, "%02x", bytes[i]);
+		}
+		gdb_reply_begin(r);
+		gdb_put_hex(r, bytes, n);
+		same &= r->len == 2 * n && !memcmp(r->bytes, digits, r->len) && !r->overflow;
+		c = (struct gdb_cursor){ r->bytes, r->bytes + r->len };
+		same &= gdb_take_bytes(&c, back, n) && !memcmp(bytes, back, n) && !gdb_left(&c);
+	}
+	CU_ASSERT(same);
 	free(r);
 }
 
@@ -386,6 +393,46 @@ static uint32_t random_next(uint32_t *seed)
 	*seed ^= *seed >> 17;
 	*seed ^= *seed << 5;
 	return *seed;
+}
+
+/* What gdb_frame is to make of a text, said as simply as can be. */
+static size_t packed(const char *text, char *out)
+{
+	size_t len = 0;
+
+	for (size_t n; *text; text += n) {
+		for (n = 1; n < 98 && text[n] == *text; n++)
+			;
+		while (n >= 4 && strchr("#$+-", (int)n + 28))
+			n--;
+		n = n < 4 ? 1 : n;
+		len += (size_t)sprintf(out + len, n < 4 ? "%c" : "%c*%c", *text, (int)n + 28);
+	}
+	return len;
+}
+
+static void packs_every_run_there_is(void)
+{
+	struct gdb_reply *r = malloc(sizeof(*r));
+	char text[301], expected[301];
+	uint32_t seed = 7;
+	bool same = true;
+
+	for (int round = 0; round < 5000; round++) {
+		size_t n = random_next(&seed) % 300, len;
+
+		for (size_t i = 0; i < n; i++)
+			text[i] = i && random_next(&seed) % 8
+					  ? text[i - 1]
+					  : (char)('a' + random_next(&seed) % 3);
+		text[n] = 0;
+		gdb_reply_begin(r);
+		gdb_put(r, text);
+		len = gdb_frame(r, frame);
+		same &= len == packed(text, expected) + 4 && !memcmp(frame + 1, expected, len - 4);
+	}
+	CU_ASSERT(same);
+	free(r);
 }
 
 static void what_is_framed_is_decoded(void)
@@ -433,6 +480,7 @@ static const struct unit_case cases[] = {
 	{ "an_escape_at_the_end_is_nothing", an_escape_at_the_end_is_nothing },
 	{ "leaves_out_what_does_not_fit", leaves_out_what_does_not_fit },
 	{ "writes_all_digits", writes_all_digits },
+	{ "packs_every_run_there_is", packs_every_run_there_is },
 	{ "what_is_framed_is_decoded", what_is_framed_is_decoded },
 };
 
