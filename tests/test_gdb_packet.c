@@ -177,6 +177,8 @@ static void reads_numbers_of_64_bits(void)
 		{ "0", true, 0, "" },
 		{ "10,4", true, 0x10, ",4" },
 		{ "dEaDbEeF:", true, 0xdeadbeef, ":" },
+		{ "0123456789abcdef", true, 0x123456789abcdef, "" },
+		{ "fEDCBA9876543210", true, 0xfedcba9876543210, "" },
 		{ "ffffffffffffffff", true, UINT64_MAX, "" },
 		{ "0000000000000000000001g", true, 1, "g" },
 		{ "10000000000000000", false, 0, "10000000000000000" },
@@ -311,6 +313,24 @@ static void escapes_what_a_reader_would_take_for_framing(void)
 	n = gdb_frame(r, frame);
 	CU_ASSERT(gdb_reader_take(frame, n, true, out, sizeof(out)) == 1 + (long)sizeof(all));
 	CU_ASSERT(!memcmp(out + 1, all, sizeof(all)));
+	free(r);
+}
+
+static void plain_bytes_are_themselves(void)
+{
+	static const char plain[] =
+		"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP####QRSTUVWX";
+	struct gdb_reply *r = malloc(sizeof(*r));
+	size_t hashes = (size_t)(strchr(plain, '#') - plain);
+
+	for (size_t n = 0; n < sizeof(plain); n++) {
+		size_t escapes = n < hashes ? 0 : n - hashes < 4 ? n - hashes : 4;
+
+		gdb_reply_begin(r);
+		CU_ASSERT(gdb_put_escaped(r, plain, n) == n && r->len == n + escapes);
+		CU_ASSERT(!memcmp(r->bytes, plain, n < hashes ? n : hashes));
+		CU_ASSERT(gdb_unescape(r->bytes, r->len) == n && !memcmp(r->bytes, plain, n));
+	}
 	free(r);
 }
 
@@ -477,6 +497,7 @@ static const struct unit_case cases[] = {
 		packs_runs_of_every_length_wherever_they_lie },
 	{ "escapes_what_a_reader_would_take_for_framing",
 		escapes_what_a_reader_would_take_for_framing },
+	{ "plain_bytes_are_themselves", plain_bytes_are_themselves },
 	{ "an_escape_at_the_end_is_nothing", an_escape_at_the_end_is_nothing },
 	{ "leaves_out_what_does_not_fit", leaves_out_what_does_not_fit },
 	{ "writes_all_digits", writes_all_digits },
