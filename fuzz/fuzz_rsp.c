@@ -204,6 +204,8 @@ static void check_escapes(const uint8_t *bytes, size_t n)
 static void check_runs(const uint8_t *bytes, size_t n)
 {
 	char line[4096];
+	uint8_t back[4096];
+	struct gdb_cursor digits;
 	size_t len;
 
 	n = n < sizeof(line) ? n : sizeof(line) - 1;
@@ -217,6 +219,8 @@ static void check_runs(const uint8_t *bytes, size_t n)
 	assert(len <= reply.len + 4 && reply.len == 3 * n);
 	assert(gdb_reader_take(frame, len, false, text, sizeof(text)) == (long)reply.len);
 	assert(!memcmp(text, reply.bytes, reply.len));
+	digits = (struct gdb_cursor){ text + n, text + 3 * n };
+	assert(gdb_take_bytes(&digits, back, n) && !memcmp(back, bytes, n));
 	for (size_t i = 0; i < n; i++)
 		assert(line[i] == (char)text[i] || (text[i] == '.' && strchr("#$*", line[i])));
 }

@@ -351,7 +351,7 @@ static void put_integer(struct text *t, const struct conversion *c, uint64_t val
 
 static void put_pointer(struct text *t, const struct conversion *c, uint64_t value)
 {
-	char field[20];
+	char field[19]; /* 0x, 16 digits */
 	int n = snprintf(field, sizeof(field), value ? "%#llx" : "(nil)", (long long)value);
 
 	put_padded(t, c, field, (size_t)n);

@@ -224,6 +224,9 @@ static void refuses(void)
 		ROW("\x22\x01\x32\x01" END, -EINVAL, 0),
 		ROW("\x22\x01\x32\xff" END, -EINVAL, 0),
 		ROW("\x17" END, -EINVAL, 0),
+		ROW("\x18" END, -EINVAL, 0),
+		ROW("\x19" END, -EINVAL, 0),
+		ROW("\x1a" END, -EINVAL, 0),
 		ROW("\x22\x01\x22\x00\x05" END, -EDOM, 0),
 		ROW("\x22\x01\x22\x00\x06" END, -EDOM, 0),
 		ROW("\x22\x01\x22\x00\x07" END, -EDOM, 0),
@@ -426,6 +429,7 @@ static void text_that_is_too_long_is_cut(void)
 		strcat(format, "%500d");
 	CU_ASSERT(print(format, values, 9, &w, &value) == 0);
 	CU_ASSERT(w.prints == 1 && w.full == 4096);
+	CU_ASSERT(print("%512d%-.512d", values, 2, &w, &value) == 0 && w.full == 1024);
 }
 
 /* Registers are ten times their number: rax 0, rbx 10, rcx 20, rdx 30, rsi 40. */

@@ -177,6 +177,8 @@ static void reads_numbers_of_64_bits(void)
 		{ "0", true, 0, "" },
 		{ "10,4", true, 0x10, ",4" },
 		{ "dEaDbEeF:", true, 0xdeadbeef, ":" },
+		{ "0123456789abcdef", true, 0x123456789abcdef, "" },
+		{ "fEDCBA9876543210", true, 0xfedcba9876543210, "" },
 		{ "ffffffffffffffff", true, UINT64_MAX, "" },
 		{ "0000000000000000000001g", true, 1, "g" },
 		{ "10000000000000000", false, 0, "10000000000000000" },
@@ -314,6 +316,24 @@ static void escapes_what_a_reader_would_take_for_framing(void)
 	free(r);
 }
 
+static void plain_bytes_are_themselves(void)
+{
+	static const char plain[] =
+		"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP####QRSTUVWX";
+	struct gdb_reply *r = malloc(sizeof(*r));
+	size_t hashes = (size_t)(strchr(plain, '#') - plain);
+
+	for (size_t n = 0; n < sizeof(plain); n++) {
+		size_t escapes = n < hashes ? 0 : n - hashes < 4 ? n - hashes : 4;
+
+		gdb_reply_begin(r);
+		CU_ASSERT(gdb_put_escaped(r, plain, n) == n && r->len == n + escapes);
+		CU_ASSERT(!memcmp(r->bytes, plain, n < hashes ? n : hashes));
+		CU_ASSERT(gdb_unescape(r->bytes, r->len) == n && !memcmp(r->bytes, plain, n));
+	}
+	free(r);
+}
+
 static void an_escape_at_the_end_is_nothing(void)
 {
 	uint8_t bytes[] = "a}\003}]}";
@@ -365,17 +385,24 @@ static void leaves_out_what_does_not_fit(void)
 static void writes_all_digits(void)
 {
 	struct gdb_reply *r = malloc(sizeof(*r));
-	uint8_t all[256], back[256];
-	struct gdb_cursor c;
+	uint8_t bytes[300], back[300];
+	char digits[601];
+	bool same = true;
 
-	for (size_t i = 0; i < 256; i++)
-		all[i] = (uint8_t)i;
-	gdb_reply_begin(r);
-	gdb_put_hex(r, all, 256);
-	CU_ASSERT(r->len == 512 && !memcmp(r->bytes, "000102", 6));
-	CU_ASSERT(!memcmp(r->bytes + 506, "fdfeff", 6));
-	c = (struct gdb_cursor){ r->bytes, r->bytes + r->len };
-	CU_ASSERT(gdb_take_bytes(&c, back, 256) && !memcmp(all, back, 256));
+	for (size_t n = 0; n <= sizeof(bytes); n++) {
+		struct gdb_cursor c;
+
+		for (size_t i = 0; i < n; i++) {
+			bytes[i] = (uint8_t)(i * 37 + n);
+			snprintf(digits + 2 * i, 3, "%02x", bytes[i]);
+		}
+		gdb_reply_begin(r);
+		gdb_put_hex(r, bytes, n);
+		same &= r->len == 2 * n && !memcmp(r->bytes, digits, r->len) && !r->overflow;
+		c = (struct gdb_cursor){ r->bytes, r->bytes + r->len };
+		same &= gdb_take_bytes(&c, back, n) && !memcmp(bytes, back, n) && !gdb_left(&c);
+	}
+	CU_ASSERT(same);
 	free(r);
 }
 
@@ -386,6 +413,46 @@ static uint32_t random_next(uint32_t *seed)
 	*seed ^= *seed >> 17;
 	*seed ^= *seed << 5;
 	return *seed;
+}
+
+/* What gdb_frame is to make of a text, said as simply as can be. */
+static size_t packed(const char *text, char *out)
+{
+	size_t len = 0;
+
+	for (size_t n; *text; text += n) {
+		for (n = 1; n < 98 && text[n] == *text; n++)
+			;
+		while (n >= 4 && strchr("#$+-", (int)n + 28))
+			n--;
+		n = n < 4 ? 1 : n;
+		len += (size_t)sprintf(out + len, n < 4 ? "%c" : "%c*%c", *text, (int)n + 28);
+	}
+	return len;
+}
+
+static void packs_every_run_there_is(void)
+{
+	struct gdb_reply *r = malloc(sizeof(*r));
+	char text[301], expected[301];
+	uint32_t seed = 7;
+	bool same = true;
+
+	for (int round = 0; round < 5000; round++) {
+		size_t n = random_next(&seed) % 300, len;
+
+		for (size_t i = 0; i < n; i++)
+			text[i] = i && random_next(&seed) % 8
+					  ? text[i - 1]
+					  : (char)('a' + random_next(&seed) % 3);
+		text[n] = 0;
+		gdb_reply_begin(r);
+		gdb_put(r, text);
+		len = gdb_frame(r, frame);
+		same &= len == packed(text, expected) + 4 && !memcmp(frame + 1, expected, len - 4);
+	}
+	CU_ASSERT(same);
+	free(r);
 }
 
 static void what_is_framed_is_decoded(void)
@@ -430,9 +497,11 @@ static const struct unit_case cases[] = {
 		packs_runs_of_every_length_wherever_they_lie },
 	{ "escapes_what_a_reader_would_take_for_framing",
 		escapes_what_a_reader_would_take_for_framing },
+	{ "plain_bytes_are_themselves", plain_bytes_are_themselves },
 	{ "an_escape_at_the_end_is_nothing", an_escape_at_the_end_is_nothing },
 	{ "leaves_out_what_does_not_fit", leaves_out_what_does_not_fit },
 	{ "writes_all_digits", writes_all_digits },
+	{ "packs_every_run_there_is", packs_every_run_there_is },
 	{ "what_is_framed_is_decoded", what_is_framed_is_decoded },
 };
 
