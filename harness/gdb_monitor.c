@@ -18,8 +18,16 @@ static void strace(struct gdb_vm *g, const char *args, FILE *out)
 	fprintf(out, "strace is %s\n", g->strace_on ? "on" : "off");
 }
 
+static void stop_at_exit(struct gdb_vm *g, const char *args, FILE *out)
+{
+	g->stop_at_exit = !strcmp(args, "on");
+	fprintf(out, "stop-at-exit is %s\n", g->stop_at_exit ? "on" : "off");
+}
+
 static const struct command commands[] = {
 	{ "help", "", "what there is", help },
+	{ "stop-at-exit", "on|off", "stop once more before an exit, for there is a way back",
+		stop_at_exit },
 	{ "strace", "on|off", "show each hypercall as it is made", strace },
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };

@@ -465,9 +465,8 @@ static enum verdict at_pause(struct gdb_vm *g, struct gdb_stop *stop)
 	return TELL;
 }
 
-/* The recording is at its end, and its guest with it. */
-static enum verdict at_recordings_end(
-	struct gdb_vm *g, const struct vm_stop *s, struct gdb_stop *stop)
+/* The end is a place like others, as long as nobody goes on behind it. */
+static enum verdict at_known_end(struct gdb_vm *g, const struct vm_stop *s, struct gdb_stop *stop)
 {
 	bool told = g->stop.why == GDB_WHY_END;
 
@@ -489,8 +488,9 @@ static enum verdict at_recordings_end(
 /* The guest is at its end. A crash is told first as a signal, with all that there is to look at. */
 static enum verdict at_end(struct gdb_vm *g, const struct vm_stop *s, struct gdb_stop *stop)
 {
-	if (g->replays && !session_stopping() && (s->kind == VM_EXITED || s->kind == VM_KICKED))
-		return at_recordings_end(g, s, stop);
+	if (g->stop_at_exit && !session_stopping() &&
+		(s->kind == VM_EXITED || (s->kind == VM_KICKED && g->replays)))
+		return at_known_end(g, s, stop);
 	g->ended = true;
 	if (s->kind == VM_EXITED) {
 		stop->kind = GDB_EXITED;
@@ -809,7 +809,7 @@ int gdb_vm_init(struct gdb_vm *g, struct session *session, const struct gdb_link
 	if (!g->log)
 		return -ENOMEM;
 	strace_init_lines(&g->strace, keep_line, g);
-	g->replays = session->no_files;
+	g->replays = g->stop_at_exit = session->no_files;
 	attach(g, session->vm);
 	return 0;
 }

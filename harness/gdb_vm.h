@@ -55,6 +55,7 @@ struct gdb_vm {
 	uint64_t n_log;
 	bool diverge; /* writes in the past are let through: what came behind them is forgotten */
 	bool replays; /* the answers are a recording's */
+	bool stop_at_exit; /* before the guest is gone, for there is a way back */
 	enum gdb_poll polled; /* what history's poll came to */
 	struct err err;       /* of the last refusal */
 };

@@ -158,6 +158,7 @@ hostile_guests()
 		[ $kind = page ] && backtrace innermost middle page main _start
 	done
 	check fault_usage 1 fault
+	check corrupt 126 corrupt
 	check badcalls 0 badcalls
 	for kind in block half unknown serial; do
 		check badcalls_$kind 126 badcalls -- fatal $kind

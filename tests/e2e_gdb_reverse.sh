@@ -1,0 +1,126 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+# gdb, backwards: a bug found from its effect to its cause, live and from a recording; 1,000 random commands forth and
+# back; the begin, the end, the past that may not be changed.
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/gdb_lib.sh
+. "$(dirname "$0")/gdb_lib.sh"
+belljar=$(realpath "${BELLJAR:-build/rel/belljar}")
+guests=$(realpath "${GUESTS:-build/rel/kernels}")
+here=$(realpath "$(dirname "$0")")
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+
+if ! command -v gdb >/dev/null; then
+	skip everything "gdb is not installed"
+	finish
+	exit
+fi
+
+stdio() { # BACKEND WORDS...
+	echo "| $belljar debug -q --gdb=stdio --backend $*"
+}
+
+# From the crash to the line that wrote the pointer.
+finds_the_bug() { # NAME TARGET
+	gdb_talk out "$2" <<-'EOF'
+		continue
+		print *p
+		watch -l p->born_in
+		reverse-continue
+		reverse-continue
+		backtrace 1
+		print p->name
+	EOF
+	said "$1" out 'Program received signal SIGSEGV' 'introduce \(.*corrupt.c:' \
+		'born_in = 0x73756564616d4120' 'Old value = .* 0x73756564616d4120' 'New value = .* 0x756564616d4120' \
+		'set_name \(.*"Wolfgang Amadeus"\) at .*corrupt.c:' \
+		'New value = .*0x6564616d4120' '"Wolfgang"' '!No more reverse'
+}
+
+# There and back between breakpoints, over calls, and out of functions.
+moves() { # NAME TARGET
+	gdb_talk out "$2" <<-'EOF'
+		break ponder
+		break introduce if p == &people[1]
+		continue
+		continue
+		backtrace 1
+		reverse-next
+		reverse-continue
+		reverse-finish
+		reverse-step
+		reverse-stepi
+		delete
+		reverse-continue
+		info registers rip
+		stepi
+		reverse-stepi
+		reverse-stepi
+		tbreak introduce
+		continue
+		continue
+	EOF
+	said "$1" out 'Breakpoint 1, ponder' 'Breakpoint 2, introduce \(p=.*people\+16' '#0 .*introduce' \
+		'Breakpoint 1, ponder \(n=20000\)' \
+		'No more reverse-execution history' 'rip .*<_start>' 'No more reverse-execution history' \
+		'Temporary breakpoint 3, introduce \(p=.*<people>' 'Program received signal SIGSEGV'
+}
+
+# What was cannot be changed, unless asked for; then the guest goes on from there.
+past() { # NAME TARGET
+	gdb_talk out "$2" <<-'EOF'
+		break introduce
+		continue
+		print people[0].name[0] = 'H'
+		reverse-continue
+		print people[0].name[0] = 'J'
+		continue
+		print people[0].name
+		print $rip = $rip
+	EOF
+	said "$1" out "Breakpoint 1, introduce" "= 72 'H'" 'No more reverse-execution history' \
+		'(Cannot access memory|this is the past|not permitted|error)' 'Breakpoint 1, introduce' '"Hranz'
+}
+
+# The end of a recording is no end of the session.
+recording() { # NAME TARGET
+	gdb_talk out "$2" <<-'EOF'
+		continue
+		continue
+	EOF
+	said "$1" out 'Here the guest exits with code 0' 'No more reverse-execution history|exited normally'
+}
+
+walk() { # NAME TARGET STEPS
+	gdb_talk out "$2" <<-EOF
+		source $here/gdb_walk.py
+		python walk($3)
+	EOF
+	said "$1" out "^walked $3 commands, [0-9]+ places, all the same\$"
+}
+
+backends=(tcg)
+if "$belljar" run -q --backend kvm "$guests/hello.elf" >"$dir/hello" 2>&1; then
+	backends+=(kvm)
+else
+	skip kvm "$(head -n 1 "$dir/hello")"
+fi
+for b in "${backends[@]}"; do
+	"$belljar" record -q --backend "$b" -o "$dir/$b.pcapng" "$guests/corrupt.elf" >"$dir/out" 2>&1
+	"$belljar" record -q --backend "$b" -o "$dir/hello-$b.pcapng" "$guests/hello.elf" >"$dir/out" 2>&1
+	beside finds_the_bug "$b: live" "$(stdio "$b" "$guests/corrupt.elf")"
+	beside moves "$b: moves" "$(stdio "$b" "$guests/corrupt.elf")"
+	beside past "$b: the past" "$(stdio "$b" "$guests/corrupt.elf")"
+	for on in "${backends[@]}"; do
+		beside finds_the_bug "recorded on $b, on $on" \
+			"$(stdio "$on" --trace "$dir/$b.pcapng" --guest "$guests/corrupt.elf")"
+	done
+	beside recording "$b: the end of a recording" \
+		"$(stdio "$b" --trace "$dir/hello-$b.pcapng" --guest "$guests/hello.elf")"
+done
+beside walk "tcg: a walk" "$(stdio tcg "$guests/hello.elf")" 1000
+[ ${#backends[@]} = 1 ] || beside walk "kvm: a walk" "$(stdio kvm "$guests/hello.elf")" 60
+beside_end
+finish
