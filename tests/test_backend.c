@@ -832,10 +832,8 @@ static void refuses_watches_that_cannot_be(const struct backend_ops *ops)
 {
 	static const struct vcpu_watch bad[] = {
 		{ .gva = DATA, .len = 0, .on_write = true },
-		{ .gva = DATA, .len = 3, .on_write = true },
-		{ .gva = DATA, .len = 16, .on_write = true },
-		{ .gva = DATA + 1, .len = 2, .on_write = true },
-		{ .gva = DATA + 4, .len = 8, .on_write = true },
+		{ .gva = UINT64_MAX, .len = 2, .on_write = true },
+		{ .gva = DATA + 8, .len = UINT64_MAX, .on_write = true },
 		{ .gva = DATA, .len = 8 },
 	};
 	struct guest g;
@@ -1011,26 +1009,6 @@ static void stops_after_a_watched_access(const struct backend_ops *ops)
 	finish(&g);
 }
 
-static void refuses_watchpoints_that_cannot_be(const struct backend_ops *ops)
-{
-	const struct vcpu_watch rows[] = {
-		{ .gva = DATA, .len = 3, .on_write = true },
-		{ .gva = DATA + 1, .len = 4, .on_write = true },
-		{ .gva = DATA, .len = 0, .on_write = true },
-		{ .gva = DATA, .len = 16, .on_write = true },
-		{ .gva = DATA, .len = 4 },
-	};
-	struct guest g;
-
-	start(&g, ops, BYTES(touch));
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		CU_ASSERT_EQUAL(backend_set_debug(g.b, &(struct vcpu_debug){ .watches = &rows[i],
-							       .n_watches = 1 }),
-			-EINVAL);
-	run_to(&g, VCPU_HALT);
-	finish(&g);
-}
-
 GUEST(count, "mov $1000, %ecx\n 1: add %ecx, %eax\n dec %ecx\n jnz 1b\n mov $0x1100, %edx\n"
 	     "out %eax, %dx\n nop\n nop\n hlt");
 
@@ -1046,6 +1024,117 @@ static void counts_instructions_exactly(const struct backend_ops *ops)
 	CU_ASSERT_EQUAL(backend_icount(g.b) - from, 3003);
 	run_to(&g, VCPU_HALT);
 	CU_ASSERT_EQUAL(backend_icount(g.b) - from, 3006);
+	finish(&g);
+}
+
+static void until(struct guest *g, uint64_t icount)
+{
+	CU_ASSERT_EQUAL(backend_set_debug(g->b, &(struct vcpu_debug){ .until = icount }), 0);
+}
+
+/* A hot loop, a string of bytes, a call and the timer. */
+GUEST(varied, "mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $11, 0x3e0(%rbx)\n"
+	      "movl $0x2007b, 0x320(%rbx)\n movl $2777, 0x380(%rbx)\n sti\n cld\n"
+	      "varied_a: mov $40, %ecx\n 1: add %rcx, %rax\n rol $3, %rax\n dec %ecx\n jnz 1b\n"
+	      "mov $0x200000, %esi\n mov $0x204000, %edi\n mov $300, %ecx\n rep movsb\n"
+	      "call 2f\n mov %rax, 0x200010\n mov $0x1100, %edx\n out %eax, %dx\n in %dx, %eax\n"
+	      "inc %r8\n test $63, %r8b\n jnz varied_a\n hlt\n jmp varied_a\n"
+	      "2: rdtsc\n add %rax, %r9\n push %r9\n pushfq\n pop %r10\n pop %r11\n ret\n"
+	      "varied_irq: incq 0x200020\n push %rax\n mov $0xfee00000, %eax\n"
+	      "movl $0, 0xb0(%rax)\n pop %rax\n iretq");
+LABEL(varied, irq);
+
+static void start_varied(struct guest *g, const struct backend_ops *ops)
+{
+	start_with(g, ops, BYTES(varied), true);
+	write64(g, IDT + 16 * TIMER_VECTOR,
+		(AT(varied, irq) & 0xffff) | 8u << 16 | 0x8e00ull << 32 |
+			(AT(varied, irq) >> 16) << 48);
+	g->answer = true;
+	g->in_value = 0x1357;
+}
+
+static struct cpu_state state_of(struct guest *g)
+{
+	struct cpu_state s;
+
+	CU_ASSERT_EQUAL(backend_save(g->b, &s), 0);
+	return s;
+}
+
+/* Whoever comes to a count in one go is where others are who stopped before on their way. */
+static void stops_before_the_count_is_exceeded(const struct backend_ops *ops)
+{
+	enum { POINTS = 200, SPAN = 60000 };
+	struct cpu_state there, here;
+	struct guest g, other;
+	uint64_t at = 0, from;
+
+	start_varied(&g, ops);
+	start_varied(&other, ops);
+	from = backend_icount(g.b);
+	srand(7);
+	for (unsigned i = 0; i < POINTS; i++) {
+		at += (uint64_t)rand() % (i % 3 ? SPAN / POINTS : 4);
+		until(&g, from + at + 1);
+		if (!run_to(&g, VCPU_DEBUG))
+			break;
+		CU_ASSERT_EQUAL(g.exit.why, VCPU_COUNTED);
+		CU_ASSERT_EQUAL(backend_icount(g.b) - from, at + 1);
+		there = state_of(&g);
+		run_to(&g, VCPU_DEBUG); /* it is there already */
+		here = state_of(&g);
+		CU_ASSERT_EQUAL(g.exit.why, VCPU_COUNTED);
+		CU_ASSERT_EQUAL(memcmp(&there, &here, sizeof(here)), 0);
+		if (i % 8)
+			continue;
+		until(&other, from + at + 1);
+		run_to(&other, VCPU_DEBUG);
+		here = state_of(&other);
+		CU_ASSERT_EQUAL(memcmp(&there, &here, sizeof(here)), 0);
+	}
+	CU_ASSERT(read64(&g, DATA + 0x20) > 5); /* interrupts that came */
+	CU_ASSERT(g.n_ports > 20);
+	until(&g, 0);
+	debug(&g, true, NULL, 0);
+	run_to(&g, VCPU_DEBUG);
+	CU_ASSERT_EQUAL(g.exit.why, VCPU_STEP);
+	finish(&g);
+	finish(&other);
+}
+
+static void counts_to_where_single_steps_lead(const struct backend_ops *ops)
+{
+	struct cpu_state stepped, counted;
+	struct guest g, other;
+	uint64_t at;
+
+	start_varied(&g, ops);
+	start_varied(&other, ops);
+	debug(&other, true, NULL, 0);
+	for (unsigned i = 0; i < 3000; i++) {
+		at = backend_icount(other.b);
+		run_to(&other, VCPU_DEBUG);
+		if (backend_icount(other.b) == at)
+			continue; /* an interrupt was taken, or an exception */
+		until(&g, at + 1);
+		run_to(&g, VCPU_DEBUG);
+		stepped = state_of(&other);
+		counted = state_of(&g);
+		CU_ASSERT_EQUAL_FATAL(memcmp(&stepped, &counted, sizeof(counted)), 0);
+	}
+	finish(&g);
+	finish(&other);
+}
+
+static void says_that_it_does_not_count(const struct backend_ops *ops)
+{
+	struct guest g;
+	int r;
+
+	start(&g, ops, BYTES(count));
+	r = backend_set_debug(g.b, &(struct vcpu_debug){ .until = 5 });
+	CU_ASSERT_EQUAL(r, ops->icount ? 0 : -EOPNOTSUPP);
 	finish(&g);
 }
 
@@ -1659,8 +1748,10 @@ static const struct row {
 	CASE(stops_at_breakpoints_in_sse_code, NEEDS_DEBUG | NEEDS_SSE),
 	CASE(stops_at_breakpoints_in_sse_code_that_ran_before, NEEDS_DEBUG | NEEDS_SSE),
 	CASE(stops_after_a_watched_access, NEEDS_DEBUG | NEEDS_WATCH),
-	CASE(refuses_watchpoints_that_cannot_be, NEEDS_DEBUG | NEEDS_WATCH),
 	CASE(counts_instructions_exactly, NEEDS_ICOUNT),
+	CASE(stops_before_the_count_is_exceeded, NEEDS_ICOUNT),
+	CASE(counts_to_where_single_steps_lead, NEEDS_ICOUNT),
+	CASE(says_that_it_does_not_count, NEEDS_DEBUG),
 	CASE(is_kicked_out_of_an_endless_loop, ANY_CPU),
 	CASE(stays_halted_across_save_and_load, ANY_CPU),
 	CASE(remembers_a_kick_until_it_runs, ANY_CPU),

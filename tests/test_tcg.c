@@ -1965,10 +1965,7 @@ static void watches_single_bytes_and_refuses_odd_ones(void)
 {
 	static const struct vcpu_watch bad[] = {
 		{ .gva = DATA, .len = 0, .on_write = true },
-		{ .gva = DATA, .len = 3, .on_write = true },
-		{ .gva = DATA, .len = 16, .on_write = true },
-		{ .gva = DATA + 1, .len = 2, .on_write = true },
-		{ .gva = DATA + 4, .len = 8, .on_read = true },
+		{ .gva = UINT64_MAX, .len = 2, .on_write = true },
 		{ .gva = DATA, .len = 8 },
 	};
 	const struct vcpu_watch byte = { .gva = DATA + 9, .len = 1, .on_read = true };
@@ -2127,24 +2124,87 @@ static void bursts_end_at_a_halt_and_take_events(void)
 /* The same code, translated in pieces that overlap; what leaves is another place each time. */
 static void ends_bursts_where_they_must(void)
 {
-	struct limit limit = { 0 };
+	struct limit limits[2] = { { .rip = AT(counted, b) }, { .rip = AT(counted, a) } };
+	struct limit none = { 0 };
 	struct guest g;
 
 	start(&g, BYTES(counted));
-	burst(&g, 300, &limit);
+	burst(&g, 300, &none);
 	for (uint64_t i = 0; i < 40; i++) {
-		limit.rip = i & 1 ? AT(counted, a) : AT(counted, b);
-		limit.asked = 0;
-		CU_ASSERT_EQUAL(backend_set_debug(g.b, &(struct vcpu_debug){ 0 }), 0);
-		burst(&g, 100, &limit);
-		CU_ASSERT_EQUAL(g.exit.rip, limit.rip);
+		struct limit *limit = &limits[i & 1];
+
+		limit->asked = 0;
+		burst(&g, 100, limit);
+		CU_ASSERT_EQUAL(g.exit.rip, limit->rip);
 		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], 101 + i / 2);
-		CU_ASSERT_TRUE(limit.asked > 0);
+		CU_ASSERT_TRUE(limit->asked > 0);
 	}
 	/* It begins at one, and comes by again. */
-	burst(&g, 100, &limit);
-	CU_ASSERT_EQUAL(g.exit.rip, limit.rip);
+	burst(&g, 100, &limits[1]);
+	CU_ASSERT_EQUAL(g.exit.rip, limits[1].rip);
 	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], 121);
+	finish(&g);
+}
+
+static void ends_bursts_at_breakpoints_and_watchpoints(void)
+{
+	const uint64_t at = AT(counted, a);
+	const struct vcpu_watch watch = { .gva = DATA + 6, .len = 4, .on_write = true };
+	struct limit none = { 0 };
+	struct guest g;
+
+	start(&g, BYTES(counted));
+	burst(&g, 300, &none);
+	CU_ASSERT_EQUAL(
+		backend_set_debug(g.b, &(struct vcpu_debug){ .breaks = &at, .n_breaks = 1 }), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL(backend_tcg.burst(g.b, &g.exit, 100, leave_at, &none), 0);
+		CU_ASSERT_EQUAL(g.exit.why, VCPU_BREAKPOINT);
+		CU_ASSERT_EQUAL(g.exit.rip, at);
+	}
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	gmem_write(&g.mem, CODE, BYTES(watched));
+	backend_code_changed(g.b, CODE, (size_t)(watched_end - watched_start));
+	CU_ASSERT_EQUAL(
+		backend_set_debug(g.b, &(struct vcpu_debug){ .watches = &watch, .n_watches = 1 }),
+		0);
+	CU_ASSERT_EQUAL(backend_tcg.burst(g.b, &g.exit, 100, leave_at, &none), 0);
+	CU_ASSERT_EQUAL(g.exit.why, VCPU_WATCHPOINT);
+	CU_ASSERT_TRUE(g.exit.wrote);
+	CU_ASSERT_EQUAL(g.exit.rip, AT(watched, a));
+	finish(&g);
+}
+
+/* More watched pages at once than one: its code, what it reads, what it writes, each across a border. */
+GUEST(crossing, "mov $0x200ffc, %esi\n mov $0x202ffa, %edi\n mov $0xabcd, %eax\n"
+		"crossing_a: movsq\n crossing_b: hlt");
+LABEL(crossing, a);
+LABEL(crossing, b);
+
+static void watches_across_pages(void)
+{
+	const uint64_t code = 0x102fff - (uint64_t)(crossing_a - crossing_start);
+	struct vcpu_watch all[] = {
+		{ .gva = 0x200000, .len = 0x4000, .on_read = true },
+		{ .gva = 0x202fff, .len = 2, .on_write = true },
+		{ .gva = 0x102000, .len = 0x2000, .on_write = true },
+	};
+	struct guest g;
+
+	start(&g, BYTES(crossing));
+	gmem_write(&g.mem, code, BYTES(crossing));
+	write64(&g, 0x200ffc, 0x1122334455667788);
+	g.state.regs.rip = code;
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	CU_ASSERT_EQUAL(
+		backend_set_debug(g.b, &(struct vcpu_debug){ .watches = all, .n_watches = 3 }), 0);
+	run_to(&g, VCPU_DEBUG);
+	CU_ASSERT_EQUAL(g.exit.why, VCPU_WATCHPOINT);
+	CU_ASSERT_EQUAL(g.exit.addr, 0x202fff);
+	CU_ASSERT_TRUE(g.exit.wrote);
+	CU_ASSERT_EQUAL(g.exit.rip, code + (uint64_t)(crossing_b - crossing_start));
+	CU_ASSERT_EQUAL(read64(&g, 0x202ffa), 0x1122334455667788);
+	run_to(&g, VCPU_HALT);
 	finish(&g);
 }
 
@@ -2599,6 +2659,9 @@ static const struct unit_case cases[] = {
 	{ "runs_a_burst", runs_a_burst },
 	{ "ends_bursts_at_their_maximum", ends_bursts_at_their_maximum },
 	{ "ends_bursts_where_they_must", ends_bursts_where_they_must },
+	{ "ends_bursts_at_breakpoints_and_watchpoints",
+		ends_bursts_at_breakpoints_and_watchpoints },
+	{ "watches_across_pages", watches_across_pages },
 	{ "ends_bursts_before_the_unknown", ends_bursts_before_the_unknown },
 	{ "notices_code_changed_between_bursts", notices_code_changed_between_bursts },
 	{ "ends_bursts_that_get_nowhere", ends_bursts_that_get_nowhere },

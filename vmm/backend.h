@@ -56,7 +56,8 @@ struct vcpu_exit {
 
 	/* VCPU_DEBUG */
 	enum vcpu_debug_why why;
-	uint64_t addr; /* breakpoint: rip; watchpoint: the watched GVA */
+	uint64_t addr; /* breakpoint: rip; watchpoint: the gva of the watch */
+	bool wrote;    /* watchpoint: the access was a write; else a read */
 
 	/* VCPU_REFUSED */
 	const char *text; /* static: what was refused and why */
@@ -76,7 +77,7 @@ typedef bool backend_leave_fn(void *ctx, uint64_t rip, const uint8_t *insn, size
 
 struct vcpu_watch {
 	uint64_t gva;
-	uint8_t len; /* 1, 2, 4 or 8, naturally aligned */
+	uint64_t len; /* 1 or more, however aligned; must not wrap */
 	bool on_read, on_write;
 };
 
@@ -153,7 +154,8 @@ struct backend_ops {
 	 * For a CPU that helps out another one, between load and save: at least one and at most max
 	 * instructions (fewer when they take much else), ending before one that leave says true of,
 	 * unless it is the first. leave is asked ahead, and what it says is remembered as long as ctx
-	 * and the code are the same, until set_debug. Ended by either: VCPU_DEBUG with VCPU_STEP.
+	 * and the code are the same. Ended by either: VCPU_DEBUG with VCPU_STEP; by breakpoints and
+	 * watchpoints: as run would say it.
 	 * Port accesses, HLT and what is refused end it as in run (config.port is not asked), with
 	 * rip at the instruction and nothing of it done. Exceptions go to the guest. Another CPU ran
 	 * on this memory in between: code translated and page tables walked in earlier calls may be

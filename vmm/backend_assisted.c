@@ -296,7 +296,8 @@ static bool leave(void *ctx, uint64_t rip, const uint8_t *bytes, size_t len)
 {
 	struct insn i = insn_decode(bytes, len);
 
-	return must_leave(&i) || is_break(ctx, rip);
+	(void)ctx, (void)rip;
+	return must_leave(&i);
 }
 
 static int burst(struct assisted *a, struct vcpu_exit *exit, bool all)
@@ -452,8 +453,8 @@ static int assisted_set_debug(struct backend *b, const struct vcpu_debug *d)
 
 	if (r)
 		return r;
-	if (a->n_breaks || d->n_breaks)
-		r = backend_set_debug(a->tcg, &(struct vcpu_debug){ 0 }); /* asks leave again */
+	r = backend_set_debug(
+		a->tcg, &(struct vcpu_debug){ .breaks = d->breaks, .n_breaks = d->n_breaks });
 	if (r)
 		return r;
 	a->step = d->step;

@@ -550,11 +550,12 @@ static int check_watches(const struct kvm *k, const struct vcpu_debug *d)
 	for (size_t i = 0; i < d->n_watches; i++) {
 		const struct vcpu_watch *w = &d->watches[i];
 
-		if (w->len > 8 || !w->len || (w->len & (w->len - 1)) || w->gva % w->len ||
-			(!w->on_read && !w->on_write))
+		if (!w->len || w->len - 1 > UINT64_MAX - w->gva || (!w->on_read && !w->on_write))
 			return -EINVAL;
 		/* x86 has no watch for reads alone. */
 		if (!k->watches_fire || !w->on_write)
+			return -EOPNOTSUPP;
+		if (w->len > 8 || (w->len & (w->len - 1)) || w->gva % w->len)
 			return -EOPNOTSUPP;
 	}
 	return 0;
@@ -564,7 +565,7 @@ static int kvm_set_debug(struct backend *b, const struct vcpu_debug *d)
 {
 	struct kvm *k = to_kvm(b);
 	struct debug want = { .step = d->step };
-	int r = check_watches(k, d);
+	int r = d->until ? -EOPNOTSUPP : check_watches(k, d);
 
 	if (r)
 		return r;

@@ -79,6 +79,7 @@ enum {
 	FRAME_MAX = 48, /* bytes on the stack of who is interrupted */
 	TICKS = 10,     /* of the TSC, per instruction */
 	GLIMPSE_TRIES = 16,
+	GLIMPSE_PAGES = 8, /* code, source and destination, each of two pages */
 };
 #define WINDOW_TOP  0xff00000000ull /* its tables must have physical addresses: 40 bits */
 #define WINDOW_STEP (1ull << 32)
@@ -195,7 +196,8 @@ struct tcg {
 	bool mid_block; /* a hook inside a block has called out; rip is exact, done is not */
 	bool overtaken; /* and meanwhile the block was written to */
 	bool stepping, progress, careful, bursting, again;
-	bool poisoned; /* STOP_POISON: it is the instruction at rip */
+	bool near_limit; /* careful until done comes to it */
+	bool poisoned;   /* STOP_POISON: it is the instruction at rip */
 	uint64_t burst, bursts, burst_end, work;
 	backend_leave_fn *leave;
 	void *leave_ctx;
@@ -238,15 +240,17 @@ struct tcg {
 
 	struct {
 		bool open;
-		unsigned tries;
-		uint64_t gva, gpa;
-		bool watched, hit;
+		unsigned tries, n;
+		uint64_t gva[GLIMPSE_PAGES];
+		uint64_t gpa; /* of the device that is shown, or NO_ADDRESS */
+		bool watched, hit, hit_write;
 		uint64_t hit_addr;
 		uc_hook hook;
 	} glimpse;
 
 	bool step;
-	uint64_t *breaks;
+	uint64_t until;                  /* UINT64_MAX: no end */
+	uint64_t *breaks, *breaks_given; /* sorted; behind them, as they came: quicker to compare */
 	size_t n_breaks;
 	struct vcpu_watch *watches;
 	size_t n_watches;
@@ -875,7 +879,7 @@ enum fill { FILL_DONE, FILL_FAULT, FILL_GLIMPSE, FILL_OUTSIDE, FILL_FULL };
 static bool is_watched(const struct tcg *t, uint64_t gva, uint64_t len)
 {
 	for (size_t i = 0; i < t->n_watches; i++)
-		if (t->watches[i].gva - gva < len)
+		if (t->watches[i].gva - gva < len || gva - t->watches[i].gva < t->watches[i].len)
 			return true;
 	return false;
 }
@@ -2281,7 +2285,11 @@ static void watches_see(struct tcg *t, uint64_t addr, uint64_t size, bool write)
 			continue;
 		if (write ? !w->on_write : !w->on_read)
 			continue;
+		/* Of an instruction that reads and writes, the write is told. */
+		if (t->glimpse.hit && t->glimpse.hit_write && !write)
+			continue;
 		t->glimpse.hit = true;
+		t->glimpse.hit_write = write;
 		t->glimpse.hit_addr = w->gva;
 	}
 }
@@ -2608,6 +2616,41 @@ static void on_watched(
 	watches_see(ctx, addr, (uint64_t)size, type == UC_MEM_WRITE);
 }
 
+/* Accesses to watched pages are told from now on. */
+static void glimpse_watch(struct tcg *t)
+{
+	t->glimpse.watched = true;
+	if (uc_hook_add(t->uc, &t->glimpse.hook, UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE,
+		    (void *)(uintptr_t)on_watched, t, 1, 0)) {
+		t->glimpse.watched = false;
+		t->no_memory = true;
+	}
+	/* Translated again, every access of it goes by the hook. */
+	if (can_fetch(t, t->rip))
+		uc_ctl_remove_cache(t->uc, t->rip, t->rip + 1);
+}
+
+/* False: this instruction needs more than can be shown to it. */
+static bool glimpse_has_room(const struct tcg *t)
+{
+	bool device = is_apic(t, t->fill_gpa) || is_ioapic(t, t->fill_gpa);
+
+	return t->glimpse.n < GLIMPSE_PAGES &&
+	       !(device && t->glimpse.gpa != NO_ADDRESS && t->glimpse.gpa != t->fill_gpa);
+}
+
+static void glimpse_close(struct tcg *t)
+{
+	for (unsigned i = 0; i < t->glimpse.n; i++)
+		tcg_shadow_unset(&t->shadow, t->glimpse.gva[i]);
+	tlb_flush(t);
+	if (t->glimpse.watched)
+		uc_hook_del(t->uc, t->glimpse.hook);
+	t->glimpse.open = t->glimpse.watched = false;
+	t->glimpse.tries = t->glimpse.n = 0;
+	t->glimpse.gpa = NO_ADDRESS;
+}
+
 static void glimpse_open(struct tcg *t, uint64_t gva, unsigned access)
 {
 	struct paging p = paging_now(t);
@@ -2616,32 +2659,16 @@ static void glimpse_open(struct tcg *t, uint64_t gva, unsigned access)
 	gva &= ~(uint64_t)(PAGE - 1);
 	if (paging_walk(t->base.config.mem, &p, gva, access, &page, NULL))
 		return; /* it was there a moment ago; the fault comes again */
+	if (!glimpse_has_room(t))
+		glimpse_close(t);
 	t->glimpse.open = true;
-	t->glimpse.gva = gva;
-	t->glimpse.gpa = t->fill_gpa;
-	t->glimpse.watched = is_watched(t, gva, PAGE);
-	if (t->glimpse.watched) {
-		if (uc_hook_add(t->uc, &t->glimpse.hook, UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE,
-			    (void *)(uintptr_t)on_watched, t, 1, 0)) {
-			t->glimpse.watched = false;
-			t->no_memory = true;
-		}
-		/* Translated again, every access of it goes by the hook. */
-		if (can_fetch(t, t->rip))
-			uc_ctl_remove_cache(t->uc, t->rip, t->rip + 1);
-	}
+	t->glimpse.gva[t->glimpse.n++] = gva;
+	if (is_apic(t, t->fill_gpa) || is_ioapic(t, t->fill_gpa))
+		t->glimpse.gpa = t->fill_gpa;
+	if (!t->glimpse.watched && is_watched(t, gva, PAGE))
+		glimpse_watch(t);
 	if (!tcg_shadow_set(&t->shadow, gva, fill_flags(t, &page, gva, access), false))
 		shadow_drop(t); /* and again */
-}
-
-static void glimpse_close(struct tcg *t)
-{
-	tcg_shadow_unset(&t->shadow, t->glimpse.gva);
-	tlb_flush(t);
-	if (t->glimpse.watched)
-		uc_hook_del(t->uc, t->glimpse.hook);
-	t->glimpse.open = t->glimpse.watched = false;
-	t->glimpse.tries = 0;
 }
 
 /* ---- running ---- */
@@ -2689,6 +2716,17 @@ static void start_emulator(void *ctx)
 	t->started = uc_emu_start(t->uc, t->rip, 0, 0, 0);
 }
 
+/* The count at which something has to be looked at. */
+static uint64_t next_limit(const struct tcg *t)
+{
+	uint64_t deadline;
+
+	if (t->bursting)
+		return t->burst_end;
+	deadline = next_deadline(t);
+	return deadline < t->until ? deadline : t->until;
+}
+
 /* From rip on, until something stops it: t->stop says what, t->rip where. */
 static void emulate(struct tcg *t, bool step)
 {
@@ -2697,7 +2735,7 @@ static void emulate(struct tcg *t, bool step)
 	t->stop = STOP_NONE;
 	t->cur = &t->settled;
 	t->stepping = step;
-	t->limit = step ? UINT64_MAX : t->bursting ? t->burst_end : next_deadline(t);
+	t->limit = step ? UINT64_MAX : next_limit(t);
 	if (step) {
 		rflags = reg_get(t, UC_X86_REG_RFLAGS);
 		t->guest_tf = rflags & CPU_RFLAGS_TF;
@@ -2735,8 +2773,6 @@ static void shadow_fault(struct tcg *t, uint32_t error, bool stepped)
 	case FILL_DONE:
 		return;
 	case FILL_GLIMPSE:
-		if (t->glimpse.open)
-			glimpse_close(t);
 		glimpse_open(t, gva, access);
 		return;
 	case FILL_OUTSIDE:
@@ -2861,9 +2897,10 @@ static void at_odds(struct tcg *t)
 /* Runs on, and deals with why that ended. True: run() returns with *exit as it is. */
 static bool advance(struct tcg *t, struct vcpu_exit *exit, bool step)
 {
-	bool stepped = step || t->careful || t->glimpse.open;
-	bool leave = false;
+	bool stepped, leave = false;
 
+	t->near_limit = t->near_limit && t->done < next_limit(t);
+	stepped = step || t->careful || t->glimpse.open || t->near_limit;
 	t->careful = t->again = false;
 	emulate(t, stepped);
 	switch (t->stop) {
@@ -2871,6 +2908,7 @@ static bool advance(struct tcg *t, struct vcpu_exit *exit, bool step)
 		break;
 	case STOP_CAREFUL:
 		t->careful = true;
+		t->near_limit = t->done + block_of(t, t->rip)->n > t->limit;
 		break;
 	case STOP_SITES:
 		t->again = true;
@@ -2982,13 +3020,18 @@ static void refuse(struct tcg *t, struct vcpu_exit *exit)
 	t->refused = NULL;
 }
 
-static void debug_exit(
-	struct tcg *t, struct vcpu_exit *exit, enum vcpu_debug_why why, uint64_t addr)
+static void debug_exit(struct vcpu_exit *exit, enum vcpu_debug_why why, uint64_t addr)
 {
-	(void)t;
 	exit->kind = VCPU_DEBUG;
 	exit->why = why;
 	exit->addr = addr;
+}
+
+static void watch_exit(struct tcg *t, struct vcpu_exit *exit)
+{
+	debug_exit(exit, VCPU_WATCHPOINT, t->glimpse.hit_addr);
+	exit->wrote = t->glimpse.hit_write;
+	t->glimpse.hit = false;
 }
 
 /* Is there a reason to return before anything else runs? moved: something ran since run() began. */
@@ -3002,17 +3045,29 @@ static bool leaves(struct tcg *t, struct vcpu_exit *exit, bool moved)
 		refuse(t, exit);
 	else if (atomic_fetch_and(&t->attention, ~(unsigned)LOOK_KICK) & LOOK_KICK)
 		exit->kind = VCPU_KICKED;
-	else if (hit && moved)
-		debug_exit(t, exit, VCPU_WATCHPOINT, t->glimpse.hit_addr);
+	else if (hit)
+		watch_exit(t, exit);
 	else if (t->halted && !wake(t)) {
 		exit->kind = VCPU_HALT;
 		t->halted = false; /* who runs it again means behind the HLT */
 	} else if (t->step && moved)
-		debug_exit(t, exit, VCPU_STEP, 0);
+		debug_exit(exit, VCPU_STEP, 0);
 	else if (moved && break_at(t, t->rip))
-		debug_exit(t, exit, VCPU_BREAKPOINT, t->rip);
+		debug_exit(exit, VCPU_BREAKPOINT, t->rip);
+	else if (t->done >= t->until)
+		debug_exit(exit, VCPU_COUNTED, 0);
 	else
 		return false;
+	exit->rip = t->rip;
+	return true;
+}
+
+/* There is nowhere to go: nothing is changed, also no port access finished. */
+static bool counted_already(struct tcg *t, struct vcpu_exit *exit)
+{
+	if (t->done < t->until || t->shut_down || atomic_load(&t->attention) & LOOK_KICK)
+		return false;
+	debug_exit(exit, VCPU_COUNTED, 0);
 	exit->rip = t->rip;
 	return true;
 }
@@ -3023,7 +3078,9 @@ static int tcg_run(struct backend *backend, struct vcpu_exit *exit)
 	uint64_t started = t->done;
 
 	t->exit = exit;
-	t->progress = t->glimpse.hit = t->careful = false;
+	t->progress = t->glimpse.hit = t->careful = t->near_limit = false;
+	if (counted_already(t, exit))
+		return 0;
 	if (t->port_pending)
 		port_resume(t, exit);
 	for (;;) {
@@ -3059,8 +3116,18 @@ static bool burst_ends(struct tcg *t, bool moved)
 {
 	if (t->stop == STOP_LEAVE && !moved)
 		t->careful = true; /* it began there */
-	return moved &&
-	       (t->stop == STOP_LEAVE || t->done >= t->burst_end || t->halted || leaves_alone(t));
+	return moved && (t->stop == STOP_LEAVE || t->done >= t->burst_end || t->halted ||
+				break_at(t, t->rip) || leaves_alone(t));
+}
+
+static void burst_exit(struct tcg *t, struct vcpu_exit *exit)
+{
+	if (t->glimpse.hit)
+		watch_exit(t, exit);
+	else if (break_at(t, t->rip))
+		debug_exit(exit, VCPU_BREAKPOINT, t->rip);
+	else
+		debug_exit(exit, VCPU_STEP, 0);
 }
 
 static void burst_begin(
@@ -3076,7 +3143,7 @@ static void burst_begin(
 	t->burst_end = t->done + max;
 	t->work = 0;
 	t->stop = STOP_NONE;
-	t->careful = t->port_pending = t->progress = t->glimpse.hit = false;
+	t->careful = t->near_limit = t->port_pending = t->progress = t->glimpse.hit = false;
 }
 
 static int tcg_burst(struct backend *backend, struct vcpu_exit *exit, uint64_t max,
@@ -3087,7 +3154,8 @@ static int tcg_burst(struct backend *backend, struct vcpu_exit *exit, uint64_t m
 	bool out = false;
 
 	burst_begin(t, exit, max, leave, ctx);
-	while (!out && !burst_ends(t, t->progress || t->done != started)) {
+	while (!out && !burst_ends(t, t->progress || t->done != started) &&
+		!(t->glimpse.hit && !t->glimpse.open)) {
 		catch_up(t);
 		burst_charge(t, COST_PASS);
 		if (t->event.pending)
@@ -3100,7 +3168,7 @@ static int tcg_burst(struct backend *backend, struct vcpu_exit *exit, uint64_t m
 	t->bursting = false;
 	t->burst = 0;
 	if (!out)
-		debug_exit(t, exit, VCPU_STEP, 0);
+		burst_exit(t, exit);
 	exit->rip = t->rip;
 	return 0;
 }
@@ -3318,39 +3386,83 @@ static int compare_addresses(const void *a, const void *b)
 
 static bool watch_is_valid(const struct vcpu_watch *w)
 {
-	return (w->len == 1 || w->len == 2 || w->len == 4 || w->len == 8) &&
-	       !(w->gva & (w->len - 1u)) && (w->on_read || w->on_write);
+	return w->len && w->len - 1 <= UINT64_MAX - w->gva && (w->on_read || w->on_write);
 }
 
+/* Blocks are told anew where breakpoints are. */
+static int breaks_set(struct tcg *t, const uint64_t *from, size_t n)
+{
+	uint64_t *breaks;
+
+	if (n == t->n_breaks && (!n || !memcmp(from, t->breaks_given, n * sizeof(*from))))
+		return 0;
+	breaks = calloc(2 * n + 1, sizeof(*breaks));
+	if (!breaks)
+		return -ENOMEM;
+	if (n) {
+		memcpy(breaks, from, n * sizeof(*breaks));
+		memcpy(breaks + n, from, n * sizeof(*breaks));
+	}
+	qsort(breaks, n, sizeof(*breaks), compare_addresses);
+	free(t->breaks);
+	t->breaks = breaks;
+	t->breaks_given = breaks + n;
+	t->n_breaks = n;
+	for (size_t i = 0; i < BLOCKS; i++) {
+		struct block *b = &t->blocks[i];
+
+		b->special &= (uint8_t)~SPECIAL_BREAK;
+		if (break_within(t, b->addr, b->size))
+			b->special |= SPECIAL_BREAK;
+	}
+	return 0;
+}
+
+static bool watches_are(const struct tcg *t, const struct vcpu_watch *watches, size_t n)
+{
+	bool same = n == t->n_watches;
+
+	for (size_t i = 0; same && i < n; i++)
+		same = watches[i].gva == t->watches[i].gva && watches[i].len == t->watches[i].len &&
+		       watches[i].on_read == t->watches[i].on_read &&
+		       watches[i].on_write == t->watches[i].on_write;
+	return same;
+}
+
+static int watches_set(struct tcg *t, const struct vcpu_watch *from, size_t n)
+{
+	struct vcpu_watch *watches;
+
+	if (watches_are(t, from, n))
+		return 0;
+	watches = calloc(n + 1, sizeof(*watches));
+	if (!watches)
+		return -ENOMEM;
+	if (n)
+		memcpy(watches, from, n * sizeof(*watches));
+	free(t->watches);
+	t->watches = watches;
+	t->n_watches = n;
+	atomic_fetch_or(&t->attention, LOOK_REVOKE);
+	return 0;
+}
+
+/* Asked before each step, and with the same breakpoints after each stop: what stays costs nothing. */
 static int tcg_set_debug(struct backend *backend, const struct vcpu_debug *d)
 {
 	struct tcg *t = tcg_of(backend);
-	uint64_t *breaks = calloc(d->n_breaks + 1, sizeof(*breaks));
-	struct vcpu_watch *watches = calloc(d->n_watches + 1, sizeof(*watches));
-	int r = breaks && watches ? 0 : -ENOMEM;
+	int r = 0;
 
 	for (size_t i = 0; !r && i < d->n_watches; i++)
 		r = watch_is_valid(&d->watches[i]) ? 0 : -EINVAL;
-	if (r) {
-		free(breaks);
-		free(watches);
+	if (!r)
+		r = breaks_set(t, d->breaks, d->n_breaks);
+	if (!r)
+		r = watches_set(t, d->watches, d->n_watches);
+	if (r)
 		return r;
-	}
-	if (d->n_breaks)
-		memcpy(breaks, d->breaks, d->n_breaks * sizeof(*breaks));
-	qsort(breaks, d->n_breaks, sizeof(*breaks), compare_addresses);
-	if (d->n_watches)
-		memcpy(watches, d->watches, d->n_watches * sizeof(*watches));
-	free(t->breaks);
-	free(t->watches);
-	if (t->n_watches || d->n_watches)
-		atomic_fetch_or(&t->attention, LOOK_REVOKE);
 	t->step = d->step;
-	t->breaks = breaks;
-	t->n_breaks = d->n_breaks;
-	t->watches = watches;
-	t->n_watches = d->n_watches;
-	memset(t->blocks, 0, sizeof(t->blocks)); /* learned again, with their breakpoints */
+	t->until = d->until ? d->until : UINT64_MAX;
 	return 0;
 }
 
@@ -3610,7 +3722,8 @@ static int tcg_create(struct backend **out, const struct backend_config *config,
 	t->max_sites = SITES_FIRST;
 	t->settled = (struct block){ .addr = NO_ADDRESS, .rep = NO_ADDRESS };
 	t->cur = &t->settled;
-	t->limit = UINT64_MAX;
+	t->limit = t->until = UINT64_MAX;
+	t->glimpse.gpa = NO_ADDRESS;
 	t->misc_enable = t->bursts = 1;
 	lapic_reset(&t->lapic, 0);
 	if (!t->window || !t->nothing || !t->code_at || !t->code_lines) {
