@@ -1037,12 +1037,14 @@ GUEST(varied, "mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $11, 0x3e0
 	      "movl $0x2007b, 0x320(%rbx)\n movl $2777, 0x380(%rbx)\n sti\n cld\n"
 	      "varied_a: mov $40, %ecx\n 1: add %rcx, %rax\n rol $3, %rax\n dec %ecx\n jnz 1b\n"
 	      "mov $0x200000, %esi\n mov $0x204000, %edi\n mov $300, %ecx\n rep movsb\n"
+	      "cli\n mov $90, %ecx\n 1: dec %ecx\n jnz 1b\n sti\n varied_open: nop\n"
 	      "call 2f\n mov %rax, 0x200010\n mov $0x1100, %edx\n out %eax, %dx\n in %dx, %eax\n"
 	      "inc %r8\n test $63, %r8b\n jnz varied_a\n hlt\n jmp varied_a\n"
 	      "2: rdtsc\n add %rax, %r9\n push %r9\n pushfq\n pop %r10\n pop %r11\n ret\n"
 	      "varied_irq: incq 0x200020\n push %rax\n mov $0xfee00000, %eax\n"
 	      "movl $0, 0xb0(%rax)\n pop %rax\n iretq");
 LABEL(varied, irq);
+LABEL(varied, open);
 
 static void start_varied(struct guest *g, const struct backend_ops *ops)
 {
@@ -1125,6 +1127,178 @@ static void counts_to_where_single_steps_lead(const struct backend_ops *ops)
 	}
 	finish(&g);
 	finish(&other);
+}
+
+/* ---- frozen and thawed ---- */
+
+struct checkpoint {
+	void *frozen;
+	uint8_t *ram;
+	struct vcpu_exit exit;
+	unsigned n_ports;
+	uint64_t sum;
+};
+
+static struct checkpoint take_checkpoint(struct guest *g)
+{
+	struct checkpoint c = { .exit = g->exit, .n_ports = g->n_ports, .sum = g->sum };
+
+	c.frozen = malloc(backend_frozen_size(g->b));
+	c.ram = malloc(RAM);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c.frozen);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c.ram);
+	CU_ASSERT_EQUAL(backend_freeze(g->b, c.frozen), 0);
+	gmem_read(&g->mem, 0, c.ram, RAM);
+	return c;
+}
+
+static void restore(struct guest *g, const struct checkpoint *c)
+{
+	enum { PAGE = 4096 };
+	uint8_t page[PAGE];
+
+	for (uint64_t at = 0; at < RAM; at += PAGE) {
+		gmem_read(&g->mem, at, page, PAGE);
+		if (!memcmp(page, c->ram + at, PAGE))
+			continue;
+		gmem_write(&g->mem, at, c->ram + at, PAGE);
+		backend_code_changed(g->b, at, PAGE);
+	}
+	CU_ASSERT_EQUAL(backend_thaw(g->b, c->frozen), 0);
+	g->exit = c->exit;
+	g->n_ports = c->n_ports;
+	g->sum = c->sum;
+}
+
+static void drop_checkpoint(struct checkpoint *c)
+{
+	free(c->frozen);
+	free(c->ram);
+}
+
+static void run_to_count(struct guest *g, uint64_t icount)
+{
+	until(g, icount);
+	run_to(g, VCPU_DEBUG);
+	CU_ASSERT_EQUAL(g->exit.why, VCPU_COUNTED);
+	CU_ASSERT_EQUAL(backend_icount(g->b), icount);
+}
+
+/* Each time from one checkpoint, by other stops: what is between them must not matter. */
+static void goes_on_as_it_did_bit_for_bit(const struct backend_ops *ops)
+{
+	enum { POINTS = 24, ROUNDS = 12, STRIDE = 1500 };
+	struct cpu_state want[POINTS], got;
+	uint64_t at[POINTS], count = 0, sums[POINTS], ticks[POINTS];
+	struct checkpoint c;
+	struct guest g;
+
+	start_varied(&g, ops);
+	srand(11);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		run_to_count(&g, count += 1 + (uint64_t)rand() % (round % 2 ? STRIDE : 9));
+		c = take_checkpoint(&g);
+		for (unsigned i = 0; i < POINTS; i++) {
+			at[i] = (i ? at[i - 1] : count) + 1 + (uint64_t)rand() % STRIDE;
+			run_to_count(&g, at[i]);
+			want[i] = state_of(&g);
+			sums[i] = g.sum;
+			ticks[i] = read64(&g, DATA + 0x20);
+		}
+		for (unsigned pass = 1; pass < 4; pass++) {
+			restore(&g, &c);
+			CU_ASSERT_EQUAL(backend_icount(g.b), count);
+			for (unsigned i = 0; i < POINTS; i++) {
+				if (i % pass)
+					continue;
+				run_to_count(&g, at[i]);
+				got = state_of(&g);
+				CU_ASSERT_EQUAL(memcmp(&want[i], &got, sizeof(got)), 0);
+				CU_ASSERT_EQUAL(g.sum, sums[i]);
+				CU_ASSERT_EQUAL(read64(&g, DATA + 0x20), ticks[i]);
+			}
+		}
+		count = at[POINTS - 1] + 1;
+		run_to_count(&g, count);
+		drop_checkpoint(&c);
+	}
+	CU_ASSERT(read64(&g, DATA + 0x20) > 50);
+	finish(&g);
+}
+
+GUEST(stations,
+	"mov $0x1100, %edx\n xor %ebx, %ebx\n mov $3, %ebp\n 1: mov $7, %eax\n out %eax, %dx\n"
+	"inc %rbx\n in %dx, %eax\n add %rax, %rbx\n in %dx, %al\n add %rax, %rbx\n"
+	"out %al, $0x80\n hlt\n dec %ebp\n jnz 1b\n mov %rbx, 0x200000\n hlt\n 2: hlt\n jmp 2b");
+
+/* An interrupt waits for the instruction behind `sti` to be over; and for those behind a stop. */
+static void thaws_in_the_shadow_of_sti(const struct backend_ops *ops)
+{
+	const uint64_t at = AT(varied, open);
+	struct cpu_state want, got;
+	struct checkpoint c;
+	unsigned taken = 0;
+	struct guest g;
+
+	start_varied(&g, ops);
+	for (unsigned i = 0; i < 8; i++) {
+		debug(&g, false, &at, 1);
+		run_to(&g, VCPU_DEBUG);
+		c = take_checkpoint(&g);
+		run_to_count(&g, backend_icount(g.b) + 1);
+		want = state_of(&g);
+		taken += want.regs.rip == AT(varied, irq);
+		run_to_count(&g, backend_icount(g.b) + 9);
+		restore(&g, &c);
+		run_to_count(&g, backend_icount(g.b) + 1);
+		got = state_of(&g);
+		CU_ASSERT_EQUAL(memcmp(&want, &got, sizeof(got)), 0);
+		drop_checkpoint(&c);
+	}
+	CU_ASSERT(taken > 0);
+	finish(&g);
+}
+
+/* Frozen where run returned, accesses unfinished and halted: on every backend. */
+static void thaws_where_it_was_frozen(const struct backend_ops *ops)
+{
+	enum { STOPS = 16 };
+	struct cpu_state want, got, end;
+	struct checkpoint c;
+	uint64_t sum = 0;
+	struct guest g;
+
+	start(&g, ops, BYTES(stations));
+	for (unsigned i = 0; i < STOPS; i++) {
+		CU_ASSERT_EQUAL(backend_run(g.b, &g.exit), 0);
+		c = take_checkpoint(&g);
+		want = state_of(&g);
+		for (unsigned pass = 0; pass < 2; pass++) {
+			g.exit.data = 0x1234 + i;
+			CU_ASSERT_EQUAL(backend_run(g.b, &g.exit), 0);
+			end = state_of(&g);
+			for (unsigned n = 0; n < i % 5; n++)
+				backend_run(g.b, &g.exit);
+			restore(&g, &c);
+			got = state_of(&g);
+			got.tsc = want.tsc;
+			CU_ASSERT_EQUAL(memcmp(&want, &got, sizeof(got)), 0);
+			g.exit.data = 0x1234 + i;
+			CU_ASSERT_EQUAL(backend_run(g.b, &g.exit), 0);
+			got = state_of(&g);
+			got.tsc = end.tsc;
+			CU_ASSERT_EQUAL(memcmp(&end, &got, sizeof(got)), 0);
+			restore(&g, &c);
+		}
+		g.exit.data = 0x1234 + i;
+		drop_checkpoint(&c);
+	}
+	/* Of each turn: 1, the answer to the first `in`, and AX with AL from the second. */
+	for (uint64_t i = 0; i < 3; i++)
+		sum += 1 + (0x1234 + 5 * i + 1) + (0x1234 + 5 * i + 1) / 256 * 256 +
+		       (0x1234 + 5 * i + 2) % 256;
+	CU_ASSERT_EQUAL(read64(&g, DATA), sum);
+	finish(&g);
 }
 
 static void says_that_it_does_not_count(const struct backend_ops *ops)
@@ -1752,6 +1926,9 @@ static const struct row {
 	CASE(stops_before_the_count_is_exceeded, NEEDS_ICOUNT),
 	CASE(counts_to_where_single_steps_lead, NEEDS_ICOUNT),
 	CASE(says_that_it_does_not_count, NEEDS_DEBUG),
+	CASE(goes_on_as_it_did_bit_for_bit, NEEDS_ICOUNT),
+	CASE(thaws_in_the_shadow_of_sti, NEEDS_ICOUNT),
+	CASE(thaws_where_it_was_frozen, ANY_CPU),
 	CASE(is_kicked_out_of_an_endless_loop, ANY_CPU),
 	CASE(stays_halted_across_save_and_load, ANY_CPU),
 	CASE(remembers_a_kick_until_it_runs, ANY_CPU),

@@ -153,7 +153,7 @@ int backend_cpuid(struct backend *b, struct cpuid_entry *table, size_t max)
 
 size_t backend_frozen_size(const struct backend *b)
 {
-	return b->ops->freeze ? b->ops->frozen_size : 0;
+	return b->ops->freeze ? b->ops->frozen_size(b) : 0;
 }
 
 int backend_freeze(struct backend *b, void *frozen)

@@ -145,9 +145,10 @@ struct backend_ops {
 	/*
 	 * All that is between two runs but memory: CPU, interrupt controllers, timers, clock, icount, an access
 	 * that is unfinished. Thawed into the same backend, over the same memory, the guest goes on as it did, bit
-	 * for bit as far as this backend is deterministic. frozen_size bytes, no pointers that may dangle.
+	 * for bit as far as this backend is deterministic. frozen_size bytes, no pointers that may dangle. What set_debug
+	 * asked for, and a kick, are no part of it. Not in the port callback.
 	 */
-	size_t frozen_size;
+	size_t (*frozen_size)(const struct backend *b);
 	int (*freeze)(struct backend *b, void *frozen);
 	int (*thaw)(struct backend *b, const void *frozen);
 	/*

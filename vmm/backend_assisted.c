@@ -484,6 +484,22 @@ static void assisted_code_changed(struct backend *b, uint64_t gpa, size_t len)
 	backend_code_changed(to_assisted(b)->tcg, gpa, len);
 }
 
+/* tcg has no state of its own between two runs. */
+static size_t assisted_frozen_size(const struct backend *b)
+{
+	return backend_frozen_size(((const struct assisted *)b)->kvm);
+}
+
+static int assisted_freeze(struct backend *b, void *frozen)
+{
+	return backend_freeze(kvm_of(b), frozen);
+}
+
+static int assisted_thaw(struct backend *b, const void *frozen)
+{
+	return backend_thaw(kvm_of(b), frozen);
+}
+
 static void assisted_probe(struct backend_info *info)
 {
 	backend_kvm.probe(info);
@@ -506,4 +522,7 @@ const struct backend_ops backend_assisted = {
 	.tsc_khz = assisted_tsc_khz,
 	.cpuid = assisted_cpuid,
 	.code_changed = assisted_code_changed,
+	.frozen_size = assisted_frozen_size,
+	.freeze = assisted_freeze,
+	.thaw = assisted_thaw,
 };

@@ -50,7 +50,11 @@ enum {
 	XFEATURE_AVX = 4,
 	REAL_TSC = 0x10,
 	MISC_ENABLE = 0x1a0,
+	TSC_ADJUST = 0x3b,
+	TSC_DEADLINE_MSR = 0x6e0,
 };
+
+#define TSC_AUX 0xc0000103u
 
 enum io_state { IO_NONE, IO_OUT, IO_IN };
 enum out_rip { OUT_RIP_UNKNOWN, OUT_RIP_AT, OUT_RIP_PAST };
@@ -77,7 +81,9 @@ struct kvm {
 	bool returned_port; /* by the last run */
 	bool not_emulated;  /* the last run ended because of an instruction KVM lacks */
 	bool out_done;      /* the `out` last reported is over: its step is */
-	bool halted;        /* loaded so, without an interrupt controller: run says it once */
+	bool io_again;      /* thawed at an `in`: it is executed anew, its answer is in io_answer */
+	uint32_t io_answer;
+	bool halted; /* loaded so, without an interrupt controller: run says it once */
 	atomic_bool kicked;
 
 	struct debug debug;
@@ -654,6 +660,11 @@ static int on_io(struct kvm *k, struct vcpu_exit *exit)
 	if (k->out_rip == OUT_RIP_PAST)
 		k->io = exit->in ? IO_IN : IO_NONE;
 	k->out_done |= !exit->in && k->out_rip == OUT_RIP_PAST;
+	if (k->io_again && exit->in) {
+		k->io_again = false;
+		memcpy(io_data(k), &k->io_answer, k->run->io.size);
+		return 0;
+	}
 	if (!k->base.config.port || !k->base.config.port(k->base.config.ctx, exit))
 		return 1;
 	if (exit->in)
@@ -762,6 +773,8 @@ static int resume(struct kvm *k, struct vcpu_exit *exit)
 
 	if (k->io == IO_IN && k->returned_port)
 		memcpy(io_data(k), &exit->data, k->run->io.size);
+	if (k->io_again)
+		k->io_answer = exit->data;
 	k->returned_port = false;
 	r = arm(k, skip);
 	if (r)
@@ -828,7 +841,7 @@ static int kvm_set_regs(struct backend *b, const struct cpu_regs *regs)
 		return r;
 	regs_to_kvm(regs_of(k), regs);
 	k->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
-	k->out_done = k->returned_port = false;
+	k->out_done = k->returned_port = k->io_again = false;
 	return 0;
 }
 
@@ -879,7 +892,7 @@ static int kvm_load(struct backend *b, const struct cpu_state *s)
 	struct kvm *k = to_kvm(b);
 	int r = settle(k);
 
-	k->out_done = k->returned_port = false;
+	k->out_done = k->returned_port = k->io_again = false;
 	if (!r)
 		r = set_core(k, s);
 	if (!r)
@@ -893,6 +906,178 @@ static int kvm_load(struct backend *b, const struct cpu_state *s)
 	if (!r)
 		r = set_halted(k, s);
 	return r ? r : set_event(k, s);
+}
+
+/* ---- frozen: what KVM gives away of itself, and what we know besides ---- */
+
+enum { CHIPS = 3, FROZEN_MSRS = MSR_ROWS + 4 };
+
+struct frozen {
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	struct kvm_xsave xsave;
+	struct kvm_xcrs xcrs;
+	struct kvm_debugregs debug_regs;
+	struct kvm_vcpu_events events;
+	/* With an interrupt controller. */
+	struct kvm_mp_state mp_state;
+	struct kvm_lapic_state lapic;
+	struct kvm_irqchip chips[CHIPS];
+	struct {
+		bool known;
+		uint64_t value;
+	} msrs[FROZEN_MSRS];
+	bool in_waits, returned_port, out_done, halted;
+};
+
+/* The clock last but for what is due by it. */
+static uint32_t frozen_msr(size_t i)
+{
+	static const uint32_t more[] = { MISC_ENABLE, TSC_ADJUST, TSC_AUX };
+
+	if (i < sizeof(more) / sizeof(more[0]))
+		return more[i];
+	i -= sizeof(more) / sizeof(more[0]);
+	return i < MSR_ROWS ? msr_rows[i].index : (uint32_t)TSC_DEADLINE_MSR;
+}
+
+static void freeze_msrs(struct kvm *k, struct frozen *f)
+{
+	for (size_t i = 0; i < FROZEN_MSRS; i++) {
+		struct msr_list list = { .n = 1, .entries[0].index = frozen_msr(i) };
+
+		f->msrs[i].known = ioctl(k->vcpu_fd, KVM_GET_MSRS, &list) == 1;
+		f->msrs[i].value = list.entries[0].data;
+	}
+}
+
+/* One that this KVM shows and does not take is as it was. */
+static void thaw_msrs(struct kvm *k, const struct frozen *f)
+{
+	for (size_t i = 0; i < FROZEN_MSRS; i++) {
+		struct msr_list list = { .n = 1 };
+
+		list.entries[0].index = frozen_msr(i);
+		list.entries[0].data = f->msrs[i].value;
+		if (f->msrs[i].known)
+			ioctl(k->vcpu_fd, KVM_SET_MSRS, &list);
+	}
+}
+
+static int freeze_irqs(struct kvm *k, struct frozen *f)
+{
+	int r = vcpu_ioctl(k, KVM_GET_MP_STATE, &f->mp_state);
+
+	if (!r)
+		r = vcpu_ioctl(k, KVM_GET_LAPIC, &f->lapic);
+	for (uint32_t i = 0; !r && i < CHIPS; i++) {
+		f->chips[i].chip_id = i;
+		r = ioctl(k->vm_fd, KVM_GET_IRQCHIP, &f->chips[i]) < 0 ? -errno : 0;
+	}
+	return r;
+}
+
+static int thaw_irqs(struct kvm *k, struct frozen *f)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < CHIPS; i++)
+		r = ioctl(k->vm_fd, KVM_SET_IRQCHIP, &f->chips[i]) < 0 ? -errno : 0;
+	if (!r)
+		r = vcpu_ioctl(k, KVM_SET_LAPIC, &f->lapic);
+	return r ? r : vcpu_ioctl(k, KVM_SET_MP_STATE, &f->mp_state);
+}
+
+static size_t kvm_frozen_size(const struct backend *b)
+{
+	(void)b;
+	return sizeof(struct frozen);
+}
+
+static int freeze_cpu(struct kvm *k, struct frozen *f)
+{
+	int r = get_sregs(k);
+
+	f->regs = *regs_of(k);
+	f->sregs = k->run->s.regs.sregs;
+	if (!r)
+		r = vcpu_ioctl(k, KVM_GET_XSAVE, &f->xsave);
+	if (!r)
+		r = vcpu_ioctl(k, KVM_GET_XCRS, &f->xcrs);
+	if (!r)
+		r = vcpu_ioctl(k, KVM_GET_DEBUGREGS, &f->debug_regs);
+	return r ? r : vcpu_ioctl(k, KVM_GET_VCPU_EVENTS, &f->events);
+}
+
+/* An `in` that waits for its answer stays unfinished; any other access is finished first. */
+static int kvm_freeze(struct backend *b, void *frozen)
+{
+	struct kvm *k = to_kvm(b);
+	struct frozen *f = calloc(1, sizeof(*f));
+	int r = !f ? -ENOMEM : k->io == IO_OUT ? settle(k) : 0;
+
+	if (!r)
+		r = freeze_cpu(k, f);
+	if (!r)
+		freeze_msrs(k, f);
+	if (!r && k->base.config.irqchip)
+		r = freeze_irqs(k, f);
+	if (!r) {
+		f->in_waits = k->io == IO_IN || k->io_again;
+		f->returned_port = k->returned_port;
+		f->out_done = k->out_done;
+		f->halted = k->halted;
+		memcpy(frozen, f, sizeof(*f));
+	}
+	free(f);
+	return r;
+}
+
+static int thaw_cpu(struct kvm *k, struct frozen *f)
+{
+	struct kvm_sync_regs *sync = &k->run->s.regs;
+	int r = vcpu_ioctl(k, KVM_SET_SREGS, &f->sregs);
+
+	k->run->cr8 = f->sregs.cr8;
+	sync->regs = f->regs;
+	if (!r)
+		r = vcpu_ioctl(k, KVM_SET_REGS, &f->regs);
+	if (!r)
+		r = vcpu_ioctl(k, KVM_SET_XCRS, &f->xcrs);
+	if (!r)
+		r = vcpu_ioctl(k, KVM_SET_XSAVE, &f->xsave);
+	if (!r)
+		r = vcpu_ioctl(k, KVM_SET_DEBUGREGS, &f->debug_regs);
+	if (!r)
+		r = vcpu_ioctl(k, KVM_GET_SREGS, &sync->sregs);
+	k->run->kvm_dirty_regs = 0;
+	return r;
+}
+
+static int kvm_thaw(struct backend *b, const void *frozen)
+{
+	struct kvm *k = to_kvm(b);
+	struct frozen *f = malloc(sizeof(*f));
+	int r = f ? settle(k) : -ENOMEM;
+
+	if (!r) {
+		memcpy(f, frozen, sizeof(*f));
+		r = thaw_cpu(k, f);
+	}
+	if (!r)
+		thaw_msrs(k, f);
+	if (!r && k->base.config.irqchip)
+		r = thaw_irqs(k, f);
+	if (!r)
+		r = vcpu_ioctl(k, KVM_SET_VCPU_EVENTS, &f->events);
+	if (!r) {
+		k->io_again = f->in_waits;
+		k->returned_port = f->returned_port;
+		k->out_done = f->out_done;
+		k->halted = f->halted;
+	}
+	free(f);
+	return r;
 }
 
 int backend_kvm_lend(struct backend *b, enum backend_kvm_part part, struct cpu_state *s)
@@ -1307,4 +1492,7 @@ const struct backend_ops backend_kvm = {
 	.kick = kvm_kick,
 	.tsc_khz = kvm_tsc_khz,
 	.cpuid = kvm_cpuid,
+	.frozen_size = kvm_frozen_size,
+	.freeze = kvm_freeze,
+	.thaw = kvm_thaw,
 };

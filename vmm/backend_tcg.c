@@ -3352,6 +3352,93 @@ static int tcg_load(struct backend *backend, const struct cpu_state *s)
 	return 0;
 }
 
+/* All that the guest is but its memory and what is in the context. */
+#define FIELD(name)                                                                                \
+	{                                                                                          \
+		offsetof(struct tcg, name), sizeof(((struct tcg *)0)->name)                        \
+	}
+static const struct {
+	size_t at, size;
+} frozen_fields[] = {
+	FIELD(rip),
+	FIELD(done),
+	FIELD(last_kind),
+	FIELD(port_insn),
+	FIELD(port_pending),
+	FIELD(halted),
+	FIELD(shut_down),
+	FIELD(cr0),
+	FIELD(cr2),
+	FIELD(cr3),
+	FIELD(cr4),
+	FIELD(cr8),
+	FIELD(efer),
+	FIELD(pat),
+	FIELD(apic_base),
+	FIELD(misc_enable),
+	FIELD(xcr0),
+	FIELD(dr),
+	FIELD(dr6),
+	FIELD(dr7),
+	FIELD(skipped),
+	FIELD(tsc_offset),
+	FIELD(seg),
+	FIELD(seg_there),
+	FIELD(event),
+	FIELD(lapic),
+	FIELD(rdrand),
+	FIELD(ioapic_select),
+	FIELD(ioapic),
+};
+enum { FROZEN_FIELDS = sizeof(frozen_fields) / sizeof(frozen_fields[0]) };
+
+static size_t tcg_frozen_size(const struct backend *backend)
+{
+	size_t size = uc_context_size(((const struct tcg *)backend)->uc);
+
+	for (size_t i = 0; i < FROZEN_FIELDS; i++)
+		size += frozen_fields[i].size;
+	return size;
+}
+
+static int tcg_freeze(struct backend *backend, void *frozen)
+{
+	struct tcg *t = tcg_of(backend);
+	uint8_t *to = frozen;
+
+	if (t->mid_block)
+		return -EBUSY;
+	cr0_get(t);
+	for (size_t i = 0; i < FROZEN_FIELDS; to += frozen_fields[i++].size)
+		memcpy(to, (uint8_t *)t + frozen_fields[i].at, frozen_fields[i].size);
+	memcpy(to, context_take(t), uc_context_size(t->uc));
+	return 0;
+}
+
+/* The window may have moved since, so CR3 is ours as it is now. */
+static int tcg_thaw(struct backend *backend, const void *frozen)
+{
+	struct tcg *t = tcg_of(backend);
+	const uint8_t *from = frozen;
+	uint64_t cr0 = t->cr0;
+
+	if (t->mid_block)
+		return -EBUSY;
+	if (t->glimpse.open)
+		glimpse_close(t);
+	for (size_t i = 0; i < FROZEN_FIELDS; from += frozen_fields[i++].size)
+		memcpy((uint8_t *)t + frozen_fields[i].at, from, frozen_fields[i].size);
+	t->refused = NULL;
+	memcpy(context_take(t), from, uc_context_size(t->uc));
+	uc_context_restore(t->uc, t->context);
+	control_apply(t);
+	if ((t->cr0 ^ cr0) & CPU_CR0_PG)
+		regions_drop(t);
+	else
+		shadow_drop(t);
+	return 0;
+}
+
 static int tcg_get_regs(struct backend *backend, struct cpu_regs *regs)
 {
 	regs_get(tcg_of(backend), regs);
@@ -3775,5 +3862,8 @@ const struct backend_ops backend_tcg = {
 	.tsc_khz = tcg_tsc_khz,
 	.cpuid = tcg_cpuid_op,
 	.code_changed = tcg_code_changed,
+	.frozen_size = tcg_frozen_size,
+	.freeze = tcg_freeze,
+	.thaw = tcg_thaw,
 	.burst = tcg_burst,
 };
