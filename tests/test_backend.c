@@ -54,6 +54,8 @@ struct guest {
 	uint32_t in_value;      /* what it answers to `in` */
 	unsigned n_ports;
 	uint64_t sum;
+	bool look; /* at each port access */
+	unsigned seen_int3;
 };
 
 /* ---- the machine ---- */
@@ -79,11 +81,21 @@ static double read_double(struct guest *g, uint64_t gpa)
 	return value;
 }
 
+static void look_for_int3(struct guest *g)
+{
+	uint8_t now[256];
+
+	CU_ASSERT_EQUAL(gmem_read(&g->mem, CODE, now, sizeof(now)), 0);
+	g->seen_int3 += memchr(now, 0xcc, sizeof(now)) != NULL;
+}
+
 static bool on_port(void *ctx, struct vcpu_exit *exit)
 {
 	struct guest *g = ctx;
 
 	g->n_ports++;
+	if (g->look)
+		look_for_int3(g);
 	if (!g->answer || exit->port == FAULT_PORT)
 		return false;
 	if (exit->in)
@@ -907,20 +919,178 @@ static void steps_off_a_breakpoint(const struct backend_ops *ops)
 	finish(&g);
 }
 
-static void says_when_there_are_too_many_breakpoints(const struct backend_ops *ops)
+static void takes_breakpoints_without_number(const struct backend_ops *ops)
 {
-	uint64_t breaks[100];
+	uint64_t breaks[300];
 	struct guest g;
-	int r;
 
 	start(&g, ops, BYTES(loop3));
-	for (unsigned i = 0; i < 100; i++)
-		breaks[i] = AT(loop3, a) + i;
-	r = backend_set_debug(g.b, &(struct vcpu_debug){ .breaks = breaks, .n_breaks = 100 });
-	CU_ASSERT_TRUE(r == 0 || r == -ENOSPC);
-	if (!r)
+	for (unsigned i = 0; i < 300; i++)
+		breaks[i] = i < 296 ? 0x7f0000000000ull + i : AT(loop3, a);
+	breaks[297] = AT(loop3, b);
+	breaks[298] = AT(loop3, c);
+	breaks[299] = AT(loop3, d);
+	debug(&g, false, breaks, 300);
+	for (unsigned i = 0; i < 3; i++) {
 		expect_debug(&g, VCPU_BREAKPOINT, AT(loop3, a));
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], i);
+		expect_debug(&g, VCPU_BREAKPOINT, AT(loop3, b));
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], i + 1);
+	}
+	run_to(&g, VCPU_PORT);
+	expect_debug(&g, VCPU_BREAKPOINT, AT(loop3, c));
+	expect_debug(&g, VCPU_BREAKPOINT, AT(loop3, d));
+	run_to(&g, VCPU_HALT);
 	finish(&g);
+}
+
+/* Six breakpoints are more than there are debug registers. */
+enum { MANY = 6 };
+GUEST(crowd, "mov $0x1100, %edx\n crowd_0: mov $1, %eax\n crowd_1: out %eax, %dx\n"
+	     "crowd_2: mov $2, %eax\n crowd_3: out %eax, %dx\n crowd_4: inc %ecx\n"
+	     "crowd_5: out %eax, %dx\n crowd_6: hlt");
+LABEL(crowd, 0);
+LABEL(crowd, 1);
+LABEL(crowd, 2);
+LABEL(crowd, 3);
+LABEL(crowd, 4);
+LABEL(crowd, 5);
+LABEL(crowd, 6);
+
+static const uint64_t *crowd(void)
+{
+	static uint64_t at[MANY];
+	const uint64_t all[MANY] = { AT(crowd, 0), AT(crowd, 1), AT(crowd, 2), AT(crowd, 3),
+		AT(crowd, 4), AT(crowd, 5) };
+
+	memcpy(at, all, sizeof(at));
+	return at;
+}
+
+static void shows_nobody_its_breakpoints(const struct backend_ops *ops)
+{
+	struct guest g;
+
+	start(&g, ops, BYTES(crowd));
+	g.answer = g.look = true;
+	debug(&g, false, crowd(), MANY);
+	for (unsigned i = 0; i < MANY; i++) {
+		expect_debug(&g, VCPU_BREAKPOINT, crowd()[i]);
+		look_for_int3(&g);
+	}
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(g.n_ports, 3);
+	look_for_int3(&g);
+	CU_ASSERT_EQUAL(g.seen_int3, 0);
+	finish(&g);
+}
+
+/* While it runs it puts other code where breakpoints are. */
+GUEST(rewrite, "mov $0x1100, %edx\n lea rewrite_5(%rip), %rsi\n mov $6, %ecx\n"
+	       "1: movb $0xff, (%rsi)\n movb $0xc3, 1(%rsi)\n add $2, %rsi\n dec %ecx\n jnz 1b\n"
+	       "out %eax, %dx\n jmp rewrite_5\n"
+	       "rewrite_0: nop\n nop\n nop\n nop\n nop\n hlt\n"
+	       "rewrite_5: nop\n nop\n nop\n nop\n nop\n nop\n nop\n nop\n nop\n nop\n nop\n nop\n"
+	       "hlt");
+LABEL(rewrite, 5);
+
+static void leaves_alone_what_the_guest_wrote_over_them(const struct backend_ops *ops)
+{
+	uint64_t breaks[12];
+	struct guest g;
+
+	start(&g, ops, BYTES(rewrite));
+	for (unsigned i = 0; i < 12; i++)
+		breaks[i] = AT(rewrite, 5) + i;
+	debug(&g, false, breaks, 12);
+	run_to(&g, VCPU_PORT);
+	for (unsigned i = 0; i < 6; i++)
+		CU_ASSERT_EQUAL(read64(&g, breaks[2 * i]) & 0xffff, 0xc3ff);
+	expect_debug(&g, VCPU_BREAKPOINT, breaks[0]); /* of what is there now */
+	for (unsigned i = 1; i < 6; i++)
+		expect_debug(&g, VCPU_BREAKPOINT, breaks[2 * i]);
+	run_to(&g, VCPU_HALT);
+	finish(&g);
+}
+
+GUEST(late, "mov $0x40000000, %ebx\n mov $0x1100, %edx\n movq $0x209003, 0x5000\n"
+	    "out %eax, %dx\n call *%rbx\n hlt");
+
+/* Pages that are not there when they are set, more of them than debug registers. */
+static void stops_in_pages_that_come_later(const struct backend_ops *ops)
+{
+	static const uint8_t nops[] = { 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0xc3 };
+	uint64_t breaks[sizeof(nops)];
+	struct guest g;
+
+	for (unsigned answered = 0; answered < 2; answered++) {
+		start(&g, ops, BYTES(late));
+		write64(&g, PDPT + 8, PT | PW);
+		write64(&g, PT, (PT + 0x1000) | PW);
+		gmem_write(&g.mem, 0x209000, nops, sizeof(nops));
+		for (unsigned i = 0; i < sizeof(nops); i++)
+			breaks[i] = 0x40000000 + i;
+		debug(&g, false, breaks, sizeof(nops));
+		g.answer = answered;
+		if (!answered)
+			run_to(&g, VCPU_PORT);
+		for (unsigned i = 0; i < sizeof(nops); i++)
+			expect_debug(&g, VCPU_BREAKPOINT, breaks[i]);
+		run_to(&g, VCPU_HALT);
+		finish(&g);
+	}
+}
+
+/* The same code by an address that nobody asked for: it runs. */
+GUEST(twice, "mov $0x40000000, %ebx\n mov $0x40001000, %ecx\n call *%rbx\n call *%rcx\n hlt");
+
+static void does_not_stop_at_another_address_of_it(const struct backend_ops *ops)
+{
+	static const uint8_t incs[] = { 0xff, 0xc0, 0xff, 0xc0, 0xff, 0xc0, 0xff, 0xc0, 0xff, 0xc0,
+		0xff, 0xc0, 0xff, 0xc0, 0xc3 };
+	uint64_t breaks[7];
+	struct guest g;
+
+	start(&g, ops, BYTES(twice));
+	write64(&g, PDPT + 8, PT | PW);
+	write64(&g, PT, (PT + 0x1000) | PW);
+	write64(&g, PT + 0x1000, 0x209000 | PW);
+	write64(&g, PT + 0x1008, 0x209000 | PW);
+	gmem_write(&g.mem, 0x209000, incs, sizeof(incs));
+	for (unsigned i = 0; i < 7; i++)
+		breaks[i] = 0x40001000 + 2 * i;
+	debug(&g, false, breaks, 7);
+	for (unsigned i = 0; i < 7; i++) {
+		expect_debug(&g, VCPU_BREAKPOINT, breaks[i]);
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], 7 + i);
+	}
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], 14);
+	finish(&g);
+}
+
+GUEST(own, "nop\n own_a: int3\n own_b: hlt\n nop\n nop\n nop\n nop\n nop\n");
+LABEL(own, a);
+LABEL(own, b);
+
+static void gives_the_guest_its_own_int3(const struct backend_ops *ops)
+{
+	uint64_t breaks[MANY];
+	struct guest g;
+
+	for (unsigned at_it = 0; at_it < 2; at_it++) {
+		start(&g, ops, BYTES(own));
+		for (unsigned i = 0; i < MANY; i++)
+			breaks[i] = AT(own, b) + i;
+		breaks[MANY - 1] = at_it ? AT(own, a) : STUBS + 16;
+		debug(&g, false, breaks, MANY);
+		if (at_it)
+			expect_debug(&g, VCPU_BREAKPOINT, AT(own, a));
+		run_to(&g, VCPU_PORT);
+		CU_ASSERT_EQUAL(g.exit.rdi, CPU_VEC_BP);
+		CU_ASSERT_EQUAL(read64(&g, regs_of(&g).gpr[CPU_RSP]), AT(own, b));
+		finish(&g);
+	}
 }
 
 GUEST(cluster, "pxor %xmm0, %xmm0\n cluster_a: mov $2, %eax\n cluster_b: cvtsi2sd %eax, %xmm0\n"
@@ -1131,6 +1301,10 @@ static void counts_to_where_single_steps_lead(const struct backend_ops *ops)
 
 /* ---- frozen and thawed ---- */
 
+#define APIC_TIMER                                                                                 \
+	"mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $0xb, 0x3e0(%rbx)\n"               \
+	"movl $0x7b, 0x320(%rbx)\n movl $1000000, 0x380(%rbx)\n"
+
 struct checkpoint {
 	void *frozen;
 	uint8_t *ram;
@@ -1256,6 +1430,26 @@ static void thaws_in_the_shadow_of_sti(const struct backend_ops *ops)
 		drop_checkpoint(&c);
 	}
 	CU_ASSERT(taken > 0);
+	finish(&g);
+}
+
+GUEST(slow, APIC_TIMER "mov $0x1100, %edx\n out %eax, %dx\n sti\n 1: hlt\n jmp 1b");
+
+static void thaws_a_timer(const struct backend_ops *ops)
+{
+	struct checkpoint c;
+	struct guest g;
+
+	start_with(&g, ops, BYTES(slow), true);
+	run_to(&g, VCPU_PORT);
+	c = take_checkpoint(&g);
+	for (unsigned i = 0; i < 3; i++) {
+		if (!run_to(&g, VCPU_PORT))
+			break;
+		CU_ASSERT_EQUAL(g.exit.rdi, TIMER_VECTOR);
+		restore(&g, &c);
+	}
+	drop_checkpoint(&c);
 	finish(&g);
 }
 
@@ -1545,9 +1739,6 @@ static void goes_on_after_a_page_fault_was_repaired(const struct backend_ops *op
 	finish(&g);
 }
 
-#define APIC_TIMER                                                                                 \
-	"mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $0xb, 0x3e0(%rbx)\n"               \
-	"movl $0x7b, 0x320(%rbx)\n movl $1000000, 0x380(%rbx)\n"
 GUEST(asleep, APIC_TIMER "sti\n hlt\n asleep_a: jmp asleep_a");
 LABEL(asleep, a);
 GUEST(busy, "mov $7, %eax\n pxor %xmm1, %xmm1\n" APIC_TIMER
@@ -1917,7 +2108,12 @@ static const struct row {
 	CASE(steps_over_a_port_access_nobody_answered, NEEDS_DEBUG),
 	CASE(stops_at_breakpoints_once_each_time, NEEDS_DEBUG),
 	CASE(steps_off_a_breakpoint, NEEDS_DEBUG),
-	CASE(says_when_there_are_too_many_breakpoints, NEEDS_DEBUG),
+	CASE(takes_breakpoints_without_number, NEEDS_DEBUG),
+	CASE(shows_nobody_its_breakpoints, NEEDS_DEBUG),
+	CASE(leaves_alone_what_the_guest_wrote_over_them, NEEDS_DEBUG),
+	CASE(stops_in_pages_that_come_later, NEEDS_DEBUG),
+	CASE(does_not_stop_at_another_address_of_it, NEEDS_DEBUG),
+	CASE(gives_the_guest_its_own_int3, NEEDS_DEBUG | NEEDS_SSE),
 	CASE(steps_through_sse_code, NEEDS_DEBUG | NEEDS_SSE),
 	CASE(stops_at_breakpoints_in_sse_code, NEEDS_DEBUG | NEEDS_SSE),
 	CASE(stops_at_breakpoints_in_sse_code_that_ran_before, NEEDS_DEBUG | NEEDS_SSE),
@@ -1927,6 +2123,7 @@ static const struct row {
 	CASE(counts_to_where_single_steps_lead, NEEDS_ICOUNT),
 	CASE(says_that_it_does_not_count, NEEDS_DEBUG),
 	CASE(goes_on_as_it_did_bit_for_bit, NEEDS_ICOUNT),
+	CASE(thaws_a_timer, ANY_CPU),
 	CASE(thaws_in_the_shadow_of_sti, NEEDS_ICOUNT),
 	CASE(thaws_where_it_was_frozen, ANY_CPU),
 	CASE(is_kicked_out_of_an_endless_loop, ANY_CPU),

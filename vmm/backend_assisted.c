@@ -24,16 +24,15 @@
 
 enum {
 	BURST = 100 * 1000, /* instructions; up to 1 ms once translated */
-	BREAKS_MAX = 4,
-	XCR0_RUN = 3, /* x87 and SSE: what the two of us can execute */
+	XCR0_RUN = 3,       /* x87 and SSE: what the two of us can execute */
 };
 
 struct assisted {
 	struct backend base;
 	struct backend *kvm, *tcg;
 	bool step;
+	uint64_t *breaks;
 	size_t n_breaks;
-	uint64_t breaks[BREAKS_MAX];
 	struct cpu_state state; /* on its way between the two */
 };
 
@@ -394,6 +393,7 @@ static void assisted_destroy(struct backend *b)
 		return;
 	backend_destroy(a->kvm);
 	backend_destroy(a->tcg);
+	free(a->breaks);
 	free(a);
 }
 
@@ -446,22 +446,36 @@ static int assisted_paging(struct backend *b, struct paging *p)
 	return backend_paging(kvm_of(b), p);
 }
 
+static int keep_breaks(struct assisted *a, const uint64_t *from, size_t n)
+{
+	uint64_t *breaks;
+
+	if (n == a->n_breaks && (!n || !memcmp(from, a->breaks, n * sizeof(*from))))
+		return 0;
+	breaks = calloc(n + 1, sizeof(*breaks));
+	if (!breaks)
+		return -ENOMEM;
+	if (n)
+		memcpy(breaks, from, n * sizeof(*breaks));
+	free(a->breaks);
+	a->breaks = breaks;
+	a->n_breaks = n;
+	return 0;
+}
+
 static int assisted_set_debug(struct backend *b, const struct vcpu_debug *d)
 {
 	struct assisted *a = to_assisted(b);
 	int r = backend_set_debug(a->kvm, d);
 
-	if (r)
-		return r;
-	r = backend_set_debug(
-		a->tcg, &(struct vcpu_debug){ .breaks = d->breaks, .n_breaks = d->n_breaks });
-	if (r)
-		return r;
-	a->step = d->step;
-	a->n_breaks = d->n_breaks; /* kvm took no more than there are debug registers */
-	if (d->n_breaks)
-		memcpy(a->breaks, d->breaks, d->n_breaks * sizeof(a->breaks[0]));
-	return 0;
+	if (!r)
+		r = backend_set_debug(a->tcg,
+			&(struct vcpu_debug){ .breaks = d->breaks, .n_breaks = d->n_breaks });
+	if (!r)
+		r = keep_breaks(a, d->breaks, d->n_breaks);
+	if (!r)
+		a->step = d->step;
+	return r;
 }
 
 static void assisted_kick(struct backend *b)

@@ -33,6 +33,7 @@
 #include "cpuid_table.h"
 #include "err.h"
 #include "gmem.h"
+#include "int3.h"
 #include "paging.h"
 #include "tcg_cpuid.h"
 
@@ -61,9 +62,14 @@ enum out_rip { OUT_RIP_UNKNOWN, OUT_RIP_AT, OUT_RIP_PAST };
 
 struct debug {
 	bool step;
-	unsigned n_breaks, n_watches;
-	uint64_t breaks[SLOTS];
+	unsigned n_watches;
 	struct vcpu_watch watches[SLOTS];
+	uint64_t *breaks; /* as they were given */
+	size_t n_breaks;
+	/* Of these, at the last look, in debug registers; all others are int3. */
+	unsigned n_slots;
+	uint64_t slots[SLOTS];
+	struct int3 int3; /* room for all */
 };
 
 struct kvm {
@@ -87,6 +93,7 @@ struct kvm {
 	atomic_bool kicked;
 
 	struct debug debug;
+	bool planted;            /* there were int3 of ours at the last KVM_RUN */
 	bool stepping, skipping; /* what is armed: one instruction; past a breakpoint at RIP */
 	struct kvm_guest_debug armed;
 	struct kvm_xsave xsave;
@@ -502,11 +509,42 @@ static uint64_t port_rip(struct kvm *k, const struct vcpu_exit *exit)
 
 static bool is_break(const struct kvm *k, uint64_t rip)
 {
-	for (unsigned i = 0; i < k->debug.n_breaks; i++) {
+	for (size_t i = 0; i < k->debug.n_breaks; i++) {
 		if (k->debug.breaks[i] == rip)
 			return true;
 	}
 	return false;
+}
+
+/* What has no page yet takes a debug register: there is nothing to plant an int3 in. */
+static int choose_slots(struct kvm *k)
+{
+	struct debug *d = &k->debug;
+	size_t room = SLOTS - d->n_watches, n = 0;
+	struct paging p;
+	int r;
+
+	d->n_slots = 0;
+	d->int3.n = 0;
+	if (d->step)
+		return 0;
+	if (d->n_breaks <= room) {
+		for (size_t i = 0; i < d->n_breaks; i++)
+			d->slots[d->n_slots++] = d->breaks[i];
+		return 0;
+	}
+	r = get_paging(k, &p);
+	for (size_t i = 0; !r && i < d->n_breaks; i++) {
+		d->int3.points[n] = (struct int3_point){ .gva = d->breaks[i] };
+		if (int3_find(&d->int3.points[n], k->base.config.mem, &p) || d->n_slots == room)
+			n++;
+		else
+			d->slots[d->n_slots++] = d->breaks[i];
+	}
+	while (n && d->n_slots < room)
+		d->slots[d->n_slots++] = d->int3.points[--n].gva;
+	d->int3.n = n;
+	return r;
 }
 
 /* DR7: enable bits, then four bits each of what and how long from bit 16. SDM 3B 17.2.4. */
@@ -530,8 +568,8 @@ static int arm(struct kvm *k, bool skip)
 		want.control |=
 			KVM_GUESTDBG_SINGLESTEP | (k->block_irq ? KVM_GUESTDBG_BLOCKIRQ : 0);
 	want.arch.debugreg[7] = 0x400;
-	for (unsigned i = 0; i < d->n_breaks; i++, slot++) {
-		want.arch.debugreg[slot] = d->breaks[i];
+	for (unsigned i = 0; i < d->n_slots; i++, slot++) {
+		want.arch.debugreg[slot] = d->slots[i];
 		if (!skip)
 			want.arch.debugreg[7] |= 2ull << 2 * slot;
 	}
@@ -541,6 +579,8 @@ static int arm(struct kvm *k, bool skip)
 	}
 	if (slot)
 		want.control |= KVM_GUESTDBG_USE_HW_BP;
+	if (d->int3.n && !k->stepping)
+		want.control |= KVM_GUESTDBG_USE_SW_BP;
 	if (want.control)
 		want.control |= KVM_GUESTDBG_ENABLE;
 	else
@@ -567,21 +607,63 @@ static int check_watches(const struct kvm *k, const struct vcpu_debug *d)
 	return 0;
 }
 
+/* Segments and control registers with each exit, or by an ioctl of their own. */
+static int want_sregs(struct kvm *k, bool want)
+{
+	uint64_t with = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+	int r = 0;
+
+	if (want)
+		r = get_sregs(k);
+	if (!r)
+		k->run->kvm_valid_regs =
+			want || k->base.config.want_paging ? with : KVM_SYNC_X86_REGS;
+	return r;
+}
+
+static int set_breaks(struct kvm *k, const uint64_t *from, size_t n)
+{
+	struct debug *d = &k->debug;
+	struct int3_point *points;
+	uint64_t *breaks;
+
+	if (n == d->n_breaks && (!n || !memcmp(from, d->breaks, n * sizeof(*from))))
+		return 0;
+	breaks = calloc(n + 1, sizeof(*breaks));
+	points = calloc(n + 1, sizeof(*points));
+	if (!breaks || !points) {
+		free(breaks);
+		free(points);
+		return -ENOMEM;
+	}
+	if (n)
+		memcpy(breaks, from, n * sizeof(*breaks));
+	free(d->breaks);
+	free(d->int3.points);
+	d->breaks = breaks;
+	d->n_breaks = n;
+	d->int3 = (struct int3){ .points = points };
+	return 0;
+}
+
 static int kvm_set_debug(struct backend *b, const struct vcpu_debug *d)
 {
 	struct kvm *k = to_kvm(b);
-	struct debug want = { .step = d->step };
 	int r = d->until ? -EOPNOTSUPP : check_watches(k, d);
 
 	if (r)
 		return r;
-	if (d->n_breaks > SLOTS || d->n_watches > SLOTS - d->n_breaks)
+	if (d->n_watches > SLOTS)
 		return -ENOSPC;
-	for (size_t i = 0; i < d->n_breaks; i++)
-		want.breaks[want.n_breaks++] = d->breaks[i];
+	r = set_breaks(k, d->breaks, d->n_breaks);
+	if (!r)
+		r = want_sregs(k, d->n_breaks > SLOTS - d->n_watches);
+	if (r)
+		return r;
+	k->debug.step = d->step;
+	k->debug.n_watches = (unsigned)d->n_watches;
 	for (size_t i = 0; i < d->n_watches; i++)
-		want.watches[want.n_watches++] = d->watches[i];
-	k->debug = want;
+		k->debug.watches[i] = d->watches[i];
 	return 0;
 }
 
@@ -611,25 +693,59 @@ static int on_stepped(struct kvm *k, struct vcpu_exit *exit)
 	return 1;
 }
 
+static int at_break(struct kvm *k, struct vcpu_exit *exit)
+{
+	exit_now(k, exit, VCPU_DEBUG);
+	exit->why = VCPU_BREAKPOINT;
+	exit->addr = exit->rip;
+	return 1;
+}
+
+/*
+ * The CPU stands before an int3. -ENOENT: it is none of ours. Where ours shows at another address, too,
+ * or the guest has put another page there, the instruction it stands for is run alone.
+ */
+static int on_int3(struct kvm *k, struct vcpu_exit *exit)
+{
+	uint64_t rip = regs_of(k)->rip, gpa;
+	struct paging p;
+
+	if (!k->debug.int3.n || get_paging(k, &p) ||
+		paging_translate(k->base.config.mem, &p, rip, &gpa) ||
+		!int3_at_gpa(&k->debug.int3, gpa))
+		return -ENOENT;
+	return is_break(k, rip) ? at_break(k, exit) : arm(k, true);
+}
+
+/* An int3 of the guest's own, which KVM gave us with all others. */
+static int give_back_int3(struct kvm *k)
+{
+	struct kvm_guest_debug inject = k->armed;
+
+	inject.control |= KVM_GUESTDBG_INJECT_BP;
+	return vcpu_ioctl(k, KVM_SET_GUEST_DEBUG, &inject);
+}
+
 static int on_debug(struct kvm *k, struct vcpu_exit *exit)
 {
 	uint64_t dr6 = k->run->debug.arch.dr6;
 	const struct debug *d = &k->debug;
+	int r;
 
+	if (k->run->debug.arch.exception == CPU_VEC_BP) {
+		r = on_int3(k, exit);
+		return r == -ENOENT ? give_back_int3(k) : r;
+	}
 	for (unsigned i = 0; i < d->n_watches; i++) {
-		if (dr6 >> (d->n_breaks + i) & 1) {
+		if (dr6 >> (d->n_slots + i) & 1) {
 			exit_now(k, exit, VCPU_DEBUG);
 			exit->why = VCPU_WATCHPOINT;
 			exit->addr = d->watches[i].gva;
 			return 1;
 		}
 	}
-	if (!k->skipping && (dr6 & 0xf) && is_break(k, regs_of(k)->rip)) {
-		exit_now(k, exit, VCPU_DEBUG);
-		exit->why = VCPU_BREAKPOINT;
-		exit->addr = exit->rip;
-		return 1;
-	}
+	if (!k->skipping && (dr6 & 0xf) && is_break(k, regs_of(k)->rip))
+		return at_break(k, exit);
 	return on_stepped(k, exit);
 }
 
@@ -686,7 +802,12 @@ static int on_internal_error(struct kvm *k, struct vcpu_exit *exit)
 	const struct kvm_run *run = k->run;
 	uint32_t why = run->internal.suberror;
 	uint8_t given = run->emulation_failure.insn_size;
+	int r;
 
+	/* Without VT-x an int3 is refused. */
+	r = why == KVM_INTERNAL_ERROR_EMULATION && k->planted ? on_int3(k, exit) : -ENOENT;
+	if (r != -ENOENT)
+		return r;
 	refuse(k, exit, texts[why < sizeof(texts) / sizeof(texts[0]) ? why : 0]);
 	k->not_emulated = why == KVM_INTERNAL_ERROR_EMULATION;
 	if (k->not_emulated && run->emulation_failure.ndata >= 3 && given <= sizeof(exit->insn) &&
@@ -776,7 +897,9 @@ static int resume(struct kvm *k, struct vcpu_exit *exit)
 	if (k->io_again)
 		k->io_answer = exit->data;
 	k->returned_port = false;
-	r = arm(k, skip);
+	r = choose_slots(k);
+	if (!r)
+		r = arm(k, skip);
 	if (r)
 		return r;
 	if (step_over)
@@ -788,6 +911,15 @@ static int resume(struct kvm *k, struct vcpu_exit *exit)
 	return 0;
 }
 
+static void plant(struct kvm *k)
+{
+	struct int3 *int3 = &k->debug.int3;
+	struct paging p;
+	bool look = !int3_all_mapped(int3) && !get_paging(k, &p);
+
+	int3_plant(int3, k->base.config.mem, look ? &p : NULL);
+}
+
 static int kvm_run(struct backend *b, struct vcpu_exit *exit)
 {
 	struct kvm *k = to_kvm(b);
@@ -795,8 +927,14 @@ static int kvm_run(struct backend *b, struct vcpu_exit *exit)
 
 	k->not_emulated = false;
 	while (!r) {
-		bool failed = ioctl(k->vcpu_fd, KVM_RUN, 0) < 0;
+		bool failed;
 
+		k->planted = k->debug.int3.n && !k->stepping;
+		if (k->planted)
+			plant(k);
+		failed = ioctl(k->vcpu_fd, KVM_RUN, 0) < 0;
+		if (k->planted) /* errno stays */
+			int3_lift(&k->debug.int3, k->base.config.mem);
 		k->io = IO_NONE;
 		if (failed) {
 			if (errno != EINTR)
@@ -1415,6 +1553,8 @@ static void kvm_destroy(struct backend *b)
 		close(k->vcpu_fd);
 	if (k->vm_fd >= 0)
 		close(k->vm_fd);
+	free(k->debug.breaks);
+	free(k->debug.int3.points);
 	free(k);
 }
 
