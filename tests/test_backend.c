@@ -1179,6 +1179,92 @@ static void stops_after_a_watched_access(const struct backend_ops *ops)
 	finish(&g);
 }
 
+static void watch(struct guest *g, const struct vcpu_watch *watches, size_t n)
+{
+	CU_ASSERT_EQUAL(
+		backend_set_debug(g->b, &(struct vcpu_debug){ .watches = watches, .n_watches = n }),
+		0);
+}
+
+static void expect_watch(struct guest *g, uint64_t rip, uint64_t addr, bool wrote)
+{
+	expect_debug(g, VCPU_WATCHPOINT, rip);
+	CU_ASSERT_EQUAL(g->exit.addr, addr);
+	CU_ASSERT_EQUAL(g->exit.wrote, wrote);
+}
+
+GUEST(grope,
+	"mov $0x200000, %ebx\n mov 0x10(%rbx), %rax\n grope_a: mov %rax, 0x10(%rbx)\n"
+	"grope_b: mov %al, 0x7f5(%rbx)\n grope_c: incl 0x800(%rbx)\n grope_d: mov 0x40(%rbx), %cl\n"
+	"mov $0x1100, %edx\n out %eax, %dx\n mov %al, 0x41(%rbx)\n grope_e: sgdt 0x7000(%rbx)\n"
+	"grope_f: lea 0x1ffd(%rbx), %rdi\n mov %rax, (%rdi)\n grope_g: hlt");
+LABEL(grope, a);
+LABEL(grope, b);
+LABEL(grope, c);
+LABEL(grope, d);
+LABEL(grope, e);
+LABEL(grope, f);
+LABEL(grope, g);
+
+/* Reads alone, all alignments and lengths, what does not change; and more than any CPU has registers. */
+static void watches_whatever_is_asked_for(const struct backend_ops *ops)
+{
+	enum { FILL = 60 };
+	struct vcpu_watch all[FILL + 6] = {
+		{ .gva = DATA + 0x13, .len = 1, .on_read = true },
+		{ .gva = DATA + 0x14, .len = 2, .on_write = true },
+		{ .gva = DATA + 0x7f1, .len = 13, .on_read = true, .on_write = true },
+		{ .gva = DATA + 0x803, .len = 7, .on_write = true },
+		{ .gva = DATA + 0x2001, .len = 0x10000, .on_write = true },
+		{ .gva = DATA + 0x41, .len = 1, .on_read = true },
+	};
+	struct guest g;
+
+	for (uint64_t i = 0; i < FILL; i++)
+		all[6 + i] =
+			(struct vcpu_watch){ .gva = 0x500000 + 3 * i, .len = 3, .on_write = true };
+	start(&g, ops, BYTES(grope));
+	g.answer = true;
+	watch(&g, all, FILL + 6);
+	expect_watch(&g, AT(grope, a), DATA + 0x13, false);
+	expect_watch(&g, AT(grope, b), DATA + 0x14, true);
+	expect_watch(&g, AT(grope, c), DATA + 0x7f1, true);
+	expect_watch(&g, AT(grope, d), DATA + 0x803, true);
+	CU_ASSERT_EQUAL(g.n_ports, 0);
+	expect_watch(&g, AT(grope, f), DATA + 0x2001, true);
+	CU_ASSERT_EQUAL(g.n_ports, 1);
+	expect_watch(&g, AT(grope, g), DATA + 0x2001, true);
+	run_to(&g, VCPU_HALT);
+	finish(&g);
+}
+
+static void steps_and_breaks_while_it_watches(const struct backend_ops *ops)
+{
+	const struct vcpu_watch rows[] = {
+		{ .gva = DATA + 0x10, .len = 8, .on_read = true },
+		{ .gva = DATA + 0x11, .len = 2, .on_write = true },
+	};
+	const uint64_t at[] = { AT(grope, c), AT(grope, e) };
+	struct vcpu_debug d = { .step = true, .watches = rows, .n_watches = 2 };
+	struct guest g;
+
+	start(&g, ops, BYTES(grope));
+	CU_ASSERT_EQUAL(backend_set_debug(g.b, &d), 0);
+	expect_debug(&g, VCPU_STEP, AT(grope, a) - 4);
+	expect_watch(&g, AT(grope, a), DATA + 0x10, false);
+	expect_watch(&g, AT(grope, b), DATA + 0x11, true);
+	expect_debug(&g, VCPU_STEP, AT(grope, c));
+	d.step = false;
+	d.breaks = at;
+	d.n_breaks = 2;
+	CU_ASSERT_EQUAL(backend_set_debug(g.b, &d), 0);
+	run_to(&g, VCPU_PORT);
+	CU_ASSERT_EQUAL(backend_set_debug(g.b, &d), 0);
+	expect_debug(&g, VCPU_BREAKPOINT, AT(grope, e));
+	run_to(&g, VCPU_HALT);
+	finish(&g);
+}
+
 GUEST(count, "mov $1000, %ecx\n 1: add %ecx, %eax\n dec %ecx\n jnz 1b\n mov $0x1100, %edx\n"
 	     "out %eax, %dx\n nop\n nop\n hlt");
 
@@ -1232,6 +1318,32 @@ static struct cpu_state state_of(struct guest *g)
 
 	CU_ASSERT_EQUAL(backend_save(g->b, &s), 0);
 	return s;
+}
+
+/* Written by who is interrupted for it; the rest goes on as ever. */
+static void watches_what_an_interrupt_writes(const struct backend_ops *ops)
+{
+	const struct vcpu_watch row = { .gva = DATA + 0x20, .len = 3, .on_write = true };
+	struct guest g;
+
+	start_varied(&g, ops);
+	watch(&g, &row, 1);
+	for (uint64_t i = 0; i < 5; i++) {
+		if (!run_to(&g, VCPU_DEBUG))
+			break;
+		CU_ASSERT_EQUAL(g.exit.why, VCPU_WATCHPOINT);
+		CU_ASSERT_EQUAL(g.exit.addr, row.gva);
+		CU_ASSERT_TRUE(g.exit.wrote);
+		CU_ASSERT_EQUAL(read64(&g, DATA + 0x20), i + 1);
+	}
+	watch(&g, NULL, 0);
+	for (unsigned i = 0; i < 200 && read64(&g, DATA + 0x20) <= 5; i++) {
+		alarm_us(g.b, 20000);
+		CU_ASSERT_EQUAL(backend_run(g.b, &g.exit), 0);
+		CU_ASSERT_EQUAL(g.exit.kind, VCPU_KICKED);
+	}
+	CU_ASSERT(read64(&g, DATA + 0x20) > 5);
+	finish(&g);
 }
 
 /* Whoever comes to a count in one go is where others are who stopped before on their way. */
@@ -2074,6 +2186,7 @@ enum needs {
 	NEEDS_ICOUNT = 1 << 2,
 	NEEDS_DEBUG = 1 << 3,
 	ONLY_SCRIPT = 1 << 4,
+	NEEDS_ALL_WATCHES = 1 << 5, /* not only what debug registers do */
 };
 
 #define CASE(name, needs)                                                                          \
@@ -2118,6 +2231,9 @@ static const struct row {
 	CASE(stops_at_breakpoints_in_sse_code, NEEDS_DEBUG | NEEDS_SSE),
 	CASE(stops_at_breakpoints_in_sse_code_that_ran_before, NEEDS_DEBUG | NEEDS_SSE),
 	CASE(stops_after_a_watched_access, NEEDS_DEBUG | NEEDS_WATCH),
+	CASE(watches_whatever_is_asked_for, NEEDS_DEBUG | NEEDS_WATCH | NEEDS_ALL_WATCHES),
+	CASE(steps_and_breaks_while_it_watches, NEEDS_DEBUG | NEEDS_WATCH | NEEDS_ALL_WATCHES),
+	CASE(watches_what_an_interrupt_writes, NEEDS_DEBUG | NEEDS_WATCH | NEEDS_ALL_WATCHES),
 	CASE(counts_instructions_exactly, NEEDS_ICOUNT),
 	CASE(stops_before_the_count_is_exceeded, NEEDS_ICOUNT),
 	CASE(counts_to_where_single_steps_lead, NEEDS_ICOUNT),
@@ -2185,6 +2301,8 @@ static const char *reason_to_skip(const struct row *row, const struct column *co
 		return "no debugging here";
 	if ((row->needs & NEEDS_WATCH) && !info->watchpoints)
 		return "no watchpoints here";
+	if ((row->needs & NEEDS_ALL_WATCHES) && column->ops == &backend_kvm)
+		return "debug registers do not do that";
 	if ((row->needs & NEEDS_ICOUNT) && !column->ops->icount)
 		return "instructions are not counted here";
 	return NULL;

@@ -42,7 +42,7 @@ static int open_one(const struct backend_ops *ops, const struct backend_config *
 	if (!info->usable)
 		return err_set(
 			err, -ENODEV, "%s: %s; --backend tcg works without", name, info->why);
-	if (info->refuses)
+	if (info->refuses || (config->debug && ops == &backend_kvm))
 		ops = &backend_assisted;
 	r = ops->create(out, config, err);
 	if (r)

@@ -85,7 +85,8 @@ struct vcpu_debug {
 	bool step;              /* stop after one instruction */
 	const uint64_t *breaks; /* GVAs; stop before the instruction runs */
 	size_t n_breaks;
-	const struct vcpu_watch *watches; /* stop after the access */
+	const struct vcpu_watch
+		*watches; /* stop after the access, whether or not it changed anything */
 	size_t n_watches;
 	/* Stop before the instruction that would make icount exceed this; 0: nowhere. -EOPNOTSUPP without icount. */
 	uint64_t until;
@@ -95,7 +96,8 @@ struct backend_config {
 	struct gmem *mem; /* borrowed; must outlive the backend */
 	bool irqchip;     /* interrupt controller and timer */
 	bool want_paging; /* backend_paging() is called often: keep it cheap */
-	bool plain_cpu;   /* CPUID says the same on every backend and host: what all can do */
+	bool debug; /* will be debugged: watchpoints of any number and kind, even if that is slow */
+	bool plain_cpu; /* CPUID says the same on every backend and host: what all can do */
 	/* What CPUID is to say, instead; as far as this CPU lets itself be told. Borrowed likewise. */
 	const struct cpuid_entry *cpuid;
 	size_t n_cpuid;
@@ -179,8 +181,8 @@ extern const struct backend_ops *const backend_list[];
 /* The ops by name ("kvm", "tcg"), or NULL. */
 const struct backend_ops *backend_find(const char *name);
 /*
- * "auto", "kvm" or "tcg". On a KVM that refuses ordinary instructions the result is kvm with the
- * assistance of tcg. Says in *info what was found. 0, or -errno with err filled in.
+ * "auto", "kvm" or "tcg". On a KVM that refuses ordinary instructions, and for config.debug, the
+ * result is kvm with the assistance of tcg. Says in *info what was found. 0, or -errno with err filled in.
  */
 int backend_open(const char *name, const struct backend_config *config, struct backend **out,
 	struct backend_info *info, struct err *err);
