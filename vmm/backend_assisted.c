@@ -17,6 +17,7 @@
 #include "backend.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -752,9 +753,11 @@ static int assisted_set_debug(struct backend *b, const struct vcpu_debug *d)
 	return 0;
 }
 
+/* Whoever of the two runs. */
 static void assisted_kick(struct backend *b)
 {
 	backend_kick(kvm_of(b));
+	backend_kick(to_assisted(b)->tcg);
 }
 
 static uint32_t assisted_tsc_khz(struct backend *b)
@@ -788,16 +791,36 @@ static int assisted_thaw(struct backend *b, const void *frozen)
 	return backend_thaw(kvm_of(b), frozen);
 }
 
+static void watchpoints_too(struct backend_info *info)
+{
+	char *at = strstr(info->debug, "watchpoints: ");
+
+	if (!info->usable || !at)
+		return;
+	snprintf(at, sizeof(info->debug) - (size_t)(at - info->debug), "watchpoints: %s; %s",
+		info->watchpoints ? "4 debug registers, others on tcg in bursts"
+				  : "on tcg in bursts, which then runs what it can",
+		"instructions are not counted");
+	info->watchpoints = true;
+}
+
 static void assisted_probe(struct backend_info *info)
 {
 	backend_kvm.probe(info);
-	info->watchpoints = info->usable;
+	watchpoints_too(info);
+}
+
+static void assisted_look(struct backend_info *info)
+{
+	backend_kvm.look(info);
+	watchpoints_too(info);
 }
 
 const struct backend_ops backend_assisted = {
 	.name = "kvm",
 	.sleeps = true,
 	.probe = assisted_probe,
+	.look = assisted_look,
 	.create = assisted_create,
 	.destroy = assisted_destroy,
 	.run = assisted_run,

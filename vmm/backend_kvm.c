@@ -1665,14 +1665,19 @@ static void kvm_look(struct backend_info *info)
 	info->refuses = !on;
 	info->breakpoints = true;
 	info->watchpoints = on != NULL;
+	snprintf(info->debug, sizeof(info->debug),
+		"breakpoints: 4 debug registers, more by int3%s; watchpoints: %s; instructions are "
+		"not "
+		"counted",
+		on ? "" : " (refused and recognised), in supervisor code",
+		on ? "4 debug registers, of 8 aligned bytes" : "none");
 	if (on) {
 		snprintf(info->kind, sizeof(info->kind), "KVM API %d on %s", API_VERSION, on);
 		return;
 	}
 	snprintf(info->kind, sizeof(info->kind), "KVM API %d without VT-x or SVM%s", API_VERSION,
 		is_pvm() ? " (kvm_pvm)" : "");
-	snprintf(info->gaps, sizeof(info->gaps),
-		"SSE and x87 arithmetic are left to tcg; no watchpoints");
+	snprintf(info->gaps, sizeof(info->gaps), "SSE and x87 arithmetic are left to tcg");
 }
 
 void backend_kvm_trust_watches(struct backend *b)
