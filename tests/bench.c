@@ -38,6 +38,9 @@ static const uint8_t call_loop[] = { 0xef, 0xeb, 0xfd };
 static const uint8_t count_loop[] = { 0x48, 0xff, 0xc0, 0x48, 0xff, 0xc9, 0x75, 0xf8, 0xef, 0xeb,
 	0xf5 };
 
+/* `inc rax` and back: never ends. */
+static const uint8_t step_loop[] = { 0x48, 0xff, 0xc0, 0xeb, 0xfb };
+
 static double now(void)
 {
 	struct timespec t;
@@ -303,6 +306,102 @@ static void bench_tcg_calls(const char *guests)
 	}
 	line("hypercall round trip, tcg / bare OUT hook", median(a, PAIRS), median(b, PAIRS),
 		median(ratio, PAIRS), "ns");
+	uc_close(bare.uc);
+	ours_finish(&memory);
+	ours_finish(&ours);
+}
+
+/* As a debugger does it: says before each step that it is one. */
+static double ours_steps(struct ours *o, uint64_t n)
+{
+	const struct vcpu_debug step = { .step = true };
+	struct backend *cpu = o->vm->cpu;
+	struct vcpu_exit exit = { 0 };
+	double start = now();
+
+	for (uint64_t i = 0; i < n; i++)
+		if (backend_set_debug(cpu, &step) || backend_run(cpu, &exit) ||
+			exit.kind != VCPU_DEBUG)
+			die("a step", exit.text ? exit.text : vcpu_exit_names[exit.kind]);
+	return now() - start;
+}
+
+static double bare_kvm_steps(struct bare_kvm *b, uint64_t n)
+{
+	double start = now();
+
+	for (uint64_t i = 0; i < n; i++)
+		if (ioctl(b->vcpu, KVM_RUN, 0) || b->run->exit_reason != KVM_EXIT_DEBUG)
+			die("bare step", strerror(errno));
+	return now() - start;
+}
+
+static void bench_kvm_steps(const char *guests)
+{
+	enum { STEPS = 4000 };
+	struct kvm_guest_debug step = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP };
+	double a[PAIRS], b[PAIRS], ratio[PAIRS];
+	struct backend_info info = { 0 };
+	struct bare_kvm bare;
+	struct cpu_state state;
+	struct ours ours, memory;
+
+	backend_kvm.probe(&info);
+	if (!info.usable) {
+		printf("SKIP single steps, kvm: %s\n", info.why);
+		return;
+	}
+	ours_start(&ours, "kvm", guests, step_loop, sizeof(step_loop));
+	ours_start(&memory, "tcg", guests, step_loop, sizeof(step_loop));
+	backend_save(memory.vm->cpu, &state);
+	bare_kvm_start(&bare, memory.vm, &state);
+	if (ioctl(bare.vcpu, KVM_SET_GUEST_DEBUG, &step))
+		die("bare KVM", strerror(errno));
+	ours_steps(&ours, STEPS), bare_kvm_steps(&bare, STEPS);
+	for (int i = 0; i < PAIRS; i++) {
+		a[i] = (double)STEPS / ours_steps(&ours, STEPS) * 1e-3;
+		b[i] = (double)STEPS / bare_kvm_steps(&bare, STEPS) * 1e-3;
+		ratio[i] = a[i] / b[i];
+	}
+	line("single steps, kvm / bare KVM_RUN", median(a, PAIRS), median(b, PAIRS),
+		median(ratio, PAIRS), "k/s");
+	bare_kvm_finish(&bare);
+	ours_finish(&memory);
+	ours_finish(&ours);
+}
+
+/* Against Unicorn told to run one instruction. */
+static void bench_tcg_steps(const char *guests)
+{
+	enum { STEPS = 20000 };
+	double a[PAIRS], b[PAIRS], ratio[PAIRS], start;
+	uint64_t rax, zero = 0;
+	struct bare_tcg bare = { 0 };
+	struct cpu_state state;
+	struct ours ours, memory;
+
+	ours_start(&ours, "tcg", guests, step_loop, sizeof(step_loop));
+	ours_start(&memory, "tcg", guests, step_loop, sizeof(step_loop));
+	backend_save(memory.vm->cpu, &state);
+	bare_tcg_start(&bare, memory.vm, &state);
+	ours_steps(&ours, STEPS);
+	for (int i = 0; i < PAIRS; i++) {
+		a[i] = (double)STEPS / ours_steps(&ours, STEPS) * 1e-3;
+		uc_reg_write(bare.uc, UC_X86_REG_RAX, &zero);
+		start = now();
+		for (int n = 0; n < STEPS; n++) {
+			if (uc_emu_start(bare.uc, bare.rip, 0, 0, 1))
+				die("bare Unicorn", "cannot step");
+			uc_reg_read(bare.uc, UC_X86_REG_RIP, &bare.rip);
+		}
+		b[i] = STEPS / (now() - start) * 1e-3;
+		ratio[i] = a[i] / b[i];
+		uc_reg_read(bare.uc, UC_X86_REG_RAX, &rax);
+		if (rax != STEPS / 2)
+			die("bare Unicorn", "does not step");
+	}
+	line("single steps, tcg / bare Unicorn", median(a, PAIRS), median(b, PAIRS),
+		median(ratio, PAIRS), "k/s");
 	uc_close(bare.uc);
 	ours_finish(&memory);
 	ours_finish(&ours);
@@ -829,6 +928,8 @@ int main(int argc, char **argv)
 	bench_trace_verbs(argv[1]);
 	bench_kvm_calls(argv[2]);
 	bench_tcg_calls(argv[2]);
+	bench_kvm_steps(argv[2]);
+	bench_tcg_steps(argv[2]);
 	bench_speed(argv[2]);
 	bench_start(argv[1], argv[2], "tcg");
 	bench_start(argv[1], argv[2], "kvm");

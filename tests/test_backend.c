@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/time.h>
+#include <time.h>
 
 #include "cpuid_table.h"
 #include "err.h"
@@ -1179,6 +1180,92 @@ static void stops_after_a_watched_access(const struct backend_ops *ops)
 	finish(&g);
 }
 
+static void watch(struct guest *g, const struct vcpu_watch *watches, size_t n)
+{
+	CU_ASSERT_EQUAL(
+		backend_set_debug(g->b, &(struct vcpu_debug){ .watches = watches, .n_watches = n }),
+		0);
+}
+
+static void expect_watch(struct guest *g, uint64_t rip, uint64_t addr, bool wrote)
+{
+	expect_debug(g, VCPU_WATCHPOINT, rip);
+	CU_ASSERT_EQUAL(g->exit.addr, addr);
+	CU_ASSERT_EQUAL(g->exit.wrote, wrote);
+}
+
+GUEST(grope,
+	"mov $0x200000, %ebx\n mov 0x10(%rbx), %rax\n grope_a: mov %rax, 0x10(%rbx)\n"
+	"grope_b: mov %al, 0x7f5(%rbx)\n grope_c: incl 0x800(%rbx)\n grope_d: mov 0x40(%rbx), %cl\n"
+	"mov $0x1100, %edx\n out %eax, %dx\n mov %al, 0x41(%rbx)\n grope_e: sgdt 0x7000(%rbx)\n"
+	"grope_f: lea 0x1ffd(%rbx), %rdi\n mov %rax, (%rdi)\n grope_g: hlt");
+LABEL(grope, a);
+LABEL(grope, b);
+LABEL(grope, c);
+LABEL(grope, d);
+LABEL(grope, e);
+LABEL(grope, f);
+LABEL(grope, g);
+
+/* Reads alone, all alignments and lengths, what does not change; and more than any CPU has registers. */
+static void watches_whatever_is_asked_for(const struct backend_ops *ops)
+{
+	enum { FILL = 60 };
+	struct vcpu_watch all[FILL + 6] = {
+		{ .gva = DATA + 0x13, .len = 1, .on_read = true },
+		{ .gva = DATA + 0x14, .len = 2, .on_write = true },
+		{ .gva = DATA + 0x7f1, .len = 13, .on_read = true, .on_write = true },
+		{ .gva = DATA + 0x803, .len = 7, .on_write = true },
+		{ .gva = DATA + 0x2001, .len = 0x10000, .on_write = true },
+		{ .gva = DATA + 0x41, .len = 1, .on_read = true },
+	};
+	struct guest g;
+
+	for (uint64_t i = 0; i < FILL; i++)
+		all[6 + i] =
+			(struct vcpu_watch){ .gva = 0x500000 + 3 * i, .len = 3, .on_write = true };
+	start(&g, ops, BYTES(grope));
+	g.answer = true;
+	watch(&g, all, FILL + 6);
+	expect_watch(&g, AT(grope, a), DATA + 0x13, false);
+	expect_watch(&g, AT(grope, b), DATA + 0x14, true);
+	expect_watch(&g, AT(grope, c), DATA + 0x7f1, true);
+	expect_watch(&g, AT(grope, d), DATA + 0x803, true);
+	CU_ASSERT_EQUAL(g.n_ports, 0);
+	expect_watch(&g, AT(grope, f), DATA + 0x2001, true);
+	CU_ASSERT_EQUAL(g.n_ports, 1);
+	expect_watch(&g, AT(grope, g), DATA + 0x2001, true);
+	run_to(&g, VCPU_HALT);
+	finish(&g);
+}
+
+static void steps_and_breaks_while_it_watches(const struct backend_ops *ops)
+{
+	const struct vcpu_watch rows[] = {
+		{ .gva = DATA + 0x10, .len = 8, .on_read = true },
+		{ .gva = DATA + 0x11, .len = 2, .on_write = true },
+	};
+	const uint64_t at[] = { AT(grope, c), AT(grope, e) };
+	struct vcpu_debug d = { .step = true, .watches = rows, .n_watches = 2 };
+	struct guest g;
+
+	start(&g, ops, BYTES(grope));
+	CU_ASSERT_EQUAL(backend_set_debug(g.b, &d), 0);
+	expect_debug(&g, VCPU_STEP, AT(grope, a) - 4);
+	expect_watch(&g, AT(grope, a), DATA + 0x10, false);
+	expect_watch(&g, AT(grope, b), DATA + 0x11, true);
+	expect_debug(&g, VCPU_STEP, AT(grope, c));
+	d.step = false;
+	d.breaks = at;
+	d.n_breaks = 2;
+	CU_ASSERT_EQUAL(backend_set_debug(g.b, &d), 0);
+	run_to(&g, VCPU_PORT);
+	CU_ASSERT_EQUAL(backend_set_debug(g.b, &d), 0);
+	expect_debug(&g, VCPU_BREAKPOINT, AT(grope, e));
+	run_to(&g, VCPU_HALT);
+	finish(&g);
+}
+
 GUEST(count, "mov $1000, %ecx\n 1: add %ecx, %eax\n dec %ecx\n jnz 1b\n mov $0x1100, %edx\n"
 	     "out %eax, %dx\n nop\n nop\n hlt");
 
@@ -1232,6 +1319,32 @@ static struct cpu_state state_of(struct guest *g)
 
 	CU_ASSERT_EQUAL(backend_save(g->b, &s), 0);
 	return s;
+}
+
+/* Written by who is interrupted for it; the rest goes on as ever. */
+static void watches_what_an_interrupt_writes(const struct backend_ops *ops)
+{
+	const struct vcpu_watch row = { .gva = DATA + 0x20, .len = 3, .on_write = true };
+	struct guest g;
+
+	start_varied(&g, ops);
+	watch(&g, &row, 1);
+	for (uint64_t i = 0; i < 5; i++) {
+		if (!run_to(&g, VCPU_DEBUG))
+			break;
+		CU_ASSERT_EQUAL(g.exit.why, VCPU_WATCHPOINT);
+		CU_ASSERT_EQUAL(g.exit.addr, row.gva);
+		CU_ASSERT_TRUE(g.exit.wrote);
+		CU_ASSERT_EQUAL(read64(&g, DATA + 0x20), i + 1);
+	}
+	watch(&g, NULL, 0);
+	for (unsigned i = 0; i < 200 && read64(&g, DATA + 0x20) <= 5; i++) {
+		alarm_us(g.b, 20000);
+		CU_ASSERT_EQUAL(backend_run(g.b, &g.exit), 0);
+		CU_ASSERT_EQUAL(g.exit.kind, VCPU_KICKED);
+	}
+	CU_ASSERT(read64(&g, DATA + 0x20) > 5);
+	finish(&g);
 }
 
 /* Whoever comes to a count in one go is where others are who stopped before on their way. */
@@ -1521,6 +1634,77 @@ static void is_kicked_out_of_an_endless_loop(const struct backend_ops *ops)
 		CU_ASSERT_EQUAL(g.exit.rip, CODE);
 	}
 	finish(&g);
+}
+
+static struct timespec kicked_at;
+
+static void on_alarm_kick(int sig)
+{
+	(void)sig;
+	clock_gettime(CLOCK_MONOTONIC, &kicked_at);
+	backend_kick(alarmed);
+}
+
+/* Seconds from the kick to the exit; the least of some, as other processes run here, too. */
+static double kick_latency(struct guest *g)
+{
+	struct sigaction action = { .sa_handler = on_alarm_kick };
+	struct timespec out;
+	double least = 1e9, this;
+
+	for (unsigned i = 0; i < 12; i++) {
+		alarm_us(g->b, 1000 + 700 * i);
+		sigaction(SIGALRM, &action, NULL);
+		CU_ASSERT_EQUAL(backend_run(g->b, &g->exit), 0);
+		clock_gettime(CLOCK_MONOTONIC, &out);
+		if (g->exit.kind == VCPU_HALT)
+			return 0;
+		CU_ASSERT_EQUAL(g->exit.kind, VCPU_KICKED);
+		this = (double)(out.tv_sec - kicked_at.tv_sec) +
+		       (double)(out.tv_nsec - kicked_at.tv_nsec) * 1e-9;
+		least = this < least ? this : least;
+	}
+	return least;
+}
+
+GUEST(spin, "spin_a: jmp spin_a");
+GUEST(sleep, "1: sti\n hlt\n jmp 1b");
+/* A gigabyte that is two megabytes 512 times. */
+GUEST(long_copy, "1: mov $0x40000000, %esi\n mov $0x40000000, %edi\n mov $0x40000000, %ecx\n"
+		 "rep movsb\n jmp 1b");
+
+static void is_kicked_at_once(const struct backend_ops *ops)
+{
+	const struct {
+		const char *what;
+		const uint8_t *code, *end;
+		bool watch;
+	} rows[] = {
+		{ "jmp .", spin_start, spin_end, false },
+		{ "rep movsb", long_copy_start, long_copy_end, false },
+		{ "hlt", sleep_start, sleep_end, false },
+		{ "jmp ., watching", spin_start, spin_end, true },
+		{ "rep movsb, watching", long_copy_start, long_copy_end, true },
+		{ "hlt, watching", sleep_start, sleep_end, true },
+	};
+	const struct vcpu_watch far = { .gva = 0x600000, .len = 64, .on_read = true };
+	struct guest g;
+	double took;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		start_with(&g, ops, rows[i].code, (size_t)(rows[i].end - rows[i].code), true);
+		write64(&g, PDPT + 8, PT | PW);
+		for (uint64_t n = 0; n < 512; n++)
+			write64(&g, PT + 8 * n, 0x400000 | BIG);
+		if (!rows[i].watch || !backend_set_debug(g.b, &(struct vcpu_debug){ .watches = &far,
+								      .n_watches = 1 })) {
+			took = kick_latency(&g);
+			CU_ASSERT(took < 2e-3);
+			if (took >= 2e-3)
+				printf("     %s: %.0f us\n", rows[i].what, 1e6 * took);
+		}
+		finish(&g);
+	}
 }
 
 /* Runs a little at a time until the CPU sleeps; on a busy host it may not have come to its HLT. */
@@ -2040,6 +2224,7 @@ static void says_what_is_not_offered(const struct backend_ops *ops)
 
 static void opens_by_name_and_by_itself(const struct backend_ops *ops)
 {
+	const struct vcpu_watch odd = { .gva = 0x1001, .len = 99, .on_read = true };
 	struct backend_info info;
 	struct err err = { "" };
 	struct backend *b;
@@ -2058,8 +2243,19 @@ static void opens_by_name_and_by_itself(const struct backend_ops *ops)
 	CU_ASSERT_EQUAL(
 		backend_open("auto", &(struct backend_config){ .mem = &m }, &b, &info, &err), 0);
 	CU_ASSERT_TRUE(info.usable);
+	CU_ASSERT_PTR_NOT_NULL(strstr(info.debug, "breakpoints: "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(info.debug, "watchpoints: "));
 	if (b)
 		CU_ASSERT_STRING_EQUAL(b->ops->name, usable(&backend_kvm) ? "kvm" : "tcg");
+	backend_destroy(b);
+	CU_ASSERT_EQUAL(backend_open("auto", &(struct backend_config){ .mem = &m, .debug = true },
+				&b, &info, &err),
+		0);
+	CU_ASSERT_TRUE(info.breakpoints && info.watchpoints);
+	if (b)
+		CU_ASSERT_EQUAL(backend_set_debug(
+					b, &(struct vcpu_debug){ .watches = &odd, .n_watches = 1 }),
+			0);
 	backend_destroy(b);
 	gmem_finish(&m);
 	(void)ops;
@@ -2074,6 +2270,7 @@ enum needs {
 	NEEDS_ICOUNT = 1 << 2,
 	NEEDS_DEBUG = 1 << 3,
 	ONLY_SCRIPT = 1 << 4,
+	NEEDS_ALL_WATCHES = 1 << 5, /* not only what debug registers do */
 };
 
 #define CASE(name, needs)                                                                          \
@@ -2118,6 +2315,9 @@ static const struct row {
 	CASE(stops_at_breakpoints_in_sse_code, NEEDS_DEBUG | NEEDS_SSE),
 	CASE(stops_at_breakpoints_in_sse_code_that_ran_before, NEEDS_DEBUG | NEEDS_SSE),
 	CASE(stops_after_a_watched_access, NEEDS_DEBUG | NEEDS_WATCH),
+	CASE(watches_whatever_is_asked_for, NEEDS_DEBUG | NEEDS_WATCH | NEEDS_ALL_WATCHES),
+	CASE(steps_and_breaks_while_it_watches, NEEDS_DEBUG | NEEDS_WATCH | NEEDS_ALL_WATCHES),
+	CASE(watches_what_an_interrupt_writes, NEEDS_DEBUG | NEEDS_WATCH | NEEDS_ALL_WATCHES),
 	CASE(counts_instructions_exactly, NEEDS_ICOUNT),
 	CASE(stops_before_the_count_is_exceeded, NEEDS_ICOUNT),
 	CASE(counts_to_where_single_steps_lead, NEEDS_ICOUNT),
@@ -2127,6 +2327,7 @@ static const struct row {
 	CASE(thaws_in_the_shadow_of_sti, NEEDS_ICOUNT),
 	CASE(thaws_where_it_was_frozen, ANY_CPU),
 	CASE(is_kicked_out_of_an_endless_loop, ANY_CPU),
+	CASE(is_kicked_at_once, ANY_CPU),
 	CASE(stays_halted_across_save_and_load, ANY_CPU),
 	CASE(remembers_a_kick_until_it_runs, ANY_CPU),
 	CASE(reports_a_triple_fault, ANY_CPU),
@@ -2185,6 +2386,8 @@ static const char *reason_to_skip(const struct row *row, const struct column *co
 		return "no debugging here";
 	if ((row->needs & NEEDS_WATCH) && !info->watchpoints)
 		return "no watchpoints here";
+	if ((row->needs & NEEDS_ALL_WATCHES) && column->ops == &backend_kvm)
+		return "debug registers do not do that";
 	if ((row->needs & NEEDS_ICOUNT) && !column->ops->icount)
 		return "instructions are not counted here";
 	return NULL;

@@ -42,8 +42,10 @@ static int open_one(const struct backend_ops *ops, const struct backend_config *
 	if (!info->usable)
 		return err_set(
 			err, -ENODEV, "%s: %s; --backend tcg works without", name, info->why);
-	if (info->refuses)
+	if (info->refuses || (config->debug && ops == &backend_kvm)) {
 		ops = &backend_assisted;
+		ops->look(info);
+	}
 	r = ops->create(out, config, err);
 	if (r)
 		snprintf(info->why, sizeof(info->why), "%s", strerror(-r));

@@ -88,7 +88,8 @@ struct vcpu_debug {
 	bool step;              /* stop after one instruction */
 	const uint64_t *breaks; /* GVAs; stop before the instruction runs */
 	size_t n_breaks;
-	const struct vcpu_watch *watches; /* stop after the access */
+	const struct vcpu_watch
+		*watches; /* stop after the access, whether or not it changed anything */
 	size_t n_watches;
 	/* Stop before the instruction that would make icount exceed this; 0: nowhere. -EOPNOTSUPP without icount. */
 	uint64_t until;
@@ -98,7 +99,8 @@ struct backend_config {
 	struct gmem *mem; /* borrowed; must outlive the backend */
 	bool irqchip;     /* interrupt controller and timer */
 	bool want_paging; /* backend_paging() is called often: keep it cheap */
-	bool plain_cpu;   /* CPUID says the same on every backend and host: what all can do */
+	bool debug; /* will be debugged: watchpoints of any number and kind, even if that is slow */
+	bool plain_cpu; /* CPUID says the same on every backend and host: what all can do */
 	/* What CPUID is to say, instead; as far as this CPU lets itself be told. Borrowed likewise. */
 	const struct cpuid_entry *cpuid;
 	size_t n_cpuid;
@@ -115,7 +117,8 @@ struct backend_info {
 	char kind[80]; /* "KVM API 12 on VT-x", "KVM without VT-x (kvm_pvm)", "Unicorn 2.0.1" */
 	bool refuses;  /* some ordinary instructions are refused and need the assistance of tcg */
 	bool breakpoints, watchpoints, icount;
-	char gaps[400]; /* what is missing here, "; " between; "" when nothing is */
+	char debug[300]; /* by what a debugger gets those, "; " between */
+	char gaps[400];  /* what is missing here, "; " between; "" when nothing is */
 };
 
 struct backend_ops {
@@ -164,7 +167,7 @@ struct backend_ops {
 	 * instructions (fewer when they take much else), ending before one that leave says true of,
 	 * unless it is the first. leave is asked ahead, and what it says is remembered as long as ctx
 	 * and the code are the same. Ended by either: VCPU_DEBUG with VCPU_STEP; by breakpoints and
-	 * watchpoints: as run would say it.
+	 * watchpoints: as run would say it. A kick ends it, too, perhaps before the first instruction: VCPU_STEP.
 	 * Port accesses, HLT and what is refused end it as in run (config.port is not asked), with
 	 * rip at the instruction and nothing of it done. Exceptions go to the guest. Another CPU ran
 	 * on this memory in between: code translated and page tables walked in earlier calls may be
@@ -187,8 +190,8 @@ extern const struct backend_ops *const backend_list[];
 /* The ops by name ("kvm", "tcg"), or NULL. */
 const struct backend_ops *backend_find(const char *name);
 /*
- * "auto", "kvm" or "tcg". On a KVM that refuses ordinary instructions the result is kvm with the
- * assistance of tcg. Says in *info what was found. 0, or -errno with err filled in.
+ * "auto", "kvm" or "tcg". On a KVM that refuses ordinary instructions, and for config.debug, the
+ * result is kvm with the assistance of tcg. Says in *info what was found. 0, or -errno with err filled in.
  */
 int backend_open(const char *name, const struct backend_config *config, struct backend **out,
 	struct backend_info *info, struct err *err);

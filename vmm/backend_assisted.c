@@ -9,10 +9,15 @@
  * whatever must be done by the CPU that has the devices, the clock and the MSRs, before a
  * breakpoint, and after a while, so that interrupts, which wait in kvm, come in time. Then the
  * registers go back. Instructions that need state only kvm has are interpreted here.
+ *
+ * How watching works, where debug registers do not do it: the other way round. tcg, which sees each access,
+ * runs bursts of what it can run, and kvm steps over what only it can. What kvm wrote is found by comparing;
+ * what it read is not. Interrupts wait in kvm, so after each burst it takes a step in which they may come.
  */
 #include "backend.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +29,8 @@
 
 enum {
 	BURST = 100 * 1000, /* instructions; up to 1 ms once translated */
+	CALM_TRIES = 16,    /* instructions to find one in that touches no memory */
+	WINDOW = 4096,      /* of a watch, how much is compared */
 	XCR0_RUN = 3,       /* x87 and SSE: what the two of us can execute */
 };
 
@@ -33,6 +40,10 @@ struct assisted {
 	bool step;
 	uint64_t *breaks;
 	size_t n_breaks;
+	bool watching; /* kvm does not do it alone */
+	struct vcpu_watch *watches;
+	uint64_t *hashes; /* of what they watch, before a step */
+	size_t n_watches;
 	struct cpu_state state; /* on its way between the two */
 };
 
@@ -94,6 +105,7 @@ static const bool leave_one[256] = {
 	[0x62] = true, [0xc4] = true, [0xc5] = true, /* EVEX, VEX */
 	[0x6c ... 0x6f] = true, [0xe4 ... 0xe7] = true, [0xec ... 0xef] = true, /* ins, outs, in, out */
 	[0xcf] = true, [0xf1] = true, [0xf4] = true, /* iret, int1, hlt */
+	[0x8e] = true, [0xfb] = true, /* mov to ss, sti: interrupts wait one instruction */
 };
 static const bool leave_two[256] = {
 	[0x00] = true, [0x01] = true, /* groups 6 and 7: system tables, swapgs, rdtscp, xgetbv */
@@ -299,10 +311,10 @@ static bool leave(void *ctx, uint64_t rip, const uint8_t *bytes, size_t len)
 	return must_leave(&i);
 }
 
-static int burst(struct assisted *a, struct vcpu_exit *exit, bool all)
+static int burst(
+	struct assisted *a, struct vcpu_exit *exit, uint64_t max, enum backend_kvm_part part)
 {
-	enum backend_kvm_part part = all ? BACKEND_KVM_ALL : BACKEND_KVM_CORE;
-	uint64_t max = a->step ? 1 : BURST, start = a->state.regs.rip;
+	uint64_t start = a->state.regs.rip;
 	uint64_t before = backend_icount(a->tcg);
 	struct cpu_state back;
 	int r = backend_load(a->tcg, &a->state);
@@ -339,48 +351,275 @@ static int help(struct assisted *a, struct vcpu_exit *exit)
 	if (r)
 		return r;
 	if (!own)
-		return burst(a, exit, all);
+		return burst(
+			a, exit, a->step ? 1 : BURST, all ? BACKEND_KVM_ALL : BACKEND_KVM_CORE);
 	r = own(a, &i, &a->state);
 	if (!r)
 		r = backend_kvm_take_back(a->kvm, BACKEND_KVM_ALL, &a->state);
 	exit->kind = VCPU_DEBUG;
+	exit->why = VCPU_STEP;
 	return r;
+}
+
+static int debug_exit(struct assisted *a, struct vcpu_exit *exit, enum vcpu_debug_why why)
+{
+	struct cpu_regs regs;
+	int r = backend_get_regs(a->kvm, &regs);
+
+	*exit = (struct vcpu_exit){
+		.kind = VCPU_DEBUG, .why = why, .rip = regs.rip, .addr = regs.rip
+	};
+	return r ? r : 1;
+}
+
+/*
+ * kvm has run; where it refused, tcg has. 1: run returns *exit, 0: the guest goes on, or -errno. *helped: the
+ * latter.
+ */
+static int run_kvm(struct assisted *a, struct vcpu_exit *exit, bool *helped)
+{
+	int r = a->kvm->ops->run(a->kvm, exit);
+	struct vcpu_exit refused = *exit;
+
+	*helped = false;
+	if (r || exit->kind != VCPU_REFUSED)
+		return r ? r : 1;
+	r = help(a, exit);
+	if (r == -ENOTSUP || r == -EPERM) {
+		*exit = refused;
+		if (r == -ENOTSUP && refused.insn_len)
+			exit->text = "kvm refuses the instruction and tcg does not know it";
+		return 1;
+	}
+	*helped = true;
+	if (r || exit->kind == VCPU_SHUTDOWN)
+		return r ? r : 1;
+	return exit->kind == VCPU_DEBUG && exit->why == VCPU_WATCHPOINT;
+}
+
+static int run_helped(struct assisted *a, struct vcpu_exit *exit)
+{
+	struct cpu_regs regs;
+	bool helped;
+	int r;
+
+	for (;;) {
+		r = run_kvm(a, exit, &helped);
+		if (r)
+			return r;
+		backend_get_regs(a->kvm, &regs);
+		if (a->step)
+			return debug_exit(a, exit, VCPU_STEP);
+		if (is_break(a, regs.rip) && !a->state.event.pending)
+			return debug_exit(a, exit, VCPU_BREAKPOINT);
+	}
+}
+
+/* ---- watching ---- */
+
+static bool is_port(const struct insn *i)
+{
+	return !i->two && ((i->opcode & 0xfc) == 0xe4 || (i->opcode & 0xfc) == 0xec);
+}
+
+/* Touches no memory and ends nothing: kvm may run it unseen. */
+static bool is_calm(const struct insn *i)
+{
+	uint8_t op = i->opcode;
+
+	if (i->two)
+		return (op & 0xf0) == 0x80; /* jcc */
+	if ((op & 0xf0) == 0x70 || op == 0xe9 || op == 0xeb || op == 0x90 || (op & 0xf0) == 0xb0 ||
+		op == 0x8d)
+		return true;
+	/* Arithmetic, mov, test, shifts, inc, dec: between registers. */
+	return i->modrm >> 6 == 3 &&
+	       ((op < 0x40 && (op & 7) < 4) || (op >= 0x80 && op <= 0x8b) || (op & 0xfe) == 0xc0 ||
+		       (op & 0xfc) == 0xd0 || ((op & 0xfe) == 0xfe && !(i->modrm & 0x30)));
+}
+
+/* Of a long watch, what lies where the instruction writes. */
+static struct vcpu_watch window_of(
+	const struct assisted *a, const struct vcpu_watch *w, const struct insn *i)
+{
+	struct vcpu_watch window = *w;
+	uint64_t end, at = operand_gva(i, &a->state, &end);
+
+	if (w->len <= WINDOW)
+		return window;
+	if (at - w->gva < w->len) {
+		window.len -= at - w->gva;
+		window.gva = at;
+	}
+	if (window.len > WINDOW)
+		window.len = WINDOW;
+	return window;
+}
+
+static uint64_t hash_of(const struct assisted *a, const struct vcpu_watch *w)
+{
+	const struct cpu_state *s = &a->state;
+	struct paging p = { .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
+	uint8_t bytes[WINDOW];
+	size_t n = (size_t)paging_read(a->base.config.mem, &p, w->gva, bytes, w->len);
+	uint64_t hash = n;
+
+	for (size_t i = 0; i < n; i++)
+		hash = (hash ^ bytes[i]) * 0x100000001b3;
+	return hash;
+}
+
+/* What is watched for writes, with what was there before; NULL: nothing has changed, or to be remembered now. */
+static const struct vcpu_watch *watches_compare(
+	struct assisted *a, const struct insn *i, bool remember)
+{
+	for (size_t n = 0; n < a->n_watches; n++) {
+		struct vcpu_watch window = window_of(a, &a->watches[n], i);
+		uint64_t hash;
+
+		if (!a->watches[n].on_write)
+			continue;
+		hash = hash_of(a, &window);
+		if (!remember && hash != a->hashes[n])
+			return &a->watches[n];
+		a->hashes[n] = hash;
+	}
+	return NULL;
+}
+
+static int watch_exit(struct assisted *a, struct vcpu_exit *exit, const struct vcpu_watch *w)
+{
+	int r = debug_exit(a, exit, VCPU_WATCHPOINT);
+
+	exit->addr = w->gva;
+	exit->wrote = true;
+	return r;
+}
+
+/* May interrupts come in a step over it, and are they let in? */
+static bool is_open(struct assisted *a, const struct insn *i)
+{
+	return !backend_kvm_unfinished(a->kvm) && !is_port(i) && !a->step &&
+	       (a->state.regs.rflags & CPU_RFLAGS_IF);
+}
+
+/* Of HLT as a step some KVMs say nothing but that it was one. */
+static bool halts_for_ever(const struct assisted *a, const struct insn *i)
+{
+	return !i->two && i->opcode == 0xf4 && !a->base.config.irqchip &&
+	       !(a->state.seg[CPU_CS].selector & 3);
+}
+
+/* It was the port access that was executed, and not what an interrupt led to. */
+static bool was_port(struct assisted *a, const struct insn *i)
+{
+	struct cpu_regs regs;
+
+	return is_port(i) && !backend_get_regs(a->kvm, &regs) &&
+	       regs.rip - a->state.regs.rip == i->at + (i->opcode & 8 ? 1 : 2);
+}
+
+/* What is unfinished, or one instruction, by kvm. What the host writes meanwhile is not the guest's. */
+static int step_on_kvm(struct assisted *a, struct vcpu_exit *exit, const struct insn *i)
+{
+	bool compare = !backend_kvm_unfinished(a->kvm), helped;
+	const struct vcpu_watch *w;
+	int r;
+
+	if (compare)
+		watches_compare(a, i, true);
+	backend_kvm_let_irqs(a->kvm, is_open(a, i) || a->state.halted);
+	r = halts_for_ever(a, i) ? backend_set_debug(a->kvm, &(struct vcpu_debug){ 0 }) : 0;
+	if (!r)
+		r = run_kvm(a, exit, &helped);
+	backend_set_debug(a->kvm, &(struct vcpu_debug){ .step = true });
+	if (r < 0 || (r && (exit->kind != VCPU_DEBUG || exit->why != VCPU_STEP)))
+		return r;
+	w = compare && !was_port(a, i) ? watches_compare(a, i, false) : NULL;
+	return w ? watch_exit(a, exit, w) : 0;
+}
+
+static int burst_watched(struct assisted *a, struct vcpu_exit *exit, uint64_t max, bool *refused)
+{
+	int r = burst(a, exit, max, BACKEND_KVM_ALL);
+
+	*refused = r == -ENOTSUP || (!r && exit->kind != VCPU_DEBUG);
+	if (r == -ENOTSUP)
+		return 0;
+	if (r || exit->kind == VCPU_SHUTDOWN)
+		return r ? r : 1;
+	return exit->kind == VCPU_DEBUG && exit->why != VCPU_STEP;
+}
+
+static struct insn insn_at(const struct assisted *a, uint8_t bytes[static 15])
+{
+	const struct cpu_state *s = &a->state;
+	struct paging p = { .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
+
+	return insn_decode(
+		bytes, (size_t)paging_read(a->base.config.mem, &p, s->regs.rip, bytes, 15));
+}
+
+/*
+ * A little further. calm: that many more instructions are tried for one that kvm may run unseen, so that
+ * interrupts come. by_kvm: tcg cannot run this one.
+ */
+static int go_watched(struct assisted *a, struct vcpu_exit *exit, unsigned *calm, bool *by_kvm)
+{
+	uint8_t bytes[15];
+	struct insn i;
+	int r = backend_save(a->kvm, &a->state);
+
+	if (r)
+		return r;
+	i = insn_at(a, bytes);
+	if (*by_kvm || !i.len || must_leave(&i) || a->state.event.pending || a->state.halted ||
+		*calm == 1 || (*calm && is_calm(&i))) {
+		if (is_open(a, &i))
+			*calm = 0;
+		*by_kvm = false;
+		return step_on_kvm(a, exit, &i);
+	}
+	r = burst_watched(a, exit, a->step || *calm ? 1 : BURST, by_kvm);
+	if (*calm)
+		--*calm;
+	else if (a->base.config.irqchip)
+		*calm = CALM_TRIES;
+	return r;
+}
+
+static int run_watched(struct assisted *a, struct vcpu_exit *exit)
+{
+	bool by_kvm = backend_kvm_unfinished(a->kvm);
+	unsigned calm = 0;
+	struct cpu_regs regs;
+	int r;
+
+	for (;;) {
+		if (backend_kvm_kicked(a->kvm)) {
+			r = debug_exit(a, exit, VCPU_STEP);
+			exit->kind = VCPU_KICKED;
+			return r;
+		}
+		r = go_watched(a, exit, &calm, &by_kvm);
+		if (r)
+			return r;
+		if (by_kvm)
+			continue; /* of this instruction nothing is done */
+		backend_get_regs(a->kvm, &regs);
+		if (a->step)
+			return debug_exit(a, exit, VCPU_STEP);
+		if (is_break(a, regs.rip) && !a->state.event.pending)
+			return debug_exit(a, exit, VCPU_BREAKPOINT);
+	}
 }
 
 static int assisted_run(struct backend *b, struct vcpu_exit *exit)
 {
 	struct assisted *a = to_assisted(b);
-	struct vcpu_exit refused;
-	struct cpu_regs regs;
-	bool at_break;
-	int r;
+	int r = a->watching ? run_watched(a, exit) : run_helped(a, exit);
 
-	for (;;) {
-		r = a->kvm->ops->run(a->kvm, exit);
-		if (r || exit->kind != VCPU_REFUSED)
-			return r;
-		refused = *exit;
-		r = help(a, exit);
-		if (r == -ENOTSUP || r == -EPERM) {
-			*exit = refused;
-			if (r == -ENOTSUP && refused.insn_len)
-				exit->text = "kvm refuses the instruction and tcg does not know it";
-			return 0;
-		}
-		if (r || exit->kind == VCPU_SHUTDOWN)
-			return r;
-		backend_get_regs(a->kvm, &regs);
-		at_break = is_break(a, regs.rip) && !a->state.event.pending;
-		if (!a->step && !at_break)
-			continue;
-		*exit = (struct vcpu_exit){
-			.kind = VCPU_DEBUG,
-			.why = a->step ? VCPU_STEP : VCPU_BREAKPOINT,
-			.rip = regs.rip,
-			.addr = regs.rip,
-		};
-		return 0;
-	}
+	return r < 0 ? r : 0;
 }
 
 /* ---- the rest is kvm's ---- */
@@ -394,6 +633,8 @@ static void assisted_destroy(struct backend *b)
 	backend_destroy(a->kvm);
 	backend_destroy(a->tcg);
 	free(a->breaks);
+	free(a->watches);
+	free(a->hashes);
 	free(a);
 }
 
@@ -463,24 +704,60 @@ static int keep_breaks(struct assisted *a, const uint64_t *from, size_t n)
 	return 0;
 }
 
+static int keep_watches(struct assisted *a, const struct vcpu_watch *from, size_t n)
+{
+	struct vcpu_watch *watches;
+	uint64_t *hashes;
+
+	if (!n && !a->n_watches)
+		return 0;
+	watches = calloc(n + 1, sizeof(*watches));
+	hashes = calloc(n + 1, sizeof(*hashes));
+	if (!watches || !hashes) {
+		free(watches);
+		free(hashes);
+		return -ENOMEM;
+	}
+	if (n)
+		memcpy(watches, from, n * sizeof(*watches));
+	free(a->watches);
+	free(a->hashes);
+	a->watches = watches;
+	a->hashes = hashes;
+	a->n_watches = n;
+	return 0;
+}
+
+/* tcg is told all, for it helps out; kvm what it can do, or to step when it shall not do it alone. */
 static int assisted_set_debug(struct backend *b, const struct vcpu_debug *d)
 {
 	struct assisted *a = to_assisted(b);
+	struct vcpu_debug for_tcg = *d;
 	int r = backend_set_debug(a->kvm, d);
+	bool watching = d->n_watches && !d->until && (r == -EOPNOTSUPP || r == -ENOSPC);
 
+	if (watching)
+		r = backend_set_debug(a->kvm, &(struct vcpu_debug){ .step = true });
+	for_tcg.step = false;
 	if (!r)
-		r = backend_set_debug(a->tcg,
-			&(struct vcpu_debug){ .breaks = d->breaks, .n_breaks = d->n_breaks });
+		r = backend_set_debug(a->tcg, &for_tcg);
 	if (!r)
 		r = keep_breaks(a, d->breaks, d->n_breaks);
 	if (!r)
-		a->step = d->step;
-	return r;
+		r = keep_watches(a, d->watches, d->n_watches);
+	if (r)
+		return r;
+	a->watching = watching;
+	a->step = d->step;
+	backend_kvm_let_irqs(a->kvm, false);
+	return 0;
 }
 
+/* Whoever of the two runs. */
 static void assisted_kick(struct backend *b)
 {
 	backend_kick(kvm_of(b));
+	backend_kick(to_assisted(b)->tcg);
 }
 
 static uint32_t assisted_tsc_khz(struct backend *b)
@@ -514,15 +791,36 @@ static int assisted_thaw(struct backend *b, const void *frozen)
 	return backend_thaw(kvm_of(b), frozen);
 }
 
+static void watchpoints_too(struct backend_info *info)
+{
+	char *at = strstr(info->debug, "watchpoints: ");
+
+	if (!info->usable || !at)
+		return;
+	snprintf(at, sizeof(info->debug) - (size_t)(at - info->debug), "watchpoints: %s; %s",
+		info->watchpoints ? "4 debug registers, others on tcg in bursts"
+				  : "on tcg in bursts, which then runs what it can",
+		"instructions are not counted");
+	info->watchpoints = true;
+}
+
 static void assisted_probe(struct backend_info *info)
 {
 	backend_kvm.probe(info);
+	watchpoints_too(info);
+}
+
+static void assisted_look(struct backend_info *info)
+{
+	backend_kvm.look(info);
+	watchpoints_too(info);
 }
 
 const struct backend_ops backend_assisted = {
 	.name = "kvm",
 	.sleeps = true,
 	.probe = assisted_probe,
+	.look = assisted_look,
 	.create = assisted_create,
 	.destroy = assisted_destroy,
 	.run = assisted_run,

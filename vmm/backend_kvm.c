@@ -63,7 +63,12 @@ enum out_rip { OUT_RIP_UNKNOWN, OUT_RIP_AT, OUT_RIP_PAST };
 struct debug {
 	bool step;
 	unsigned n_watches;
-	struct vcpu_watch watches[SLOTS];
+	struct piece {
+		uint64_t gva, watch; /* what a register watches of a watch, which begins at */
+		uint8_t len;
+		bool on_read;
+		uint8_t before[8]; /* when the run began; to tell writes from reads */
+	} watches[SLOTS];
 	uint64_t *breaks; /* as they were given */
 	size_t n_breaks;
 	/* Of these, at the last look, in debug registers; all others are int3. */
@@ -81,6 +86,7 @@ struct kvm {
 	uint32_t tsc_khz;
 	bool watches_fire;
 	bool block_irq; /* KVM_GUESTDBG_BLOCKIRQ is there */
+	bool let_irqs;  /* and not to be used */
 
 	enum io_state io; /* what the next KVM_RUN will finish */
 	enum out_rip out_rip;
@@ -548,7 +554,7 @@ static int choose_slots(struct kvm *k)
 }
 
 /* DR7: enable bits, then four bits each of what and how long from bit 16. SDM 3B 17.2.4. */
-static uint64_t watch_bits(const struct vcpu_watch *w, unsigned slot)
+static uint64_t watch_bits(const struct piece *w, unsigned slot)
 {
 	static const uint64_t len_code[] = { [1] = 0, [2] = 1, [4] = 3, [8] = 2 };
 
@@ -565,8 +571,8 @@ static int arm(struct kvm *k, bool skip)
 	k->skipping = skip;
 	k->stepping = skip || d->step;
 	if (k->stepping)
-		want.control |=
-			KVM_GUESTDBG_SINGLESTEP | (k->block_irq ? KVM_GUESTDBG_BLOCKIRQ : 0);
+		want.control |= KVM_GUESTDBG_SINGLESTEP |
+				(k->block_irq && !k->let_irqs ? KVM_GUESTDBG_BLOCKIRQ : 0);
 	want.arch.debugreg[7] = 0x400;
 	for (unsigned i = 0; i < d->n_slots; i++, slot++) {
 		want.arch.debugreg[slot] = d->slots[i];
@@ -601,8 +607,27 @@ static int check_watches(const struct kvm *k, const struct vcpu_debug *d)
 		/* x86 has no watch for reads alone. */
 		if (!k->watches_fire || !w->on_write)
 			return -EOPNOTSUPP;
-		if (w->len > 8 || (w->len & (w->len - 1)) || w->gva % w->len)
-			return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+/* Registers watch 1, 2, 4 or 8 bytes that are aligned. -ENOSPC: this takes more than there are. */
+static int cut_watches(struct debug *to, const struct vcpu_watch *from, size_t n)
+{
+	to->n_watches = 0;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t at = from[i].gva, left = from[i].len, len;
+
+		for (; left; at += len, left -= len) {
+			if (to->n_watches == SLOTS)
+				return -ENOSPC;
+			for (len = 8; at % len || len > left; len /= 2)
+				;
+			to->watches[to->n_watches++] = (struct piece){ .gva = at,
+				.watch = from[i].gva,
+				.len = (uint8_t)len,
+				.on_read = from[i].on_read };
+		}
 	}
 	return 0;
 }
@@ -649,21 +674,20 @@ static int set_breaks(struct kvm *k, const uint64_t *from, size_t n)
 static int kvm_set_debug(struct backend *b, const struct vcpu_debug *d)
 {
 	struct kvm *k = to_kvm(b);
+	struct debug cut = { 0 };
 	int r = d->until ? -EOPNOTSUPP : check_watches(k, d);
 
-	if (r)
-		return r;
-	if (d->n_watches > SLOTS)
-		return -ENOSPC;
-	r = set_breaks(k, d->breaks, d->n_breaks);
 	if (!r)
-		r = want_sregs(k, d->n_breaks > SLOTS - d->n_watches);
+		r = cut_watches(&cut, d->watches, d->n_watches);
+	if (!r)
+		r = set_breaks(k, d->breaks, d->n_breaks);
+	if (!r)
+		r = want_sregs(k, cut.n_watches || d->n_breaks > SLOTS);
 	if (r)
 		return r;
 	k->debug.step = d->step;
-	k->debug.n_watches = (unsigned)d->n_watches;
-	for (size_t i = 0; i < d->n_watches; i++)
-		k->debug.watches[i] = d->watches[i];
+	k->debug.n_watches = cut.n_watches;
+	memcpy(k->debug.watches, cut.watches, sizeof(cut.watches));
 	return 0;
 }
 
@@ -726,6 +750,29 @@ static int give_back_int3(struct kvm *k)
 	return vcpu_ioctl(k, KVM_SET_GUEST_DEBUG, &inject);
 }
 
+static void watches_begin(struct kvm *k)
+{
+	for (unsigned i = 0; i < k->debug.n_watches; i++) {
+		struct piece *w = &k->debug.watches[i];
+
+		if (w->on_read)
+			read_code(k, w->gva, w->before, w->len);
+	}
+}
+
+/* A register that sees reads does not tell them from writes. */
+static int at_watch(struct kvm *k, struct vcpu_exit *exit, const struct piece *w)
+{
+	uint8_t now[8];
+
+	exit_now(k, exit, VCPU_DEBUG);
+	exit->why = VCPU_WATCHPOINT;
+	exit->addr = w->watch;
+	exit->wrote = !w->on_read || (read_code(k, w->gva, now, w->len) == w->len &&
+					     memcmp(now, w->before, w->len));
+	return 1;
+}
+
 static int on_debug(struct kvm *k, struct vcpu_exit *exit)
 {
 	uint64_t dr6 = k->run->debug.arch.dr6;
@@ -737,12 +784,8 @@ static int on_debug(struct kvm *k, struct vcpu_exit *exit)
 		return r == -ENOENT ? give_back_int3(k) : r;
 	}
 	for (unsigned i = 0; i < d->n_watches; i++) {
-		if (dr6 >> (d->n_slots + i) & 1) {
-			exit_now(k, exit, VCPU_DEBUG);
-			exit->why = VCPU_WATCHPOINT;
-			exit->addr = d->watches[i].gva;
-			return 1;
-		}
+		if (dr6 >> (d->n_slots + i) & 1)
+			return at_watch(k, exit, &d->watches[i]);
 	}
 	if (!k->skipping && (dr6 & 0xf) && is_break(k, regs_of(k)->rip))
 		return at_break(k, exit);
@@ -897,6 +940,7 @@ static int resume(struct kvm *k, struct vcpu_exit *exit)
 	if (k->io_again)
 		k->io_answer = exit->data;
 	k->returned_port = false;
+	watches_begin(k);
 	r = choose_slots(k);
 	if (!r)
 		r = arm(k, skip);
@@ -1053,7 +1097,6 @@ enum { CHIPS = 3, FROZEN_MSRS = MSR_ROWS + 4 };
 struct frozen {
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
-	struct kvm_xsave xsave;
 	struct kvm_xcrs xcrs;
 	struct kvm_debugregs debug_regs;
 	struct kvm_vcpu_events events;
@@ -1066,6 +1109,7 @@ struct frozen {
 		uint64_t value;
 	} msrs[FROZEN_MSRS];
 	bool in_waits, returned_port, out_done, halted;
+	struct kvm_xsave xsave; /* last: it ends in an array without length */
 };
 
 /* The clock last but for what is due by it. */
@@ -1258,6 +1302,27 @@ int backend_kvm_take_back(struct backend *b, enum backend_kvm_part part, const s
 	if (!r && (part == BACKEND_KVM_ALL || memcmp(k->xsave.region, s->fx, XSAVE_LEGACY)))
 		r = set_fpu(k, s, part == BACKEND_KVM_ALL);
 	return r;
+}
+
+bool backend_kvm_unfinished(struct backend *b)
+{
+	return to_kvm(b)->returned_port;
+}
+
+bool backend_kvm_kicked(struct backend *b)
+{
+	struct kvm *k = to_kvm(b);
+
+	if (!atomic_load(&k->kicked))
+		return false;
+	/* In this order, or a kick in between would be lost. */
+	k->run->immediate_exit = 0;
+	return atomic_exchange(&k->kicked, false);
+}
+
+void backend_kvm_let_irqs(struct backend *b, bool let)
+{
+	to_kvm(b)->let_irqs = let;
 }
 
 static int kvm_paging(struct backend *b, struct paging *p)
@@ -1600,14 +1665,19 @@ static void kvm_look(struct backend_info *info)
 	info->refuses = !on;
 	info->breakpoints = true;
 	info->watchpoints = on != NULL;
+	snprintf(info->debug, sizeof(info->debug),
+		"breakpoints: 4 debug registers, more by int3%s; watchpoints: %s; instructions are "
+		"not "
+		"counted",
+		on ? "" : " (refused and recognised), in supervisor code",
+		on ? "4 debug registers, of 8 aligned bytes" : "none");
 	if (on) {
 		snprintf(info->kind, sizeof(info->kind), "KVM API %d on %s", API_VERSION, on);
 		return;
 	}
 	snprintf(info->kind, sizeof(info->kind), "KVM API %d without VT-x or SVM%s", API_VERSION,
 		is_pvm() ? " (kvm_pvm)" : "");
-	snprintf(info->gaps, sizeof(info->gaps),
-		"SSE and x87 arithmetic are left to tcg; no watchpoints");
+	snprintf(info->gaps, sizeof(info->gaps), "SSE and x87 arithmetic are left to tcg");
 }
 
 void backend_kvm_trust_watches(struct backend *b)

@@ -6,6 +6,8 @@
 #ifndef BACKEND_KVM_H
 #define BACKEND_KVM_H
 
+#include <stdbool.h>
+
 struct backend;
 struct backend_info;
 struct cpu_state;
@@ -22,6 +24,13 @@ int backend_kvm_lend(struct backend *b, enum backend_kvm_part part, struct cpu_s
 /* The same part, as it is now. The TSC is never written: it ran on. */
 int backend_kvm_take_back(
 	struct backend *b, enum backend_kvm_part part, const struct cpu_state *state);
+
+/* The last run returned a port access that the next one finishes. */
+bool backend_kvm_unfinished(struct backend *b);
+/* Was there a kick? It is over with that. */
+bool backend_kvm_kicked(struct backend *b);
+/* May interrupts come while it steps? */
+void backend_kvm_let_irqs(struct backend *b, bool let);
 
 /* ops->probe: small guests tell what this KVM does. Once a process; it is remembered. */
 void backend_kvm_probe(struct backend_info *info);

@@ -93,6 +93,25 @@ static bool trial_break(struct backend *b)
 	return fires;
 }
 
+/* More than there are debug registers. */
+static bool trial_breaks(struct backend *b)
+{
+	static const uint8_t nops[] = { 0x90, 0x90, 0x90, 0x90, 0x90, 0x90 };
+	uint64_t at[sizeof(nops)];
+	struct vcpu_exit exit = { 0 };
+	bool fires;
+
+	for (size_t i = 0; i < sizeof(nops); i++)
+		at[i] = TRIAL_CODE + 1 + i;
+	fires = !backend_set_debug(
+		b, &(struct vcpu_debug){ .breaks = at, .n_breaks = sizeof(nops) });
+	for (size_t i = 0; fires && i < sizeof(nops); i++)
+		fires = !(i ? backend_run(b, &exit) : trial_run(b, nops, sizeof(nops), &exit)) &&
+			exit.kind == VCPU_DEBUG && exit.rip == at[i];
+	backend_set_debug(b, &(struct vcpu_debug){ 0 });
+	return fires;
+}
+
 static bool trial_step(struct backend *b)
 {
 	static const uint8_t nops[] = { 0x90, 0x90 };
@@ -140,8 +159,8 @@ static void try_all(struct backend *b, struct backend_info *info)
 		add_gap(info, "; ", "no single steps");
 	if (!info->breakpoints)
 		add_gap(info, "; ", "no breakpoints");
-	if (!info->watchpoints)
-		add_gap(info, "; ", "no watchpoints");
+	else if (!trial_breaks(b))
+		add_gap(info, "; ", "no more than 4 breakpoints");
 }
 
 void backend_kvm_probe(struct backend_info *info)

@@ -3064,6 +3064,11 @@ static void watch_exit(struct tcg *t, struct vcpu_exit *exit)
 	t->glimpse.hit = false;
 }
 
+static bool was_kicked(struct tcg *t)
+{
+	return atomic_fetch_and(&t->attention, ~(unsigned)LOOK_KICK) & LOOK_KICK;
+}
+
 /* Is there a reason to return before anything else runs? moved: something ran since run() began. */
 static bool leaves(struct tcg *t, struct vcpu_exit *exit, bool moved)
 {
@@ -3073,7 +3078,7 @@ static bool leaves(struct tcg *t, struct vcpu_exit *exit, bool moved)
 		shutdown_exit(t, exit);
 	else if (t->refused)
 		refuse(t, exit);
-	else if (atomic_fetch_and(&t->attention, ~(unsigned)LOOK_KICK) & LOOK_KICK)
+	else if (was_kicked(t))
 		exit->kind = VCPU_KICKED;
 	else if (hit)
 		watch_exit(t, exit);
@@ -3150,11 +3155,11 @@ static bool burst_ends(struct tcg *t, bool moved)
 				break_at(t, t->rip) || leaves_alone(t));
 }
 
-static void burst_exit(struct tcg *t, struct vcpu_exit *exit)
+static void burst_exit(struct tcg *t, struct vcpu_exit *exit, bool moved)
 {
 	if (t->glimpse.hit)
 		watch_exit(t, exit);
-	else if (break_at(t, t->rip))
+	else if (moved && break_at(t, t->rip))
 		debug_exit(exit, VCPU_BREAKPOINT, t->rip);
 	else
 		debug_exit(exit, VCPU_STEP, 0);
@@ -3185,7 +3190,7 @@ static int tcg_burst(struct backend *backend, struct vcpu_exit *exit, uint64_t m
 
 	burst_begin(t, exit, max, leave, ctx);
 	while (!out && !burst_ends(t, t->progress || t->done != started) &&
-		!(t->glimpse.hit && !t->glimpse.open)) {
+		!(t->glimpse.hit && !t->glimpse.open) && !was_kicked(t)) {
 		catch_up(t);
 		burst_charge(t, COST_PASS);
 		if (t->event.pending)
@@ -3198,7 +3203,7 @@ static int tcg_burst(struct backend *backend, struct vcpu_exit *exit, uint64_t m
 	t->bursting = false;
 	t->burst = 0;
 	if (!out)
-		burst_exit(t, exit);
+		burst_exit(t, exit, t->progress || t->done != started);
 	exit->rip = t->rip;
 	return 0;
 }
@@ -3879,6 +3884,10 @@ static void tcg_probe(struct backend_info *info)
 		snprintf(info->why, sizeof(info->why), "this Unicorn has no x86");
 	snprintf(info->kind, sizeof(info->kind), "Unicorn %u.%u", major, minor);
 	info->breakpoints = info->watchpoints = info->icount = true;
+	snprintf(info->debug, sizeof(info->debug),
+		"breakpoints: any number; watchpoints: any number, reads too; instructions are "
+		"counted, "
+		"and stopped at by count");
 	snprintf(info->gaps, sizeof(info->gaps),
 		"no AVX, XSAVE, POPCNT or RDRAND; 64-bit mode only; the guest's debug registers "
 		"have no effect");

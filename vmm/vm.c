@@ -48,6 +48,7 @@ static int create(struct vm *vm, const struct vm_config *config, struct err *err
 			.mem = &vm->mem,
 			.irqchip = vm->abi->irqchip,
 			.plain_cpu = config->plain_cpu,
+			.debug = config->debug,
 			.cpuid = config->cpuid,
 			.n_cpuid = config->n_cpuid,
 			.want_paging = vm->abi->wants_paging(vm->abi_version),
