@@ -76,7 +76,7 @@ static bool see(struct seen *seen)
 	struct err err = { "" };
 	struct stat st = { 0 };
 
-	*seen = (struct seen){ NULL };
+	*seen = (struct seen){ 0 };
 	CU_ASSERT_FATAL(fd >= 0);
 	r = core_write(&core, fd, &seen->size, &err);
 	CU_ASSERT_EQUAL(r, 0);
