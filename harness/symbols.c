@@ -252,7 +252,7 @@ struct source {
 
 static struct source source_of_line(Dwarf_Line *line)
 {
-	struct source at = { NULL };
+	struct source at = { 0 };
 
 	if (line && !dwarf_lineno(line, &at.line))
 		at.file = dwarf_linesrc(line, NULL, NULL);
@@ -261,7 +261,7 @@ static struct source source_of_line(Dwarf_Line *line)
 
 static struct source source_of_call(Dwarf_Die *unit, Dwarf_Die *inlined)
 {
-	struct source at = { NULL };
+	struct source at = { 0 };
 	Dwarf_Word file, line;
 	Dwarf_Attribute attr;
 	Dwarf_Files *files;

@@ -111,10 +111,11 @@ static int each_table(struct each *e, int level, uint64_t table, const struct pa
 	if (gmem_read(e->m, table, entries, sizeof(e->entries[level])))
 		return 0;
 	for (uint64_t i = 0; !r && i < PTE_COUNT; i++) {
-		struct paging_page page = *above;
+		struct paging_page page;
 
 		if (!(entries[i] & PTE_P) || ((entries[i] & PTE_NX) && !e->nxe))
 			continue;
+		page = *above;
 		page.gva |= (uint64_t)((int64_t)(i << (shift + 16)) >> 16);
 		page.writable &= !!(entries[i] & PTE_W);
 		page.user &= !!(entries[i] & PTE_U);

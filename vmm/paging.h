@@ -49,7 +49,7 @@ typedef bool paging_page_fn(void *ctx, const struct paging_page *page);
  * 0; or -E2BIG when it ended early, for fn said so or the tables were more than PAGING_TABLES_MAX: tables may
  * contain themselves. Without paging: -EOPNOTSUPP.
  */
-enum { PAGING_TABLES_MAX = 1 << 18 };
+enum { PAGING_TABLES_MAX = 1 << 17 };
 int paging_each(const struct gmem *m, const struct paging *p, paging_page_fn *fn, void *ctx);
 
 struct paging_fault {
