@@ -466,16 +466,8 @@ static enum verdict at_pause(struct gdb_vm *g, struct gdb_stop *stop)
 }
 
 /* The end is a place like others, as long as nobody goes on behind it. */
-static enum verdict at_known_end(struct gdb_vm *g, const struct vm_stop *s, struct gdb_stop *stop)
+static enum verdict at_known_end(const struct vm_stop *s, struct gdb_stop *stop)
 {
-	bool told = g->stop.why == GDB_WHY_END;
-
-	if (s->kind == VM_EXITED && told) {
-		g->ended = true;
-		stop->kind = GDB_EXITED;
-		stop->code = s->code;
-		return TELL;
-	}
 	stop_is(stop, GDB_WHY_END, GDB_SIG_TRAP, 0);
 	if (s->kind == VM_EXITED)
 		snprintf(stop->text, sizeof(stop->text), "Here the guest exits with code %d.\n",
@@ -490,7 +482,7 @@ static enum verdict at_end(struct gdb_vm *g, const struct vm_stop *s, struct gdb
 {
 	if (g->stop_at_exit && !session_stopping() &&
 		(s->kind == VM_EXITED || (s->kind == VM_KICKED && g->replays)))
-		return at_known_end(g, s, stop);
+		return at_known_end(s, stop);
 	g->ended = true;
 	if (s->kind == VM_EXITED) {
 		stop->kind = GDB_EXITED;
