@@ -70,8 +70,11 @@ enum gdb_signal {
 	GDB_SIG_ILL = 4,
 	GDB_SIG_TRAP = 5,
 	GDB_SIG_ABRT = 6,
+	GDB_SIG_FPE = 8,
 	GDB_SIG_KILL = 9,
+	GDB_SIG_BUS = 10,
 	GDB_SIG_SEGV = 11,
+	GDB_SIG_SYS = 12,
 };
 
 struct gdb_stop {

@@ -11,10 +11,12 @@
 #include <sys/syscall.h>
 
 #include "cpu.h"
+#include "cpuid_table.h"
 #include "gdb_agent.h"
 #include "history.h"
 #include "log.h"
 #include "paging.h"
+#include "report.h"
 #include "session.h"
 
 /* What is to be done about a stop of the machine. */
@@ -477,6 +479,32 @@ static enum verdict at_known_end(const struct vm_stop *s, struct gdb_stop *stop)
 	return TELL;
 }
 
+/* gdb's numbers of Linux's signals that a crash may be. */
+static int gdb_signal_of(int signal)
+{
+	static const struct {
+		int linux_one, gdb;
+	} rows[] = { { SIGILL, GDB_SIG_ILL }, { SIGTRAP, GDB_SIG_TRAP }, { SIGABRT, GDB_SIG_ABRT },
+		{ SIGFPE, GDB_SIG_FPE }, { SIGSEGV, GDB_SIG_SEGV }, { SIGBUS, GDB_SIG_BUS },
+		{ SIGSYS, GDB_SIG_SYS } };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].linux_one == signal)
+			return rows[i].gdb;
+	return GDB_SIG_SEGV;
+}
+
+static void tell_crash(struct gdb_vm *g, struct gdb_stop *stop)
+{
+	FILE *out = fmemopen(stop->text, sizeof(stop->text) - 1, "w");
+
+	if (!out)
+		return;
+	fprintf(out, "The guest crashed: %s\n", g->vm->stop.text);
+	stop->signal = gdb_signal_of(report_cause(g->vm, out));
+	fclose(out);
+}
+
 /* The guest is at its end. A crash is told first as a signal, with all that there is to look at. */
 static enum verdict at_end(struct gdb_vm *g, const struct vm_stop *s, struct gdb_stop *stop)
 {
@@ -489,12 +517,14 @@ static enum verdict at_end(struct gdb_vm *g, const struct vm_stop *s, struct gdb
 		stop->code = s->code;
 		return TELL;
 	}
+	if (s->kind == VM_CRASHED) {
+		stop_is(stop, GDB_WHY_SIGNAL, GDB_SIG_SEGV, 0);
+		tell_crash(g, stop);
+		return TELL;
+	}
 	snprintf(stop->text, sizeof(stop->text), "%s\n", s->text);
-	stop->kind = s->kind == VM_CRASHED ? GDB_STOPPED : GDB_ENDED;
-	stop->signal = s->kind == VM_KICKED           ? GDB_SIG_KILL
-		       : s->exit.kind == VCPU_REFUSED ? GDB_SIG_ILL
-		       : s->kind == VM_FAILED         ? GDB_SIG_ABRT
-						      : GDB_SIG_SEGV;
+	stop->kind = GDB_ENDED;
+	stop->signal = s->kind == VM_KICKED ? GDB_SIG_KILL : GDB_SIG_ABRT;
 	return TELL;
 }
 
@@ -794,6 +824,20 @@ static const struct gdb_target_ops ops = {
 	.load_offset = load_offset,
 };
 
+/* What CPUID tells the guest: leaf 1, ECX. */
+static bool has_avx(struct vm *vm)
+{
+	enum { LEAVES = 256, AVX = 1 << 28 };
+	struct cpuid_entry *table = calloc(LEAVES, sizeof(*table));
+	int n = table ? backend_cpuid(vm->cpu, table, LEAVES) : 0;
+	bool avx = false;
+
+	for (int i = 0; i < n; i++)
+		avx |= table[i].leaf == 1 && table[i].ecx & AVX;
+	free(table);
+	return avx;
+}
+
 int gdb_vm_init(struct gdb_vm *g, struct session *session, const struct gdb_link *link)
 {
 	*g = (struct gdb_vm){ .session = session, .vm = session->vm, .link = *link, .ops = ops };
@@ -801,6 +845,7 @@ int gdb_vm_init(struct gdb_vm *g, struct session *session, const struct gdb_link
 	if (!g->log)
 		return -ENOMEM;
 	strace_init_lines(&g->strace, keep_line, g);
+	g->ops.has_avx = has_avx(g->vm);
 	g->replays = g->stop_at_exit = session->no_files;
 	attach(g, session->vm);
 	return 0;

@@ -237,7 +237,7 @@ static const char *suspicion(const struct place *place, uint64_t gva)
 	return "";
 }
 
-static void print_page_fault(const struct place *place, const struct cpu_event *cause)
+static void print_page_fault(FILE *out, const struct place *place, const struct cpu_event *cause)
 {
 	uint64_t gva = place->state.cr2;
 	unsigned access = cause->error & (PAGING_WRITE | PAGING_USER | PAGING_FETCH);
@@ -246,32 +246,32 @@ static void print_page_fault(const struct place *place, const struct cpu_event *
 	if (gva == place->state.regs.rip && !(access & PAGING_WRITE))
 		access |= PAGING_FETCH; /* without NXE the error code does not say so */
 	explain_access(place, gva, access, why, sizeof(why));
-	fprintf(stderr, "  page fault (#PF): %s of 0x%llx%s%s%s\n",
+	fprintf(out, "  page fault (#PF): %s of 0x%llx%s%s%s\n",
 		access & PAGING_FETCH   ? "fetch"
 		: access & PAGING_WRITE ? "write"
 					: "read",
 		(unsigned long long)gva, why[0] ? ", which is " : "", why, suspicion(place, gva));
 }
 
-static void print_cause(const struct place *place, const struct cpu_event *cause)
+static void print_cause(FILE *out, const struct place *place, const struct cpu_event *cause)
 {
 	const char *text = cause->vector < N_EXCEPTIONS ? exceptions[cause->vector].text : NULL;
 	char why[80];
 
 	if (cause->pending && cause->vector == CPU_VEC_PF)
-		return print_page_fault(place, cause);
+		return print_page_fault(out, place, cause);
 	if (cause->pending && cause->vector >= FIRST_INTERRUPT)
-		fprintf(stderr, "  interrupt %u\n", cause->vector);
+		fprintf(out, "  interrupt %u\n", cause->vector);
 	else if (cause->pending && text && cause->has_error && cause->error)
-		fprintf(stderr, "  %s, error code 0x%x\n", text, cause->error);
+		fprintf(out, "  %s, error code 0x%x\n", text, cause->error);
 	else if (cause->pending && text)
-		fprintf(stderr, "  %s\n", text);
+		fprintf(out, "  %s\n", text);
 	else if (cause->pending)
-		fprintf(stderr, "  exception %u\n", cause->vector);
+		fprintf(out, "  exception %u\n", cause->vector);
 	if (cause->pending || !place->state.cr2)
 		return;
 	explain_access(place, place->state.cr2, PAGING_READ, why, sizeof(why));
-	fprintf(stderr, "  the last page fault was at 0x%llx%s%s\n",
+	fprintf(out, "  the last page fault was at 0x%llx%s%s\n",
 		(unsigned long long)place->state.cr2, why[0] ? ", which is " : "", why);
 }
 
@@ -332,6 +332,31 @@ static int signal_of(const struct vcpu_exit *exit, const struct cpu_event *cause
 	return signals[exit->kind];
 }
 
+/* Where it is, what it was doing, and why that ended it. False: the CPU says nothing. */
+static bool find_crash(
+	struct vm *vm, struct place *place, struct cpu_event *cause, uint8_t *insn, size_t *len)
+{
+	if (!find_place(place, vm, FRAMES_MAX))
+		return false;
+	*len = (size_t)paging_read(
+		&vm->mem, &place->memory.paging, place->state.regs.rip, insn, INSN_MAX);
+	*cause = find_cause(place, insn, *len);
+	return true;
+}
+
+int report_cause(struct vm *vm, FILE *out)
+{
+	uint8_t insn[INSN_MAX];
+	struct cpu_event cause;
+	struct place place;
+	size_t len;
+
+	if (!find_crash(vm, &place, &cause, insn, &len))
+		return SIGSEGV;
+	print_cause(out, &place, &cause);
+	return signal_of(&vm->stop.exit, &cause);
+}
+
 int report_crash(struct vm *vm)
 {
 	uint8_t insn[INSN_MAX];
@@ -340,12 +365,9 @@ int report_crash(struct vm *vm)
 	size_t len;
 
 	log_error("the guest crashed: %s", vm->stop.text);
-	if (!find_place(&place, vm, FRAMES_MAX))
+	if (!find_crash(vm, &place, &cause, insn, &len))
 		return SIGSEGV;
-	len = (size_t)paging_read(
-		&vm->mem, &place.memory.paging, place.state.regs.rip, insn, sizeof(insn));
-	cause = find_cause(&place, insn, len);
-	print_cause(&place, &cause);
+	print_cause(stderr, &place, &cause);
 	print_insn(&place, insn, len);
 	print_registers(&place.state);
 	print_backtrace(&place);

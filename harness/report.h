@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct vm;
 
@@ -13,6 +14,8 @@ struct vm;
  * would have ended a process for it.
  */
 int report_crash(struct vm *vm);
+/* Of that, what happened: a line or two to out, or nothing. Returns the same. */
+int report_cause(struct vm *vm, FILE *out);
 /*
  * The backtrace from rip (0: where the CPU is), innermost first, at most max frames: a line "0x100b02  function+0x12 (dir/file.c:34)" each, and one for each function
  * inlined there.
