@@ -679,7 +679,8 @@ static void detach(void *target)
 static void attach(struct gdb_vm *g, struct vm *vm)
 {
 	g->vm = vm;
-	g->strace.sink.next = vm->trace;
+	g->files.sink.next = vm->trace;
+	g->strace.sink.next = &g->files.sink;
 	vm->trace = &g->strace.sink;
 	vm->hold = hold;
 	vm->hold_ctx = g;
@@ -760,40 +761,25 @@ static bool monitor(void *target, const char *line, FILE *out)
 
 /* ---- files ---- */
 
-enum file { FILE_GUEST, FILE_COUNT };
-static const char *const file_names[FILE_COUNT] = { [FILE_GUEST] = "/guest.elf" };
-
 static int file_find(void *target, const char *name)
 {
-	(void)target;
-	for (int i = 0; i < FILE_COUNT; i++)
-		if (!strcmp(name, file_names[i]))
-			return i;
-	return -ENOENT;
+	return gdb_files_find(&of(target)->files, name);
 }
 
 static int64_t file_size(void *target, int file)
 {
-	return file == FILE_GUEST ? (int64_t)of(target)->session->image_size : -1;
+	return gdb_files_size(&of(target)->files, file);
 }
 
 static ssize_t file_read(void *target, int file, uint64_t at, void *buf, size_t len)
 {
-	const struct session *s = of(target)->session;
-
-	(void)file;
-	if (at >= s->image_size)
-		return 0;
-	if (len > s->image_size - at)
-		len = s->image_size - at;
-	memcpy(buf, s->image + at, len);
-	return (ssize_t)len;
+	return gdb_files_read(&of(target)->files, file, at, buf, len);
 }
 
 static const char *exec_file(void *target)
 {
 	(void)target;
-	return file_names[FILE_GUEST];
+	return gdb_file_names[GDB_FILE_GUEST];
 }
 
 static uint64_t load_offset(void *target)
@@ -842,8 +828,11 @@ int gdb_vm_init(struct gdb_vm *g, struct session *session, const struct gdb_link
 {
 	*g = (struct gdb_vm){ .session = session, .vm = session->vm, .link = *link, .ops = ops };
 	g->log = calloc(GDB_LOG_LINES, sizeof(*g->log));
-	if (!g->log)
+	if (!g->log || gdb_files_init(&g->files, session)) {
+		free(g->log);
+		g->log = NULL;
 		return -ENOMEM;
+	}
 	strace_init_lines(&g->strace, keep_line, g);
 	g->ops.has_avx = has_avx(g->vm);
 	g->replays = g->stop_at_exit = session->no_files;
@@ -856,8 +845,9 @@ void gdb_vm_finish(struct gdb_vm *g)
 	if (!g->log)
 		return;
 	gdb_vm_end(g);
-	g->vm->trace = g->strace.sink.next;
+	g->vm->trace = g->files.sink.next;
 	g->vm->hold = NULL;
 	gdb_points_clear(&g->points);
+	gdb_files_finish(&g->files);
 	free(g->log);
 }

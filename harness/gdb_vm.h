@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "err.h"
+#include "gdb_files.h"
 #include "gdb_points.h"
 #include "gdb_regs.h"
 #include "gdb_target.h"
@@ -51,11 +52,12 @@ struct gdb_vm {
 	bool strace_on, ended;
 	struct gdb_stop stop; /* why it stands still */
 	struct strace strace;
+	struct gdb_files files;
 	struct gdb_log_line *log;
 	uint64_t n_log;
 	bool diverge; /* writes in the past are let through: what came behind them is forgotten */
 	bool replays; /* the answers are a recording's */
-	bool stop_at_exit; /* before the guest is gone, for there is a way back */
+	bool stop_at_exit;    /* before the guest is gone, for there is a way back */
 	enum gdb_poll polled; /* what history's poll came to */
 	struct err err;       /* of the last refusal */
 };

@@ -273,6 +273,7 @@ static int end(struct recording *rec, bool ran, struct err *err)
 static int run(struct recording *rec, const struct vm_stop **stop, struct err *err)
 {
 	rec->session->sinks = trace_writer_sink(rec->writer);
+	rec->session->recording = rec->options->file;
 	*stop = session_run(rec->session);
 	if (!rec->header.has_tree || trace_writer_broken(rec->writer))
 		return 0;

@@ -776,6 +776,7 @@ static int prepare(struct session *s, struct trace_reader **reader, const char *
 		return err_set(err, e, "%s: %s", path, why.text);
 	s->no_files = true;
 	s->guest = guest;
+	s->recording = path;
 	e = session_prepare(s, words, 1, &why);
 	if (e)
 		return err_set(err, e, "%s: %s", guest, why.text);

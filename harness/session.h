@@ -45,6 +45,7 @@ struct session {
 	void *drive_ctx;
 	bool gdb_waits;         /* the guest begins when a debugger lets it */
 	struct gdb_server *gdb; /* options.gdb: it drives */
+	const char *recording;  /* what is written or replayed; borrowed; NULL: nothing */
 	bool ended_by_debugger; /* set by who drives: the exit code is as of a process that was killed */
 	/* Told besides strace; may be set until session_run. */
 	struct trace_sink *sinks;
