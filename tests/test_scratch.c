@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "err.h"
+#include "namespace.h"
 #include "refuse.h"
 #include "tmptree.h"
 #include "unit.h"
@@ -126,7 +127,8 @@ static void goes_with_all_that_is_in_it(void)
 {
 	static const char *const lines[] = { "f %s/file text", "l %s/link /nowhere", "p %s/fifo",
 		"d %s/empty", "d %s/a", "f %s/a/file text", "d %s/a/b", "l %s/a/b/up ../..",
-		"d %s/a/b/c", "f %s/a/b/c/deep text", "d %s/a/d", "l %s/outside ../kept" };
+		"d %s/a/b/c", "f %s/a/b/c/deep text", "d %s/a/d", "d %s/shut",
+		"f %s/shut/file text", "l %s/outside ../kept" };
 	struct scratch scratch;
 	struct err err;
 	char line[200], path[200];
@@ -140,7 +142,11 @@ static void goes_with_all_that_is_in_it(void)
 	}
 	snprintf(path, sizeof(path), "%s/%s/a/b", tree.path, scratch.name);
 	CU_ASSERT(!chmod(path, 0)); /* as a guest may leave it */
+	snprintf(path, sizeof(path), "%s/%s/shut", tree.path, scratch.name);
+	CU_ASSERT(!chmod(path, 0));
+	obey_modes(true);
 	scratch_finish(&scratch);
+	obey_modes(false);
 	CU_ASSERT_EQUAL(entries(tree.path), 1);
 	snprintf(path, sizeof(path), "%s/kept", tree.path);
 	CU_ASSERT_EQUAL(entries(path), 1); /* no link is followed */
