@@ -123,6 +123,25 @@ static void is_not_made_where_others_could_replace_it(void)
 	tmptree_remove(&tree);
 }
 
+/* As /tmp is: root's, and anybody's to write to. */
+static void is_made_where_root_lets_all(void)
+{
+	struct scratch scratch;
+	struct err err;
+
+	make_tree("d unused");
+	CU_ASSERT(!chmod(tree.path, 01777));
+	if (geteuid() || seteuid(12345)) {
+		unit_skip("only root can be another user");
+	} else {
+		CU_ASSERT_EQUAL(scratch_init(&scratch, tree.path, &err), 0);
+		scratch_finish(&scratch);
+		CU_ASSERT(!seteuid(0));
+	}
+	CU_ASSERT_EQUAL(entries(tree.path), 1);
+	tmptree_remove(&tree);
+}
+
 static void goes_with_all_that_is_in_it(void)
 {
 	static const char *const lines[] = { "f %s/file text", "l %s/link /nowhere", "p %s/fifo",
@@ -282,6 +301,7 @@ static const struct unit_case cases[] = {
 	{ "is_made_in_tmpdir_or_in_tmp", is_made_in_tmpdir_or_in_tmp },
 	{ "says_where_it_cannot_be_made", says_where_it_cannot_be_made },
 	{ "is_not_made_where_others_could_replace_it", is_not_made_where_others_could_replace_it },
+	{ "is_made_where_root_lets_all", is_made_where_root_lets_all },
 	{ "one_that_is_not_ours_is_refused", one_that_is_not_ours_is_refused },
 	{ "says_when_no_name_is_to_be_had", says_when_no_name_is_to_be_had },
 	{ "goes_with_all_that_is_in_it", goes_with_all_that_is_in_it },
