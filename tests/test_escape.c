@@ -92,12 +92,24 @@ static void refuses_what_is_no_escape(void)
 		CU_ASSERT_EQUAL(unescape_bytes(out, rows[i].text, strlen(rows[i].text)), rows[i].n);
 }
 
+static void looks_at_nothing_behind_the_end(void)
+{
+	static const char text[] = "abcd\\x41";
+	uint8_t out[16];
+
+	CU_ASSERT_EQUAL(unescape_bytes(out, text, 8), 5);
+	for (size_t len = 5; len < 8; len++)
+		CU_ASSERT_EQUAL(unescape_bytes(out, text, len), -5);
+	CU_ASSERT_EQUAL(unescape_bytes(out, "\\n", 1), -1);
+}
+
 static const struct unit_case cases[] = {
 	{ "quotes_as_strace_does", quotes_as_strace_does },
 	{ "every_byte_becomes_printable", every_byte_becomes_printable },
 	{ "stops_before_the_buffer_ends", stops_before_the_buffer_ends },
 	{ "every_byte_comes_back", every_byte_comes_back },
 	{ "refuses_what_is_no_escape", refuses_what_is_no_escape },
+	{ "looks_at_nothing_behind_the_end", looks_at_nothing_behind_the_end },
 };
 
 UNIT_MAIN("escape", cases)

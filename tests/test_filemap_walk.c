@@ -534,6 +534,108 @@ static void bears_links_of_any_text(void)
 	end();
 }
 
+/* ---- what is opened at the start ---- */
+
+/* One mapping on /m, one beneath it. */
+static void start_two(const struct hostfs *host, const char *outer, const char *inner,
+	const char *inner_guest, bool submounts)
+{
+	char hosts[2][128];
+	const struct fileio_mount mounts[] = {
+		{ .host = hosts[0], .guest = "/m", .writable = true, .submounts = submounts },
+		{ .host = hosts[1], .guest = inner_guest, .submounts = submounts },
+	};
+	struct err err;
+
+	CU_ASSERT_FATAL(!tmptree_make(&tree, lines));
+	snprintf(hosts[0], sizeof(hosts[0]), "%s/%s", tree.path, outer);
+	snprintf(hosts[1], sizeof(hosts[1]), "%s/%s", tree.path, inner);
+	CU_ASSERT_EQUAL_FATAL(filemap_init(&map,
+				      &(struct filemap_config){ .mounts = mounts,
+					      .n_mounts = 2,
+					      .scratch_parent = tree.path,
+					      .host = host,
+					      .inodes = 100,
+					      .depth = FILEMAP_DEPTH_MAX },
+				      &err),
+		0);
+}
+
+/* What is in the way of a mapping's name, and no directory, is not opened: an empty one stands there. */
+static void a_directory_stands_where_the_host_has_none(void)
+{
+	static const char *const names[] = { "file", "link", "none", "loop" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char guest[64], file[80], other[80];
+
+		snprintf(guest, sizeof(guest), "/m/%s/in", names[i]);
+		snprintf(file, sizeof(file), "%s/file", guest);
+		snprintf(other, sizeof(other), "/m/%s/other", names[i]);
+		start_two(NULL, "h", "r", guest, false);
+		CU_ASSERT_EQUAL(resolved(guest, FILEMAP_FOLLOW), 2);
+		CU_ASSERT_EQUAL(resolved(file, FILEMAP_FOLLOW), 1);
+		CU_ASSERT_EQUAL(resolved(other, FILEMAP_FOLLOW), 0);
+		CU_ASSERT_EQUAL(resolved("/m/sub/file", FILEMAP_FOLLOW), 1);
+		for (int n = 0; n < map.tree.n_nodes; n++) {
+			struct stat st;
+
+			CU_ASSERT(!fstat(map.nodes[n].fd, &st) && S_ISDIR(st.st_mode));
+			CU_ASSERT(fcntl(map.nodes[n].fd, F_GETFL) & O_PATH);
+		}
+		end();
+	}
+}
+
+static int views;
+
+static int count_view(int dir, const char *path, bool writable)
+{
+	(void)dir, (void)writable;
+	views += path != NULL; /* not of what we have made ourselves */
+	return -EPERM;
+}
+
+static void views_show_no_mounts_that_should_be_seen(void)
+{
+	struct hostfs host = *hostfs_best();
+
+	host.isolate = count_view;
+	for (int submounts = 0; submounts < 2; submounts++) {
+		views = 0;
+		start_two(&host, "h", "r", "/m/sub", submounts);
+		CU_ASSERT_EQUAL(views, submounts ? 0 : 2);
+		CU_ASSERT_EQUAL(resolved("/m/sub/file", FILEMAP_FOLLOW), 1);
+		end();
+	}
+}
+
+static bool closed[3];
+
+static void note_close(int fd)
+{
+	if (fd >= 0 && fd < 3)
+		closed[fd] = true;
+	else
+		hostfs_best()->close(fd);
+}
+
+static void closes_any_number_at_the_end(void)
+{
+	struct hostfs host = *hostfs_best();
+
+	host.close = note_close;
+	start_two(&host, "h", "r", "/m/sub", false);
+	for (int i = 0; i < 3; i++) {
+		close(map.nodes[i].fd);
+		map.nodes[i].fd = i;
+		closed[i] = false;
+	}
+	filemap_finish(&map);
+	CU_ASSERT(closed[0] && closed[1] && closed[2]);
+	tmptree_remove(&tree);
+}
+
 static const struct unit_case cases[] = {
 	{ "tells_a_watcher_each_step", tells_a_watcher_each_step },
 	{ "leaves_nothing_open", leaves_nothing_open },
@@ -544,6 +646,10 @@ static const struct unit_case cases[] = {
 	{ "a_slash_behind_a_name_is_told", a_slash_behind_a_name_is_told },
 	{ "opens_directories_as_asked", opens_directories_as_asked },
 	{ "bears_links_of_any_text", bears_links_of_any_text },
+	{ "a_directory_stands_where_the_host_has_none",
+		a_directory_stands_where_the_host_has_none },
+	{ "views_show_no_mounts_that_should_be_seen", views_show_no_mounts_that_should_be_seen },
+	{ "closes_any_number_at_the_end", closes_any_number_at_the_end },
 };
 
 UNIT_MAIN("filemap_walk", cases)

@@ -805,7 +805,8 @@ static void refuses_file_systems_that_steer_the_host(void)
 		const char *name;
 	} kinds[] = { { PROC_SUPER_MAGIC, "proc" }, { SYSFS_MAGIC, "sysfs" },
 		{ CGROUP2_SUPER_MAGIC, "cgroup2" }, { BPF_FS_MAGIC, "bpf" },
-		{ 0x19800202, "mqueue" } };
+		{ 0x19800202, "mqueue" }, { 0x62656570, "configfs" }, { 0x65735543, "fusectl" },
+		{ 0x7655821, "resctrl" } };
 	struct err err;
 
 	make_tree();

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "err.h"
+#include "namespace.h"
 #include "refuse.h"
 #include "tmptree.h"
 #include "unit.h"
@@ -122,11 +123,31 @@ static void is_not_made_where_others_could_replace_it(void)
 	tmptree_remove(&tree);
 }
 
+/* As /tmp is: root's, and anybody's to write to. */
+static void is_made_where_root_lets_all(void)
+{
+	struct scratch scratch;
+	struct err err;
+
+	make_tree("d unused");
+	CU_ASSERT(!chmod(tree.path, 01777));
+	if (geteuid() || seteuid(12345)) {
+		unit_skip("only root can be another user");
+	} else {
+		CU_ASSERT_EQUAL(scratch_init(&scratch, tree.path, &err), 0);
+		scratch_finish(&scratch);
+		CU_ASSERT(!seteuid(0));
+	}
+	CU_ASSERT_EQUAL(entries(tree.path), 1);
+	tmptree_remove(&tree);
+}
+
 static void goes_with_all_that_is_in_it(void)
 {
 	static const char *const lines[] = { "f %s/file text", "l %s/link /nowhere", "p %s/fifo",
 		"d %s/empty", "d %s/a", "f %s/a/file text", "d %s/a/b", "l %s/a/b/up ../..",
-		"d %s/a/b/c", "f %s/a/b/c/deep text", "d %s/a/d", "l %s/outside ../kept" };
+		"d %s/a/b/c", "f %s/a/b/c/deep text", "d %s/a/d", "d %s/shut",
+		"f %s/shut/file text", "l %s/outside ../kept" };
 	struct scratch scratch;
 	struct err err;
 	char line[200], path[200];
@@ -140,7 +161,11 @@ static void goes_with_all_that_is_in_it(void)
 	}
 	snprintf(path, sizeof(path), "%s/%s/a/b", tree.path, scratch.name);
 	CU_ASSERT(!chmod(path, 0)); /* as a guest may leave it */
+	snprintf(path, sizeof(path), "%s/%s/shut", tree.path, scratch.name);
+	CU_ASSERT(!chmod(path, 0));
+	obey_modes(true);
 	scratch_finish(&scratch);
+	obey_modes(false);
 	CU_ASSERT_EQUAL(entries(tree.path), 1);
 	snprintf(path, sizeof(path), "%s/kept", tree.path);
 	CU_ASSERT_EQUAL(entries(path), 1); /* no link is followed */
@@ -276,6 +301,7 @@ static const struct unit_case cases[] = {
 	{ "is_made_in_tmpdir_or_in_tmp", is_made_in_tmpdir_or_in_tmp },
 	{ "says_where_it_cannot_be_made", says_where_it_cannot_be_made },
 	{ "is_not_made_where_others_could_replace_it", is_not_made_where_others_could_replace_it },
+	{ "is_made_where_root_lets_all", is_made_where_root_lets_all },
 	{ "one_that_is_not_ours_is_refused", one_that_is_not_ours_is_refused },
 	{ "says_when_no_name_is_to_be_had", says_when_no_name_is_to_be_had },
 	{ "goes_with_all_that_is_in_it", goes_with_all_that_is_in_it },

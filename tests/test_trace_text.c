@@ -512,6 +512,63 @@ static void names_have_their_limits(void)
 		"\"\nend\n", "t.bjt:6: a name of 65520 bytes; expected less than 64 KiB");
 }
 
+static void attributes_are_as_usual_unless_given(void)
+{
+	static const struct {
+		const char *attr;
+		int64_t blocks;
+	} rows[] = { { "mode=0100644 size=0", 0 }, { "mode=0100644 size=1", 8 },
+		{ "mode=0100644 size=4096", 8 }, { "mode=0100644 size=4097", 16 },
+		{ "mode=0100644 size=8193", 24 }, { "mode=0120777 size=5000", 0 } };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct uhyve_attr attr;
+		struct err err = { 0 };
+		char text[300];
+		struct kept k;
+
+		snprintf(text, sizeof(text),
+			HEADER "clock 1500000007\n\nfstat 3 -> 0\n  < attr %s ino=5 mtime=2\nend\n",
+			rows[i].attr);
+		CU_ASSERT_EQUAL_FATAL(parse(&k, text, NULL, &err), 0);
+		CU_ASSERT_EQUAL_FATAL(k.records[0].out_len, sizeof(attr));
+		memcpy(&attr, k.records[0].out, sizeof(attr));
+		CU_ASSERT_EQUAL(attr.blocks, rows[i].blocks);
+		CU_ASSERT(attr.dev == 1 && attr.nlink == 1 && attr.blksize == 4096);
+		CU_ASSERT(!attr.uid && !attr.gid && !attr.rdev && attr.ino == 5);
+		CU_ASSERT(attr.atim.sec == 1 && attr.atim.nsec == 500000007);
+		CU_ASSERT(attr.ctim.sec == 1 && attr.ctim.nsec == 500000007);
+		CU_ASSERT(attr.mtim.sec == 2 && !attr.mtim.nsec);
+		drop(&k);
+	}
+}
+
+/* As Linux does: a NUL behind the name, and a multiple of 8. */
+static void entries_are_as_long_as_their_names_need(void)
+{
+	static const struct {
+		const char *name;
+		uint16_t size;
+	} rows[] = { { "", 24 }, { "abcd", 24 }, { "abcde", 32 }, { "abcdefghijkl", 32 },
+		{ "abcdefghijklm", 40 } };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct err err = { 0 };
+		char text[300];
+		uint16_t size = 0;
+		struct kept k;
+
+		snprintf(text, sizeof(text),
+			BEGIN "getdents 3 cap=99 -> %d\n  < dent ino=1 off=1 reg \"%s\"\nend\n",
+			rows[i].size, rows[i].name);
+		CU_ASSERT_EQUAL_FATAL(parse(&k, text, NULL, &err), 0);
+		CU_ASSERT_EQUAL_FATAL(k.records[0].out_len, rows[i].size);
+		memcpy(&size, k.records[0].out + 16, sizeof(size));
+		CU_ASSERT_EQUAL(size, rows[i].size);
+		drop(&k);
+	}
+}
+
 /* Ours are short, but whoever edits need not know. */
 static void lines_of_hex_may_be_long(void)
 {
@@ -1346,6 +1403,8 @@ static const struct unit_case cases[] = {
 		a_file_that_cannot_be_read_is_no_empty_one },
 	{ "says_where_and_why_it_is_refused", says_where_and_why_it_is_refused },
 	{ "names_have_their_limits", names_have_their_limits },
+	{ "attributes_are_as_usual_unless_given", attributes_are_as_usual_unless_given },
+	{ "entries_are_as_long_as_their_names_need", entries_are_as_long_as_their_names_need },
 	{ "lines_of_hex_may_be_long", lines_of_hex_may_be_long },
 	{ "strings_of_any_length_come_back", strings_of_any_length_come_back },
 	{ "there_is_no_room_for_more_than_there_can_be",
