@@ -45,9 +45,10 @@ static bool same(const struct line *a, const struct line *b)
 	return a->len == b->len && !memcmp(a->text, b->text, a->len);
 }
 
-/* What lies between the common head and tail. */
+/* What lies between the common head and tail, without the lines that only one of the texts has. */
 struct middle {
-	const struct line *a, *b;
+	struct line *a, *b;
+	size_t *a_at, *b_at; /* which of the texts' lines they are */
 	int32_t n, m;
 };
 
@@ -94,8 +95,7 @@ static bool round_run(const struct middle *mid, int32_t *rounds, int32_t d)
 }
 
 /* From the end back to the beginning: what was the same on each diagonal. */
-static void walk_back(
-	const struct middle *mid, int32_t *rounds, int32_t d, size_t *match, size_t offset)
+static void walk_back(const struct middle *mid, int32_t *rounds, int32_t d, size_t *match)
 {
 	int32_t k = mid->n - mid->m;
 
@@ -103,13 +103,13 @@ static void walk_back(
 		int32_t begin = begin_of(rounds, d, k);
 
 		for (int32_t x = *at(rounds, d, k); x-- > begin;)
-			match[x] = offset + (size_t)(x - k);
+			match[mid->a_at[x]] = mid->b_at[x - k];
 		if (d)
 			k += is_down(rounds, d, k) ? 1 : -1;
 	}
 }
 
-static int match_middle(const struct middle *mid, size_t *match, size_t offset)
+static int match_middle(const struct middle *mid, size_t *match)
 {
 	autofree int32_t *rounds = NULL;
 
@@ -126,17 +126,67 @@ static int match_middle(const struct middle *mid, size_t *match, size_t offset)
 			rounds = grown;
 		}
 		if (round_run(mid, rounds, d)) {
-			walk_back(mid, rounds, d, match, offset);
+			walk_back(mid, rounds, d, match);
 			return 0;
 		}
 	}
 	return 0; /* nothing in common that is worth the search */
 }
 
+static uint32_t hash_of(const struct line *line)
+{
+	uint32_t hash = 2166136261u;
+
+	for (size_t i = 0; i < line->len; i++)
+		hash = (hash ^ (uint8_t)line->text[i]) * 16777619u;
+	return hash ^ hash >> 15;
+}
+
+/* Of list's n lines those that seem to be among the m of other, and where: few that are not slip through. */
+static int keep_common(struct line **kept, size_t **at, int32_t *n_kept, const struct line *list,
+	size_t n, const struct line *other, size_t m, size_t offset)
+{
+	size_t places = 64;
+	autofree uint8_t *seen = NULL;
+
+	while (places < 8 * m)
+		places *= 2;
+	seen = calloc(places, 1);
+	*kept = calloc(n + 1, sizeof(**kept));
+	*at = calloc(n + 1, sizeof(**at));
+	if (!seen || !*kept || !*at)
+		return -ENOMEM;
+	for (size_t i = 0; i < m; i++)
+		seen[hash_of(&other[i]) & (places - 1)] = 1;
+	for (size_t i = 0; i < n; i++) {
+		if (!seen[hash_of(&list[i]) & (places - 1)])
+			continue;
+		(*kept)[*n_kept] = list[i];
+		(*at)[(*n_kept)++] = offset + i;
+	}
+	return 0;
+}
+
+static int match_between(
+	const struct line *a, size_t n, const struct line *b, size_t m, size_t *match, size_t head)
+{
+	struct middle mid = { 0 };
+	int r = keep_common(&mid.a, &mid.a_at, &mid.n, a, n, b, m, head);
+
+	if (!r)
+		r = keep_common(&mid.b, &mid.b_at, &mid.m, b, m, a, n, head);
+	if (!r && mid.n && mid.m)
+		r = match_middle(&mid, match);
+	free(mid.a);
+	free(mid.b);
+	free(mid.a_at);
+	free(mid.b_at);
+	return r;
+}
+
 int lines_match(const struct lines *a, const struct lines *b, size_t *match)
 {
-	size_t head = 0, tail = 0, least = a->n < b->n ? a->n : b->n;
-	struct middle mid;
+	size_t head = 0, tail = 0, least = a->n < b->n ? a->n : b->n, n, m;
 
 	for (size_t i = 0; i < a->n; i++)
 		match[i] = SIZE_MAX;
@@ -148,11 +198,11 @@ int lines_match(const struct lines *a, const struct lines *b, size_t *match)
 		match[a->n - 1 - tail] = b->n - 1 - tail;
 		tail++;
 	}
-	if (a->n - head - tail > INT32_MAX / 2 || b->n - head - tail > INT32_MAX / 2)
+	n = a->n - head - tail;
+	m = b->n - head - tail;
+	if (!n || !m || n > INT32_MAX / 2 || m > INT32_MAX / 2)
 		return 0;
-	mid = (struct middle){ a->list + head, b->list + head, (int32_t)(a->n - head - tail),
-		(int32_t)(b->n - head - tail) };
-	return mid.n && mid.m ? match_middle(&mid, match + head, head) : 0;
+	return match_between(a->list + head, n, b->list + head, m, match, head);
 }
 
 /* The two texts side by side, an edit at a time: '-' takes from a, '+' from b, ' ' from both. */

@@ -114,8 +114,8 @@ static void leaves_over_as_little_as_can_be(void)
 	}
 }
 
-/* Nothing in common, and a lot of it: an answer all the same, and at once. */
-static void gives_up_on_what_has_nothing_in_common(void)
+/* The same lines, of which hardly any can be kept, and a lot of them: an answer all the same, and at once. */
+static void gives_up_on_what_has_too_little_in_common(void)
 {
 	enum { LINES = 40000 };
 	autofree char *a_text = malloc(LINES * 8 + 1), *b_text = malloc(LINES * 8 + 1);
@@ -124,12 +124,33 @@ static void gives_up_on_what_has_nothing_in_common(void)
 
 	for (int i = 0; i < LINES; i++) {
 		sprintf(a_text + 8 * i, "a%06d\n", i);
-		sprintf(b_text + 8 * i, "b%06d\n", i);
+		sprintf(b_text + 8 * i, "a%06d\n", LINES - 1 - i);
 	}
 	CU_ASSERT_FATAL(!lines_of(&a, a_text, LINES * 8));
 	CU_ASSERT_FATAL(!lines_of(&b, b_text, LINES * 8));
 	CU_ASSERT_FATAL(!lines_match(&a, &b, match));
 	CU_ASSERT(match[0] == SIZE_MAX && match[LINES - 1] == SIZE_MAX);
+	free(a.list);
+	free(b.list);
+}
+
+/* Among so many that only one has that a search through them all would have given up. */
+static void finds_the_one_line_that_both_have(void)
+{
+	enum { LINES = 4000, SHARED = 123 };
+	autofree char *a_text = malloc(LINES * 8 + 1), *b_text = malloc(LINES * 8 + 1);
+	autofree size_t *match = calloc(LINES, sizeof(*match));
+	struct lines a, b;
+
+	for (int i = 0; i < LINES; i++) {
+		sprintf(a_text + 8 * i, "a%06d\n", i);
+		sprintf(b_text + 8 * i, "%c%06d\n", i == SHARED ? 'a' : 'b', i == SHARED ? 7 : i);
+	}
+	CU_ASSERT_FATAL(!lines_of(&a, a_text, LINES * 8));
+	CU_ASSERT_FATAL(!lines_of(&b, b_text, LINES * 8));
+	CU_ASSERT_FATAL(!lines_match(&a, &b, match));
+	for (size_t i = 0; i < LINES; i++)
+		CU_ASSERT_EQUAL(match[i], i == 7 ? SHARED : SIZE_MAX);
 	free(a.list);
 	free(b.list);
 }
@@ -153,7 +174,8 @@ static void stops_at_the_limit(void)
 static const struct unit_case cases[] = {
 	{ "says_what_differs", says_what_differs },
 	{ "leaves_over_as_little_as_can_be", leaves_over_as_little_as_can_be },
-	{ "gives_up_on_what_has_nothing_in_common", gives_up_on_what_has_nothing_in_common },
+	{ "gives_up_on_what_has_too_little_in_common", gives_up_on_what_has_too_little_in_common },
+	{ "finds_the_one_line_that_both_have", finds_the_one_line_that_both_have },
 	{ "stops_at_the_limit", stops_at_the_limit },
 };
 UNIT_MAIN("linediff", cases)

@@ -1497,6 +1497,30 @@ static void a_hostile_tail_destroys_nothing(void)
 	tmptree_remove(&tree);
 }
 
+static void a_tail_in_memory_reads_as_in_a_file(void)
+{
+	static struct bytes file, tail;
+	struct trace_record record;
+	struct trace_reader *r;
+	struct err err;
+
+	make_killed(&file, &tail);
+	CU_ASSERT_FATAL(!trace_reader_open_pair(&r, file.p, file.len, tail.p, tail.len, "x", &err));
+	for (int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL_FATAL(trace_reader_next(r, &record, &err), 1);
+	CU_ASSERT(record.kind == TRACE_PENDING && record.seq == 2 && record.time_ns);
+	CU_ASSERT_EQUAL(trace_reader_recovered(r), 2);
+	trace_reader_close(r);
+	CU_ASSERT_EQUAL(trace_reader_open_pair(&r, file.p, file.len, tail.p,
+				sizeof(struct trace_tail) + 1, "x", &err),
+		-EBADMSG);
+	CU_ASSERT(contains(err.text, "x.tail: at offset 8: claims "));
+	CU_ASSERT_EQUAL(
+		trace_reader_open_pair(&r, file.p, file.len, file.p, 9, "x", &err), -EBADMSG);
+	CU_ASSERT(contains(err.text, "x.tail: at offset 0: not the tail"));
+	tmptree_remove(&tree);
+}
+
 static void what_lies_beside_need_not_be_a_tail(void)
 {
 	static struct bytes file, tail;
@@ -1787,6 +1811,7 @@ static const struct unit_case cases[] = {
 	{ "the_call_in_flight_is_named", the_call_in_flight_is_named },
 	{ "recovers_again_wherever_it_was_interrupted",
 		recovers_again_wherever_it_was_interrupted },
+	{ "a_tail_in_memory_reads_as_in_a_file", a_tail_in_memory_reads_as_in_a_file },
 	{ "a_tail_in_the_making_says_nothing", a_tail_in_the_making_says_nothing },
 	{ "a_hostile_tail_destroys_nothing", a_hostile_tail_destroys_nothing },
 	{ "what_lies_beside_need_not_be_a_tail", what_lies_beside_need_not_be_a_tail },

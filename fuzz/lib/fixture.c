@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,14 +119,38 @@ static bool has_fd(const struct fixture *f, int node)
 	return node < f->world.n_base && node < FIXTURE_DIRS && f->dir_fd[node] >= 0;
 }
 
+static int open_names(int dir, const char *path, bool at_once)
+{
+	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_NO_SYMLINKS };
+	int fd = at_once ? (int)syscall(SYS_openat2, dir, path, &how, sizeof(how))
+			 : openat(dir, path, (int)how.flags);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* The names of the last of n nodes as a path: as many as fit, or one. How many are left. */
+static int join_names(const struct model *m, const int *nodes, int n, char path[PATH_MAX], bool one)
+{
+	char name[NAME_MAX + 1];
+	size_t len = 0;
+
+	do
+		len += (size_t)sprintf(path + len, "%s/", name_of(m, nodes[--n], name));
+	while (n && !one && len + NAME_MAX + 2 < PATH_MAX);
+	path[len - 1] = 0;
+	return n;
+}
+
 /*
- * The real directory that a node lies in: the nearest one that is held open, and the rest of the way from there.
- * *own: to be closed.
+ * The real directory that a node lies in: the nearest one that is held open, and the rest of the way from there,
+ * at once where the kernel knows how to without following links, for some lie deep. *own: to be closed.
  */
 static int open_dir_of(const struct fixture *f, const struct model *m, int node, bool *own)
 {
-	int dir = m->nodes[node].parent, fd, chain[PATH_MAX / 2], n = 0;
-	char name[NAME_MAX + 1];
+	int dir = m->nodes[node].parent, fd, next, chain[PATH_MAX / 2], n = 0, left;
+	char path[PATH_MAX];
+	bool at_once = true;
 
 	while (!has_fd(f, dir) && n < PATH_MAX / 2) {
 		chain[n++] = dir;
@@ -133,16 +158,19 @@ static int open_dir_of(const struct fixture *f, const struct model *m, int node,
 	}
 	fd = f->dir_fd[dir];
 	*own = n;
-	for (bool first = true; n; first = false) {
-		int next = openat(fd, name_of(m, chain[--n], name),
-			O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		int r = next < 0 ? -errno : next;
-
-		if (!first)
+	while (n) {
+		left = join_names(m, chain, n, path, !at_once);
+		next = open_names(fd, path, at_once);
+		if (at_once && (next == -ENOSYS || next == -EPERM)) {
+			at_once = false;
+			continue;
+		}
+		if (fd != f->dir_fd[dir])
 			close(fd);
-		if (r < 0)
-			return r;
+		if (next < 0)
+			return next;
 		fd = next;
+		n = left;
 	}
 	return fd;
 }
