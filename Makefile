@@ -136,7 +136,7 @@ $(B)/fault/%.a: $(B)/%.a $(B)/fault/calls
 	$(Q)$(OBJCOPY) --redefine-syms=$(B)/fault/calls $< $@
 $(B)/fault/%.o: $(B)/tests/%.o $(B)/fault/gives
 	$(Q)$(OBJCOPY) --redefine-syms=$(B)/fault/gives $< $@
-$(B)/fault/fault_%: $(B)/fault/test_%.o $(fault_run) $(B)/fault/libharness.a $(B)/fault/libvmm.a
+$(B)/fault/fault_%: $(B)/fault/test_%.o $(fault_run) $(B)/libfuzz.a $(B)/fault/libharness.a $(B)/fault/libvmm.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcunit
 .PRECIOUS: $(B)/fault/%.o $(B)/fault/%.a

@@ -304,6 +304,10 @@ static void begin(struct world *w, const struct gdb_target_ops *with, const char
 	for (unsigned i = 0; i < MEMORY_LEN; i++)
 		w->memory[i] = (uint8_t)i;
 	w->stub = gdb_stub_new(with, w, take, w);
+	if (!w->stub) {
+		free(w->said);
+		CU_FAIL_FATAL("out of memory");
+	}
 }
 
 static void end(struct world *w)
