@@ -176,8 +176,9 @@ guests      := $(guest_names:%=%.elf) $(guest_names:%=%-v1.elf)
 guest_obj   := $(guest_names:%=%.o) $(guest_rt) $(foreach v,v1 v2,$(B)/kernels/rt/abi_$(v).o $(B)/kernels/rt/notes_$(v).o)
 
 GUEST_CC     := $(patsubst afl-%,gcc,$(CC))
+guest_opt    := -O2
 guest_fpu     = -mgeneral-regs-only
-guest_flags   = -std=gnu17 $(WARN) -O2 -g -Ivmm -Ikernels/rt -ffreestanding -fpie -fvisibility=hidden \
+guest_flags   = -std=gnu17 $(WARN) $(guest_opt) -g -Ivmm -Ikernels/rt -ffreestanding -fpie -fvisibility=hidden \
 		-march=x86-64 -mno-red-zone -fno-stack-protector -fcf-protection=none $(guest_fpu) \
 		-fno-omit-frame-pointer -mno-omit-leaf-frame-pointer -fno-optimize-sibling-calls \
 		-fasynchronous-unwind-tables '-ffile-prefix-map=$(CURDIR)=.'

@@ -91,16 +91,18 @@ static void run_from(struct gdb_stub *s, struct gdb_cursor *c, bool step, bool h
 
 	if (has_signal && (!gdb_take_hex(c, &value) || (gdb_left(c) && !gdb_take_char(c, ';'))))
 		return gdb_reply_error(s, EINVAL, "signal expected");
-	if (gdb_take_hex(c, &value)) {
+	if (gdb_left(c)) {
+		if (!gdb_take_hex(c, &value) || gdb_left(c))
+			return gdb_reply_error(s, EINVAL, "address expected");
 		if (!gdb_stub_state_get(s))
 			return;
-		s->cpu.regs.rip = value;
-		r = s->ops->set_state(s->target, &s->cpu, &why);
+		r = gdb_reg_set(&s->cpu, &s->counts, GDB_RIP, (const uint8_t *)&value);
+		s->has_state = false;
+		if (!r)
+			r = s->ops->set_state(s->target, &s->cpu, &why);
 		if (r)
 			return gdb_reply_error(s, r, why);
 	}
-	if (gdb_left(c))
-		return gdb_reply_error(s, EINVAL, "address expected");
 	run(s, &(struct gdb_resume){ .step = step });
 }
 
@@ -184,6 +186,8 @@ static void do_actions(struct gdb_stub *s, struct gdb_cursor *c)
 	struct gdb_resume how, chosen = { 0 };
 	bool ours, stays, found = false;
 
+	if (!gdb_left(c))
+		return gdb_reply_error(s, EINVAL, "no action");
 	while (gdb_take_char(c, ';')) {
 		if (!take_action(c, &how, &ours, &stays))
 			return gdb_reply_error(s, EINVAL, "an action that is not known");
@@ -249,7 +253,7 @@ static void interrupt(struct gdb_stub *s, struct gdb_cursor *c)
 }
 
 const struct gdb_packet_row gdb_run_rows[] = {
-	{ "?", ask_why, 0 },
+	{ "?", ask_why, GDB_WHOLE },
 	{ "c", continue_plain, 0 },
 	{ "s", step_plain, 0 },
 	{ "C", continue_signal, 0 },
@@ -263,7 +267,7 @@ const struct gdb_packet_row gdb_run_rows[] = {
 	{ "vAttach;", attach, 0 },
 	{ "vKill", kill_guest, GDB_WHOLE },
 	{ "R", restart, GDB_SILENT },
-	{ "D", detach, 0 },
-	{ "k", kill_guest, GDB_SILENT },
+	{ "D", detach, GDB_WHOLE },
+	{ "k", kill_guest, GDB_SILENT | GDB_WHOLE },
 	{ NULL, NULL, 0 },
 };

@@ -26,9 +26,9 @@ enum { INPUT = 1 << 16, INTERRUPT = 3 };
 struct gdb_server {
 	struct session *session;
 	struct gdb_address address;
-	char text[300]; /* for `target remote` */
-	bool wait;
-	int listener, in, out; /* -1: none */
+	char text[300];                 /* for `target remote` */
+	bool wait;                      /* the guest stands still until a debugger says something */
+	int listener, in, out, refused; /* -1: none */
 	bool gone;
 	uint8_t input[INPUT];
 	const uint8_t *at;
@@ -39,12 +39,20 @@ struct gdb_server {
 
 /* ---- the wire ---- */
 
+/* A debugger that is gone is no reason to end: no SIGPIPE where that can be had. */
+static ssize_t send_some(int fd, const uint8_t *bytes, size_t n)
+{
+	ssize_t done = send(fd, bytes, n, MSG_NOSIGNAL);
+
+	return done < 0 && errno == ENOTSOCK ? write(fd, bytes, n) : done;
+}
+
 static void send_bytes(void *ctx, const uint8_t *bytes, size_t n)
 {
 	struct gdb_server *s = ctx;
 
 	while (n && !s->gone) {
-		ssize_t done = write(s->out, bytes, n);
+		ssize_t done = send_some(s->out, bytes, n);
 
 		if (done < 0 && errno == EINTR && !session_stopping())
 			continue;
@@ -62,6 +70,44 @@ static bool has_input(int fd)
 	return fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* It stays open until the next one, so that what it says finds somebody and it comes to read why. */
+static void refuse_others(struct gdb_server *s)
+{
+	static const char text[] = "+$E.another debugger is connected to this guest#bb";
+	int fd;
+
+	while (s->listener >= 0 &&
+		(fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+		close_fd(&s->refused);
+		s->refused = fd;
+		(void)!send_some(fd, (const uint8_t *)text, strlen(text));
+		shutdown(fd, SHUT_WR);
+		log_info("gdb: a second debugger was refused");
+	}
+}
+
+/* The client has said something, or is gone. False: a signal came. */
+static bool wait_for_input(struct gdb_server *s)
+{
+	struct pollfd fds[] = { { .fd = s->in, .events = POLLIN },
+		{ .fd = s->listener, .events = POLLIN } };
+
+	while (!fds[0].revents) {
+		if (poll(fds, 2, -1) < 0)
+			return false;
+		if (fds[1].revents)
+			refuse_others(s);
+	}
+	return true;
+}
+
 /* Waits for input, and takes it; false when there will be none. What is there is kept. */
 static bool fill(struct gdb_server *s)
 {
@@ -73,7 +119,7 @@ static bool fill(struct gdb_server *s)
 	room = sizeof(s->input) - s->n;
 	if (s->gone || !room)
 		return false;
-	n = read(s->in, s->input + s->n, room);
+	n = wait_for_input(s) ? read(s->in, s->input + s->n, room) : -1;
 	if (n < 0 && errno == EINTR)
 		return !session_stopping();
 	if (n <= 0)
@@ -81,19 +127,6 @@ static bool fill(struct gdb_server *s)
 	else
 		s->n += (size_t)n;
 	return n > 0;
-}
-
-static void refuse_others(struct gdb_server *s)
-{
-	static const char text[] = "$E.another debugger is connected to this guest#bb";
-	int fd;
-
-	while (s->listener >= 0 &&
-		(fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
-		(void)!write(fd, text, strlen(text));
-		close(fd);
-		log_info("gdb: a second debugger was refused");
-	}
 }
 
 static enum gdb_poll poll_client(void *ctx)
@@ -151,8 +184,9 @@ static void begin_client(struct gdb_server *s)
 
 static void end_client(struct gdb_server *s)
 {
-	if (s->listener >= 0 && s->in >= 0)
-		close(s->in);
+	if (s->listener >= 0)
+		close_fd(&s->in);
+	close_fd(&s->refused);
 	s->in = s->out = -1;
 }
 
@@ -175,11 +209,10 @@ static enum gdb_stub_state talk(struct gdb_server *s)
 	begin_client(s);
 	gdb_vm_begin(&s->target);
 	while (state == GDB_TALKING) {
-		if (s->n)
-			state = gdb_stub_input(s->stub, &s->at, &s->n);
-		else if (!fill(s))
+		if (!s->n && !fill(s))
 			break;
-		refuse_others(s);
+		s->wait &= !s->n;
+		state = gdb_stub_input(s->stub, &s->at, &s->n);
 	}
 	if (state == GDB_TALKING)
 		state = gdb_stub_gone(s->stub);
@@ -229,15 +262,19 @@ static void invite(const struct gdb_server *s)
 		log_info("gdb: target remote %s", s->text);
 }
 
+/* Whoever came and went without a word has not let the guest go. */
+static bool next_client(struct gdb_server *s)
+{
+	return s->wait && s->listener >= 0 ? wait_for_client(s) : run_alone(s);
+}
+
 static const struct vm_stop *serve(struct gdb_server *s)
 {
 	bool there = s->address.transport == GDB_STDIO;
 
 	invite(s);
-	if (!there && s->wait)
-		there = wait_for_client(s);
-	else if (!there)
-		there = run_alone(s);
+	if (!there)
+		there = next_client(s);
 	while (there) {
 		if (talk(s) == GDB_KILLED) {
 			s->session->ended_by_debugger = true;
@@ -245,7 +282,7 @@ static const struct vm_stop *serve(struct gdb_server *s)
 		}
 		if (gdb_vm_ended(&s->target) || session_stopping())
 			break;
-		there = run_alone(s);
+		there = next_client(s);
 	}
 	return end_guest(s);
 }
@@ -296,7 +333,7 @@ int gdb_server_new(struct gdb_server **out, struct session *session, const char 
 		return err_set(err, -ENOMEM, "out of memory");
 	s->session = session;
 	s->wait = wait;
-	s->listener = s->in = s->out = -1;
+	s->listener = s->in = s->out = s->refused = -1;
 	r = gdb_address_parse(address, &s->address, err);
 	if (!r)
 		r = open_transport(s, err);

@@ -14,9 +14,8 @@ struct gdb_stub {
 	gdb_send_fn *send;
 	void *send_ctx;
 	enum gdb_stub_state state;
-	bool no_ack,
-		ack_last; /* ack_last: the + of this packet is still to be sent with checksums */
-	bool error_text;  /* the client reads words behind E. */
+	bool no_ack;
+	bool error_text; /* the client reads words behind E. */
 	bool extended, physical;
 	bool killed; /* by a client that may want it started again */
 	bool over;   /* the guest's end was told: there is no process, until it is started again */

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash
-# Sessions of the real gdb: what it is told, and whether it printed what must be there. Cases run side by side.
+# Sessions of the real gdb: what it is told, and whether it printed what must be there. Cases run side by side, below $dir.
 gdb_seconds=60
 gdb_cases=0
+dir=
 
 # gdb_talk FILE [extended ]TARGET [OPTIONS] <COMMANDS: what gdb says goes to FILE. A command that fails does not end it.
 gdb_talk() {

@@ -1,0 +1,545 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+# The real gdb on real guests: over stdio, unix sockets and TCP, on every backend, in both ABI generations.
+# shellcheck disable=SC2016 # much is for gdb to expand
+set -u
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/gdb_lib.sh
+. "$(dirname "$0")/gdb_lib.sh"
+BELLJAR=$(realpath "${BELLJAR:-build/rel/belljar}") GUESTS=$(realpath "${GUESTS:-build/rel/kernels}")
+source=$PWD
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+
+command -v gdb >/dev/null || { skip gdb "gdb is not installed"; finish; exit; }
+
+backends=()
+for b in kvm tcg; do
+	if "$BELLJAR" run --backend $b "$GUESTS/hello.elf" >/dev/null 2>&1; then
+		backends+=("$b")
+	else
+		skip $b "this machine has none"
+	fi
+done
+
+# The target of a session that has a guest to itself; the guest's console goes to the file console.
+own() { # BACKEND OPTIONS AND GUEST...
+	echo "| $BELLJAR debug --gdb=stdio --backend $1 ${*:2} 2>console"
+}
+
+# An image, as cases name it.
+label() {
+	case $1 in
+	"$dir"/*) echo "plain ${1##*/}" ;;
+	*) echo "${1##*/}" ;;
+	esac
+}
+
+# ---- every guest: under gdb it does what it does alone ----
+
+every_guest() { # BACKEND GUEST ARGS...
+	local backend=$1 guest=$2 name="$2 $1" code want
+	local options=(--deterministic --mount "$dir/in:/in" --mount "$PWD/out:/out:rw")
+	shift 2
+	mkdir out
+	timeout 60 "$BELLJAR" run --backend "$backend" "${options[@]}" "$GUESTS/$guest.elf" "$@" >want 2>/dev/null </dev/null
+	code=$?
+	rm -rf out
+	mkdir out
+	want="exited with code $(printf %02o $code)\]"
+	[ $code = 0 ] && want="exited normally"
+	gdb_talk out.gdb "$(own "$backend" "${options[@]}" "$GUESTS/$guest.elf" "$*")" <<-'END'
+		break main
+		continue
+		bt
+		stepi
+		x/i $pc
+		next
+		break rt_exit
+		continue
+		bt 1
+		delete
+		continue
+	END
+	said "under gdb: $name" out.gdb '^Breakpoint 1, main ' '^#0  main ' '^=> 0x[0-9a-f]+ <main\+' \
+		'^Breakpoint 2, rt_exit ' '^#0  (0x[0-9a-f]+ in )?rt_exit' "$want"
+	sed -i '/^warning: /d; /^Reading /d' console
+	cmp -s want console
+	result "its console: $name" $? "$(diff -a want console | head -n 12)"
+}
+
+# ---- what gdb is for ----
+
+# On count 100, whose spin sums up what it counts down.
+looks_and_changes() { # BACKEND GUEST
+	gdb_talk out "$(own "$1" "$GUESTS/$2.elf" 100)" <<-'END'
+		info symbol main
+		break main
+		continue
+		bt
+		print argc
+		print argv[1]
+		print strlen(argv[1])
+		hbreak spin
+		tbreak exit
+		continue
+		bt
+		print n
+		set var n = 10
+		stepi
+		set $rax = 0x1234
+		print/x $rax
+		set $rax = 0
+		x/2i $pc
+		up
+		info locals
+		down
+		print $pc
+		print $cr0
+		print $eflags
+		print $_siginfo
+		print/x *(unsigned char *)$pc
+		finish
+		info breakpoints
+		continue
+		info breakpoints
+		print code
+		continue
+	END
+	said "looks and changes: $2 $1" out '^main in section .text' '^Breakpoint 1, main \(argc=2' '^#0  main ' '= 2$' \
+		'"100"$' '= 3$' '^Breakpoint 2, spin \(n=100\)' '^#0  spin \(n=100\) at kernels/count.c' \
+		'^#1 .* in main .* at kernels/count.c' '= 100$' 'kernels/count.c|in spin' '= 0x1234$' '^=> 0x.*<spin\+' \
+		'^   0x.*<spin\+' '^#1 .* in main ' '^n = 100$' '^#0 .*spin ' '<spin\+' 'PE .*PG' '\[.*\]' '= 0x' \
+		'in main ' '^Value returned is \$[0-9]+ = 55$' '2 +hw breakpoint .* spin at kernels/count.c' 'already hit 1 time' \
+		'^Temporary breakpoint 3, exit' '2 +hw breakpoint' '= 0$' 'exited normally'
+	grep -q '^count: 10 turns, sum 55$' console
+	result "what was set is what the guest counts: $2 $1" $? "$(cat console)"
+}
+
+steps() { # BACKEND IMAGE
+	gdb_talk out "$(own "$1" "$2" 100)" <<-'END'
+		break spin
+		continue
+		bt
+		finish
+		step
+		bt
+		up
+		down
+		advance rt_serial_write
+		up
+		nexti
+		stepi 5
+		info registers rip
+		kill
+	END
+	said "steps: $(label "$2") $1" out '^Breakpoint 1, spin ' '^#0 .*spin \(n=100\)' '^#1 .* main ' '^Value returned is .* = 5050' \
+		'printf ' '^#0 .*printf ' '^#1 .*main ' '^#1 .*main ' '^#0 .*printf ' '^rt_serial_write \(' '^#1 ' '^rip +0x' \
+		'^\[Inferior 1 .*killed\]'
+}
+
+# Of an unoptimised guest: variables are where their names say, and putchar is in one place.
+unoptimised() { # BACKEND
+	gdb_talk out "$(own "$1" "$dir/plain/kernels/count.elf" 100)" <<-'END'
+		break main
+		continue
+		next
+		info locals
+		set var n = 7
+		next
+		print n
+		break spin
+		continue
+		set var n = 4
+		bt
+		info locals
+		finish
+		continue
+	END
+	said "unoptimised: $1" out '^Breakpoint 1, main ' '^n = 1000' '= 100$' '^Breakpoint 2, spin \(n=100\)' '^#0 .*spin \(n=4\)' \
+		'^#1 .*main' '^sum = ' '^Value returned is .* = 10$' 'exited normally'
+	grep -q '^count: 100 turns, sum 10$' console
+	result "unoptimised, changed: $1" $? "$(cat out console)"
+	gdb_talk out "$(own "$1" "$dir/plain/kernels/count.elf" 100)" <<-'END'
+		set dprintf-style agent
+		dprintf putchar,"put %c=%d\n", c, c
+		continue
+	END
+	said "dprintf by the agent: $1" out 'Dprintf 1 at' '^put c=99$' '^put 5=53$' '^put 0=48$' '^put 5=53$' '^put 0=48$' 'exited normally'
+	[ "$(grep -c '^put ' out)" = "$(wc -c <console)" ] && grep -q '^count: 100 turns, sum 5050$' console
+	result "once for each: $1" $? "$(cat out console)"
+}
+
+# A breakpoint that is hit often, and its condition: here and there, and the same. (gdb 13 sends no 'c'.)
+conditions() { # BACKEND IMAGE FUNCTION CHARACTER
+	local where name
+	name="$(label "$2") $1"
+	for where in host target; do
+		gdb_talk $where "$(own "$1" "$2")" <<-END
+			set breakpoint condition-evaluation $where
+			break $3 if $4 == 111 || $4 == 116
+			continue
+			info breakpoints
+			print/c $4
+			continue
+			print/c $4
+			continue
+			print/c $4
+			condition 1 $4 == 0
+			continue
+		END
+		said "conditions at the $where: $name" $where "^Breakpoint 1, $3" "stop only if .*\\($where evals\\)|stop only if" \
+			"'[ot]'\$" "^Breakpoint 1, $3" "'[ot]'\$" "^Breakpoint 1, $3" "'[ot]'\$" 'exited normally'
+	done
+	grep -q 'target evals' target
+	result "conditions go to the target: $name" $? "$(grep -A 3 'stop only' target)"
+	[ "$(grep "^\\\$.*'" host)" = "$(grep "^\\\$.*'" target)" ]
+	result "both evaluate alike: $name" $? "$(diff host target)"
+}
+
+watches() { # BACKEND GUEST
+	gdb_talk out "$(own "$1" "$GUESTS/$2.elf")" <<-'END'
+		watch used
+		continue
+		continue
+		delete
+		rwatch used
+		continue
+		delete
+		awatch used
+		continue
+		continue
+		delete
+		watch used if used == 9
+		continue
+		delete
+		continue
+	END
+	if grep -q 'Could not insert hardware watchpoint' out && [ "$1" != tcg ]; then
+		said "no watchpoints, and all else goes on: $2 $1" out 'Could not insert' 'exited normally'
+		skip "watchpoints: $2 $1" "this KVM has no data breakpoints"
+		return
+	fi
+	said "watchpoints: $2 $1" out '^Hardware watchpoint 1: used' '^Old value = 0' '^New value = 1' 'in putchar' '^Old value = 1' \
+		'^New value = 2' '^Hardware read watchpoint 2: used' '^Value = 2' '^Hardware access .* watchpoint 3: used' \
+		'^Old value = 2' '^New value = 3' '^Value = 3' '^Hardware watchpoint 4: used' '^New value = 9' 'exited normally'
+}
+
+caught_calls() { # BACKEND GUEST
+	mkdir -p out
+	gdb_talk out.gdb "$(own "$1" --mount "$dir/in:/in" --mount "$PWD/out:/out:rw" "$GUESTS/$2.elf" /in/input.txt /out/o)" <<-'END'
+		catch syscall open read write
+		continue
+		bt
+		continue
+		continue
+		continue
+		continue
+		continue
+		delete
+		catch syscall close
+		continue
+		kill
+	END
+	said "catch syscall: $2 $1" out.gdb "^Catchpoint 1 \(syscalls 'open' .*'read' .*'write'" \
+		'^open\("/in/input.txt", O_RDONLY' '^Catchpoint 1 \(call to syscall open\), ' '^#0 .*rt_hypercall|^#0 .*rt_open' 'main ' \
+		'^open\("/in/input.txt", O_RDONLY.* = 3' '^Catchpoint 1 \(returned from syscall open\), ' \
+		'^read\(3, ' '^Catchpoint 1 \(call to syscall read\), ' '^read\(3, "A bell jar.* = 25' '^Catchpoint 1 \(returned from syscall read\), ' \
+		'^open\("/out/o", O_RDWR\|O_CREAT' 'call to syscall open' 'returned from syscall open' \
+		"^Catchpoint 2 \(syscall 'close'" 'call to syscall close|returned from syscall close'
+}
+
+exit_codes() { # BACKEND GUEST
+	local code
+	for code in 0 7 255; do
+		gdb_talk out$code "$(own "$1" "$GUESTS/$2.elf" $code)" <<<continue
+	done
+	said "exit code 0: $2 $1" out0 'exited normally'
+	said "exit code 7: $2 $1" out7 'exited with code 07\]'
+	said "exit code 255: $2 $1" out255 'exited with code 0377\]'
+}
+
+crashes() { # BACKEND GUEST KIND REGEX...
+	local kind=$3 name="crash by $3: $2 $1"
+	gdb_talk out "$(own "$1" "$GUESTS/$2.elf" "$kind")" <<-'END'
+		continue
+		bt
+		print $pc
+		continue
+		info program
+	END
+	said "$name" out "${@:4}" 'terminated with signal SIGSEGV' 'not being run'
+}
+
+# As often as it is tried, from the first instruction on: in one gdb.
+breaks_at_once() { # BACKEND GUEST
+	local i
+	for i in {1..20}; do
+		echo "break main"
+		echo "continue"
+		echo "kill"
+		[ "$i" = 20 ] || echo "target remote $(own "$1" "$GUESTS/$2.elf")"
+	done >commands
+	gdb_talk out "$(own "$1" "$GUESTS/$2.elf")" <commands
+	[ "$(grep -Ec '^Breakpoint [0-9]+, .*main ' out)" = 20 ]
+	result "break main is hit 20 times of 20: $2 $1" $? "$(cat out)"
+}
+
+# ---- sockets ----
+
+# A guest in the background, served at a socket of this directory: its pid in $guest.
+serve() { # OPTIONS AND GUEST...; stdin, stdout, stderr are the caller's
+	"$BELLJAR" debug --gdb=unix:socket "$@" <&0 &
+	guest=$!
+	appears -S socket
+}
+
+# The guest ends with this exit code, and soon.
+ended() { # CODE
+	timeout 20 tail --pid="$guest" -f /dev/null || kill -9 "$guest"
+	wait "$guest" 2>/dev/null
+	[ $? = "$1" ]
+}
+
+lets_go() { # BACKEND
+	serve --backend "$1" "$GUESTS/count.elf" 100 >console 2>err </dev/null
+	[ "$(stat -c %a socket)" = 600 ]
+	result "the socket is its user's alone: $1" $? "$(ls -l socket)"
+	printf 'break main\ncontinue\ndetach\n' | gdb_talk out socket
+	said "detach: $1" out '^Breakpoint 1, main' '^\[Inferior 1 .*detached\]'
+	ended 0 && grep -q '^count: 100 turns, sum 5050$' console && [ ! -e socket ]
+	result "the guest runs on, and the socket goes: $1" $? "$(cat console err)"
+	grep -q 'target remote socket' err
+	result "what to type is said: $1" $? "$(cat err)"
+}
+
+kills() { # BACKEND
+	serve --backend "$1" "$GUESTS/count.elf" 1000000000000 >console 2>err </dev/null
+	printf 'break spin\ncontinue\nkill\n' | gdb_talk out socket
+	said "kill: $1" out '^Breakpoint 1, .*spin' '^\[Inferior 1 .*killed\]'
+	ended 137 && [ ! -s console ]
+	result "a killed guest's exit code: $1" $? "$(cat console err)"
+}
+
+# Ctrl-C for gdb, while its guest runs: to be said before.
+interrupt='shell (sleep 0.7; kill -INT $PPID) &'
+
+interrupts() { # BACKEND
+	serve --backend "$1" "$GUESTS/count.elf" 1000000000000 >console 2>err </dev/null
+	gdb_talk out socket <<-END
+		$interrupt
+		continue
+		bt
+		$interrupt
+		continue
+		print \$pc
+		detach
+	END
+	said "Ctrl-C: $1" out 'received signal SIGINT' '^#0 .*spin ' '^#1 .*main ' 'received signal SIGINT' '<spin\+' '^\[Inferior 1 .*detached\]'
+	printf 'bt\nstepi 100\nprint $pc\nkill\n' | gdb_talk again socket
+	said "attached anew: $1" again '^0x.*spin|^spin' '^#0 .*spin ' '^#1 .*main ' '<spin\+' 'killed\]'
+	ended 137
+	result "and killed: $1" $? "$(cat err)"
+}
+
+# In a call that waits for input.
+interrupts_a_call() { # BACKEND
+	mkfifo keys
+	exec 3<>keys
+	serve --backend "$1" "$GUESTS/console.elf" >console 2>err <keys 3>&-
+	printf '%s\ncontinue\nbt\ndetach\n' "$interrupt" | gdb_talk out socket
+	said "Ctrl-C in a call that waits: $1" out 'received signal SIGINT' '^#0 .*rt_(hypercall|serial_read_byte)' 'main ' 'detached\]'
+	printf xyz >&3
+	comes console '^then 2 bytes'
+	exec 3>&-
+	ended 0 && in_order console '^first byte = 0x78' '^then 2 bytes: "yz"' '^then read = 0' >why
+	result "and the call is made all the same: $1" $? "$(cat why console err)"
+}
+
+# gdb dies; the guest does not.
+loses_gdb() { # BACKEND
+	serve --backend "$1" "$GUESTS/count.elf" 100 >console 2>err </dev/null
+	printf 'break spin\ncontinue\nshell kill -9 $PPID\n' | gdb_talk out socket 2>/dev/null
+	ended 0 && grep -q '^count: 100 turns' console
+	result "gdb dies while the guest stands: $1" $? "$(cat out console err)"
+	serve --backend "$1" "$GUESTS/count.elf" 1000000000000 >console 2>err </dev/null
+	printf 'shell (sleep 0.5; kill -9 $PPID) &\ncontinue\n' | gdb_talk out socket 2>/dev/null
+	printf 'bt\nkill\n' | gdb_talk again socket
+	said "gdb dies while the guest runs: $1" again '^#0 .*spin ' 'killed\]'
+	ended 137
+	result "which was there still: $1" $? "$(cat err)"
+}
+
+refuses_a_second() { # BACKEND
+	serve --backend "$1" "$GUESTS/count.elf" 100 >console 2>err </dev/null
+	printf 'break spin\ncontinue\nshell timeout 10 gdb -nx -batch -ex "target remote socket" >second 2>&1\nbt\ncontinue\n' |
+		gdb_talk out socket
+	said "a second gdb is refused: $1" second 'another debugger is connected'
+	said "and the first goes on: $1" out '^Breakpoint 1, .*spin ' '^#0 .*spin ' 'exited normally'
+	ended 0
+	result "so does the guest: $1" $? "$(cat err)"
+}
+
+stale_sockets() {
+	serve --backend tcg "$GUESTS/count.elf" >console 2>err </dev/null
+	"$BELLJAR" debug --gdb=unix:socket --backend tcg "$GUESTS/count.elf" >out 2>&1
+	[ $? = 125 ] && grep -q 'socket: Address already in use' out && [ -S socket ]
+	result "a socket in use is not taken" $? "$(cat out)"
+	kill -9 "$guest"
+	wait "$guest" 2>/dev/null
+	[ -S socket ] && serve --backend tcg "$GUESTS/count.elf" >console 2>err </dev/null
+	echo continue | gdb_talk out socket
+	said "one that was left behind is replaced" out 'exited normally'
+	ended 0
+	result "and served" $? "$(cat err)"
+	echo precious >socket
+	"$BELLJAR" debug --gdb=unix:socket --backend tcg "$GUESTS/count.elf" >out 2>&1
+	[ $? = 125 ] && [ "$(cat socket)" = precious ]
+	result "a file is not" $? "$(cat out)"
+}
+
+tcp() { # BACKEND
+	local port
+	"$BELLJAR" debug --gdb=0 --backend "$1" "$GUESTS/count.elf" 100 >console 2>err </dev/null &
+	guest=$!
+	comes err 'target remote localhost:[0-9]+'
+	port=$(sed -nE 's/.*target remote localhost:([0-9]+)$/\1/p' err)
+	awk -v "port=$(printf :%04X "$port")" 'index($2, port) && $4 == "0A" { print $2 }' /proc/net/tcp /proc/net/tcp6 >listening
+	[ "$(cat listening)" = "0100007F$(printf :%04X "$port")" ]
+	result "TCP on this machine alone: $1" $? "port $port: $(cat listening err)"
+	"$BELLJAR" debug "--gdb=$port" "$GUESTS/count.elf" >out 2>&1
+	[ $? = 125 ] && grep -q "localhost:$port: Address already in use" out
+	result "a port in use: $1" $? "$(cat out)"
+	printf 'break main\ncontinue\nbt\ncontinue\n' | gdb_talk out "localhost:$port"
+	said "over TCP: $1" out '^Breakpoint 1, main' '^#0  main' 'exited normally'
+	ended 0 && grep -q '^count: 100 turns' console
+	result "over TCP, its console: $1" $? "$(cat console err)"
+}
+
+# A guest of `run`, which nobody waits for.
+running() { # BACKEND
+	"$BELLJAR" run --gdb=unix:socket --backend "$1" "$GUESTS/count.elf" 1000000000000 >console 2>err </dev/null &
+	guest=$!
+	appears -S socket
+	sleep 0.3
+	printf 'bt\nprint $pc\nstepi\ndetach\n' | gdb_talk out socket
+	said "attached to a guest that runs: $1" out '^#0 .*spin ' '^#1 .*main ' '<spin\+' 'detached\]'
+	printf 'info symbol $pc\nkill\n' | gdb_talk again socket
+	said "and again: $1" again '^spin ' 'killed\]'
+	ended 137
+	result "a guest of run, killed: $1" $? "$(cat err)"
+}
+
+# What is recorded under gdb is what happened.
+recorded() { # BACKEND
+	"$BELLJAR" record --gdb=unix:socket -o t.pcapng --backend "$1" "$GUESTS/count.elf" 1000000000000 >console 2>err </dev/null &
+	guest=$!
+	appears -S socket
+	printf 'bt\nset $rcx = 1\nbreak rt_serial_write\ncontinue\nbt\ncontinue\n' | gdb_talk out socket
+	said "a run that is recorded: $1" out '^#0 .*spin ' 'Breakpoint 1, rt_serial_write' '^#0 ' 'main ' 'exited normally'
+	ended 0 && "$BELLJAR" replay t.pcapng >out 2>&1
+	result "a recording made with gdb there replays: $1" $? "$(cat out err)"
+}
+
+# gdb's `run`, and `kill` which waits for it.
+restarts() { # BACKEND
+	"$BELLJAR" debug --gdb=unix:socket --backend "$1" "$GUESTS/count.elf" 100 >console 2>err </dev/null &
+	guest=$!
+	appears -S socket
+	gdb_talk out "extended socket" <<-'END'
+		break spin
+		continue
+		set var n = 10
+		bt
+		run
+		bt
+		finish
+		kill
+		run
+		delete
+		continue
+		run
+		info symbol $pc
+		kill
+	END
+	said "run starts it again: $1" out '^Breakpoint 1, spin \(n=100\)' '^#0 .*spin \(n=10\)' '^Breakpoint 1, spin \(n=100\)' \
+		'^#0 .*spin \(n=100\)' '^Value returned .* = 5050' 'killed\]' '^Breakpoint 1, spin \(n=100\)' 'exited normally' \
+		'exited normally'
+	ended 137
+	[ "$(grep -c '^count: 100 turns, sum 5050$' console)" = 2 ]
+	result "and it runs as ever: $1" $? "$(cat console err)"
+}
+
+addresses() {
+	local a long
+	long=$(printf 'x%.0s' {1..108})
+	for a in nonsense 99999 -1 localhost: 1:2:x unix: "unix:$long" ""; do
+		timeout 20 "$BELLJAR" debug "--gdb=$a" "$GUESTS/hello.elf" >out 2>err </dev/null
+		[ $? = 2 ] && [ ! -s out ] && grep -Eq 'not stdio, unix:PATH, PORT or HOST:PORT|has no path|at most 107 bytes' err
+		result "a bad address: '${a:0:20}'" $? "$(cat out err)"
+	done
+	timeout 20 "$BELLJAR" debug --gdb=no.such.host.invalid:1 "$GUESTS/hello.elf" >out 2>err </dev/null
+	[ $? = 125 ] && grep -q 'no.such.host.invalid' err
+	result "a host that there is not" $? "$(cat err)"
+}
+
+stdio() { # BACKEND
+	# shellcheck disable=SC2094 # waits for what comes
+	(printf '$QStartNoAckMode#b0+$vCont;c#a8' && comes out W00) |
+		timeout 40 "$BELLJAR" debug --gdb=stdio --backend "$1" "$GUESTS/hello.elf" >out 2>err
+	[ "$(cat out)" = '+$OK#9a$W00#b7' ] && grep -q '^Hello, world!$' err
+	result "stdio carries packets alone: $1" $? "$(cat out err)"
+}
+
+# ---- all of them ----
+
+mkdir "$dir/in" "$dir/plain"
+printf 'A bell jar keeps what is\n' >"$dir/in/input.txt"
+env -u MAKEFLAGS -u MAKELEVEL make -s "B=$dir/plain" guest_opt=-O0 "$dir/plain/kernels/count.elf" >"$dir/make" 2>&1
+unoptimised=$?
+
+for b in "${backends[@]}"; do
+	for v in "" -v1; do
+		beside every_guest "$b" args$v one two
+		beside every_guest "$b" badcalls$v
+		beside every_guest "$b" code$v
+		beside every_guest "$b" console$v
+		beside every_guest "$b" count$v 1000
+		beside every_guest "$b" exit$v 3
+		beside every_guest "$b" files$v /in/input.txt /out/o
+		beside every_guest "$b" filework$v 5
+		beside every_guest "$b" floats$v
+		beside every_guest "$b" hello$v
+		beside every_guest "$b" hypercalls$v 20
+		beside every_guest "$b" memory$v
+		beside every_guest "$b" paths$v stat:/in
+		beside every_guest "$b" report$v /in /out/report
+		beside every_guest "$b" time$v
+		beside looks_and_changes "$b" count$v
+		beside steps "$b" "$GUESTS/count$v.elf"
+		beside conditions "$b" "$GUESTS/console$v.elf" rt_serial_write_byte "\$rdi"
+		beside watches "$b" hello$v
+		beside caught_calls "$b" files$v
+		beside exit_codes "$b" exit$v
+		beside crashes "$b" fault$v page '^triple fault at RIP' 'SIGSEGV' '^#0 .*innermost ' '^#1 .*middle ' '^#2 .*page ' '^#3 .*main '
+		beside breaks_at_once "$b" hello$v
+	done
+	beside crashes "$b" fault ud '^triple fault at RIP' 'SIGSEGV' '^#0 .*ud \(' '^#1 .*main ' '<ud(\+[0-9]+)?>'
+	beside crashes "$b" fault halt '^halted at RIP' 'SIGSEGV' '^#0 .*halt \(' '^#1 .*main '
+	if [ $unoptimised = 0 ]; then
+		beside unoptimised "$b"
+		beside steps "$b" "$dir/plain/kernels/count.elf"
+		beside conditions "$b" "$dir/plain/kernels/count.elf" putchar c
+	else
+		skip "unoptimised $b" "it could not be built: $(tail -n 1 "$dir/make")"
+	fi
+	for case in lets_go kills interrupts interrupts_a_call loses_gdb refuses_a_second tcp running recorded restarts stdio; do
+		beside $case "$b"
+	done
+done
+beside stale_sockets
+beside addresses
+beside_end
+cd "$source" || exit 1
+finish

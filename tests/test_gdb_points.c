@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: ISC
+/* Breakpoints and watchpoints: what is set is found, what is replaced or removed is gone, what a backend is told is all of it. */
+#include "gdb_points.h"
+
+#include <stdlib.h>
+
+#include "unit.h"
+
+static void set(struct gdb_points *points, enum gdb_point_kind kind, uint64_t addr, uint64_t len)
+{
+	CU_ASSERT(!gdb_points_insert(
+		points, &(struct gdb_point){ .kind = kind, .addr = addr, .len = len }));
+}
+
+static void finds_what_is_set(void)
+{
+	struct gdb_points points = { 0 };
+	const struct gdb_point *p;
+
+	CU_ASSERT_PTR_NULL(gdb_points_break_at(&points, 0x1000, 0));
+	set(&points, GDB_BREAK_SOFT, 0x1000, 1);
+	set(&points, GDB_BREAK_HARD, 0x1000, 1);
+	set(&points, GDB_BREAK_SOFT, 0, 1);
+	set(&points, GDB_BREAK_SOFT, UINT64_MAX, 1);
+	set(&points, GDB_WATCH_WRITE, 0x1000, 1);
+	p = gdb_points_break_at(&points, 0x1000, 0);
+	CU_ASSERT(p && p == &points.list[0] && p->kind == GDB_BREAK_SOFT);
+	p = gdb_points_break_at(&points, 0x1000, 1);
+	CU_ASSERT(p && p == &points.list[1] && p->kind == GDB_BREAK_HARD);
+	CU_ASSERT_PTR_NULL(gdb_points_break_at(&points, 0x1000, 2));
+	CU_ASSERT_PTR_NOT_NULL(gdb_points_break_at(&points, 0, 0));
+	CU_ASSERT_PTR_NOT_NULL(gdb_points_break_at(&points, UINT64_MAX, 0));
+	CU_ASSERT_PTR_NULL(gdb_points_break_at(&points, 0x1001, 0));
+	gdb_points_clear(&points);
+	CU_ASSERT_PTR_NULL(gdb_points_break_at(&points, 0x1000, 0));
+	gdb_points_clear(&points);
+}
+
+static void a_watch_means_accesses_of_its_kind(void)
+{
+	static const struct {
+		enum gdb_point_kind kind;
+		bool read, write;
+	} rows[] = {
+		{ GDB_WATCH_WRITE, false, true },
+		{ GDB_WATCH_READ, true, false },
+		{ GDB_WATCH_ACCESS, true, true },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct gdb_points points = { 0 };
+		struct vcpu_debug debug;
+
+		set(&points, rows[i].kind, 0x1000, 8);
+		for (uint64_t addr = 0xfff; addr <= 0x1008; addr++) {
+			bool in = addr >= 0x1000 && addr < 0x1008;
+
+			CU_ASSERT(!gdb_points_watch_at(&points, addr, false) ==
+				  !(in && rows[i].read));
+			CU_ASSERT(!gdb_points_watch_at(&points, addr, true) ==
+				  !(in && rows[i].write));
+		}
+		debug = gdb_points_debug(&points);
+		CU_ASSERT(debug.n_breaks == 0 && debug.n_watches == 1 && !debug.step);
+		if (debug.n_watches) {
+			CU_ASSERT(debug.watches[0].gva == 0x1000 && debug.watches[0].len == 8);
+			CU_ASSERT(debug.watches[0].on_read == rows[i].read);
+			CU_ASSERT(debug.watches[0].on_write == rows[i].write);
+		}
+		CU_ASSERT_PTR_NULL(gdb_points_break_at(&points, 0x1000, 0));
+		gdb_points_clear(&points);
+	}
+}
+
+static void a_backend_is_told_each_address_once(void)
+{
+	struct gdb_points points = { 0 };
+	struct vcpu_debug debug;
+
+	set(&points, GDB_BREAK_SOFT, 0x1000, 1);
+	set(&points, GDB_BREAK_HARD, 0x1000, 1);
+	set(&points, GDB_BREAK_SOFT, 0x1000, 4); /* the length of a breakpoint means nothing */
+	set(&points, GDB_BREAK_SOFT, 0x2000, 1);
+	debug = gdb_points_debug(&points);
+	CU_ASSERT(points.n == 3 && debug.n_breaks == 2);
+	CU_ASSERT(debug.n_breaks > 1 && debug.breaks[0] == 0x1000 && debug.breaks[1] == 0x2000);
+	gdb_points_remove(&points, GDB_BREAK_SOFT, 0x1000, 9);
+	debug = gdb_points_debug(&points);
+	CU_ASSERT(points.n == 2 && debug.n_breaks == 2);
+	gdb_points_remove(&points, GDB_BREAK_HARD, 0x1000, 1);
+	debug = gdb_points_debug(&points);
+	CU_ASSERT(debug.n_breaks == 1 && debug.breaks[0] == 0x2000);
+	gdb_points_remove(&points, GDB_BREAK_HARD, 0x2000, 1);
+	CU_ASSERT(gdb_points_debug(&points).n_breaks == 1);
+	gdb_points_remove(&points, GDB_BREAK_SOFT, 0x2000, 1);
+	CU_ASSERT(gdb_points_debug(&points).n_breaks == 0);
+	gdb_points_clear(&points);
+}
+
+static void watches_of_other_lengths_are_others(void)
+{
+	struct gdb_points points = { 0 };
+
+	set(&points, GDB_WATCH_WRITE, 0x1000, 4);
+	set(&points, GDB_WATCH_WRITE, 0x1000, 8);
+	set(&points, GDB_WATCH_WRITE, 0x1000, 8);
+	CU_ASSERT(points.n == 2 && gdb_points_debug(&points).n_watches == 2);
+	gdb_points_remove(&points, GDB_WATCH_WRITE, 0x1000, 2);
+	gdb_points_remove(&points, GDB_WATCH_READ, 0x1000, 4);
+	CU_ASSERT(points.n == 2);
+	gdb_points_remove(&points, GDB_WATCH_WRITE, 0x1000, 8);
+	CU_ASSERT(points.n == 1 && points.list[0].len == 4);
+	CU_ASSERT_PTR_NULL(gdb_points_watch_at(&points, 0x1004, true));
+	gdb_points_clear(&points);
+}
+
+static void codes_are_its_own_and_replaced(void)
+{
+	uint8_t code[] = { 1, 2, 3 };
+	struct gdb_point p = { .kind = GDB_BREAK_SOFT, .addr = 0x1000, .len = 1 };
+	struct gdb_points points = { 0 };
+	const struct gdb_point *got;
+
+	p.conditions[p.n_conditions++] = (struct gdb_code){ code, 3 };
+	p.conditions[p.n_conditions++] = (struct gdb_code){ code, 0 };
+	p.commands[p.n_commands++] = (struct gdb_code){ code + 1, 2 };
+	CU_ASSERT(!gdb_points_insert(&points, &p));
+	memset(code, 9, sizeof(code));
+	got = gdb_points_break_at(&points, 0x1000, 0);
+	if (!got || got->n_conditions != 2 || got->n_commands != 1) {
+		CU_FAIL("not as it was set");
+		return gdb_points_clear(&points);
+	}
+	CU_ASSERT(got->conditions[0].len == 3 && !memcmp(got->conditions[0].bytes, "\1\2\3", 3));
+	CU_ASSERT(got->conditions[1].len == 0);
+	CU_ASSERT(got->commands[0].len == 2 && !memcmp(got->commands[0].bytes, "\2\3", 2));
+	set(&points, GDB_BREAK_SOFT, 0x1000, 1);
+	got = gdb_points_break_at(&points, 0x1000, 0);
+	CU_ASSERT(points.n == 1 && got && got->n_conditions == 0 && got->n_commands == 0);
+	gdb_points_clear(&points);
+}
+
+static void there_may_be_many(void)
+{
+	enum { MANY = 1000 };
+	struct gdb_points points = { 0 };
+
+	for (uint64_t i = 0; i < MANY; i++)
+		set(&points, i % 2 ? GDB_BREAK_SOFT : GDB_WATCH_ACCESS, 0x1000 + 8 * i, 8);
+	CU_ASSERT(gdb_points_debug(&points).n_breaks == MANY / 2);
+	CU_ASSERT(gdb_points_debug(&points).n_watches == MANY / 2);
+	for (uint64_t i = 0; i < MANY; i += 2)
+		gdb_points_remove(&points, GDB_WATCH_ACCESS, 0x1000 + 8 * i, 8);
+	CU_ASSERT(gdb_points_debug(&points).n_watches == 0);
+	for (uint64_t i = 0; i < MANY; i++)
+		CU_ASSERT(!gdb_points_break_at(&points, 0x1000 + 8 * i, 0) == !(i % 2));
+	gdb_points_clear(&points);
+	CU_ASSERT(gdb_points_debug(&points).n_breaks == 0);
+}
+
+static const struct unit_case cases[] = {
+	{ "finds_what_is_set", finds_what_is_set },
+	{ "a_watch_means_accesses_of_its_kind", a_watch_means_accesses_of_its_kind },
+	{ "a_backend_is_told_each_address_once", a_backend_is_told_each_address_once },
+	{ "watches_of_other_lengths_are_others", watches_of_other_lengths_are_others },
+	{ "codes_are_its_own_and_replaced", codes_are_its_own_and_replaced },
+	{ "there_may_be_many", there_may_be_many },
+};
+UNIT_MAIN("gdb_points", cases)
