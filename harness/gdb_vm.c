@@ -659,6 +659,7 @@ static void attach(struct gdb_vm *g, struct vm *vm)
 	g->vm = vm;
 	g->strace.sink.next = vm->trace;
 	vm->trace = &g->strace.sink;
+	gdb_monitor_begin(g);
 	vm->hold = hold;
 	vm->hold_ctx = g;
 	g->ended = false;
@@ -716,8 +717,10 @@ static int restart(void *target, struct gdb_stop *stop, const char **why_not)
 	int r;
 
 	*why_not = g->err.text;
-	if (!once)
+	if (!once) {
 		gdb_vm_end(g);
+		gdb_monitor_end_recording(g);
+	}
 	r = once ? back_to_begin(g) : session_restart(g->session, &g->err);
 	if (!r && !once)
 		attach(g, g->session->vm);
@@ -733,7 +736,8 @@ static int restart(void *target, struct gdb_stop *stop, const char **why_not)
 
 static bool monitor(void *target, const char *line, FILE *out)
 {
-	return gdb_monitor(of(target), line, out);
+	gdb_monitor_line(of(target), line, out);
+	return true;
 }
 
 /* ---- files ---- */
@@ -819,6 +823,7 @@ void gdb_vm_finish(struct gdb_vm *g)
 	if (!g->log)
 		return;
 	gdb_vm_end(g);
+	gdb_monitor_end(g);
 	g->vm->trace = g->strace.sink.next;
 	g->vm->hold = NULL;
 	gdb_points_clear(&g->points);
