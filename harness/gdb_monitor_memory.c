@@ -4,10 +4,14 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "core.h"
 #include "cpu.h"
+#include "err.h"
 #include "gdb_monitor.h"
 #include "gdb_vm.h"
 #include "paging.h"
+#include "record.h"
+#include "session.h"
 
 enum { LINES_MAX = 1000, XP_MAX = 4096, XP_LINE = 16 };
 
@@ -370,6 +374,28 @@ static void xp(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 		dump(g, &f, gpa, out);
 }
 
+/* ---- all of it ---- */
+
+static void dump_core(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
+{
+	const char *name = w->list[0];
+	struct core_size size = { 0 };
+	struct err err = { "" };
+	int r;
+
+	if (!gdb_monitor_file(out, name, ".core"))
+		return;
+	r = record_check_place(g->session, name, &err);
+	if (!r)
+		r = core_write_vm(g->vm, g->stop.signal, name, session_signal(), &size, &err);
+	if (r)
+		fprintf(out, "%s\n", err.text);
+	else
+		fprintf(out, "%s: %" PRIu64 " bytes, %" PRIu64 " of memory in use, %zu ranges%s\n",
+			name, size.bytes, size.used, size.ranges,
+			size.cut ? "; more were left out" : "");
+}
+
 const struct gdb_command gdb_commands_memory[] = {
 	{ "info pages", "[ADDRESS]",
 		"what is mapped where, or how an address is translated\n"
@@ -386,5 +412,9 @@ const struct gdb_command gdb_commands_memory[] = {
 		"virtual\n"
 		"addresses there is gdb's own x.",
 		1, 2, xp },
+	{ "dump-core", "NAME.core",
+		"write a core file, for gdb GUEST NAME.core\n"
+		"The file is made where belljar was started, and must not be there yet.",
+		1, -1, dump_core },
 	{ 0 },
 };

@@ -72,6 +72,13 @@ on_backend() { # BACKEND
 	gdb_says "$b" "" hello.elf 'monitor strace on' 'continue'
 	has "${b}_shows_calls_as_they_are_made" '^strace is on' '^(serial_)?write\(.*"'
 
+	rm -f ./*.core
+	gdb_says "$b" "" hello.elf 'break main' 'continue' 'monitor dump-core it.core' 'monitor dump-core it.core' \
+		'monitor dump-core ../it.core' 'kill'
+	has "${b}_writes_a_core" '^it.core: [0-9]+ bytes, ' '"it.core" is there already' '"../it.core": expected NAME.core'
+	timeout 30 "$GDB" -q -nx -batch -ex bt "$GUESTS/hello.elf" it.core >said 2>&1
+	has "${b}_a_core_knows_where_it_was" '^#0 .*main'
+
 	rm -f ./*.pcapng
 	gdb_says "$b" "--deterministic $mounts" "filework.elf 2" 'monitor record start whole.pcapng' \
 		'monitor record start two.pcapng' 'monitor info trace' 'continue'

@@ -436,6 +436,8 @@ static void makes_no_file_but_of_a_plain_name(void)
 		{ "record start there.pcapng", "\"there.pcapng\" is there already" },
 		{ "record start dangling.pcapng", "\"dangling.pcapng\" is there already" },
 		{ "record stop", "there is no recording" },
+		{ "dump-core ../x.core", "expected NAME.core" },
+		{ "dump-core x.pcapng", "expected NAME.core" },
 		{ "record start", "too little" },
 	};
 	char name[300];
