@@ -31,6 +31,7 @@ static const struct group {
 	{ "Its memory", gdb_commands_memory },
 	{ "Its hypercalls", gdb_commands_calls },
 	{ "Its files", gdb_commands_files },
+	{ "Its time", gdb_commands_time },
 	{ "", commands_help },
 };
 enum { GROUPS = sizeof(groups) / sizeof(groups[0]) };

@@ -11,12 +11,19 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "history.h"
 #include "trace.h"
 
 struct gdb_vm;
 struct trace_writer;
 
-enum { GDB_ROWS_MAX = 64, GDB_FILE_MAX = 200 };
+enum { GDB_ROWS_MAX = 64, GDB_FILE_MAX = 200, GDB_MARKS_MAX = 32 };
+
+/* A place of its run that the user wants to find again. */
+struct gdb_mark {
+	uint64_t number;
+	struct history_pos pos;
+};
 
 /* What the monitor sees of a machine while it runs. */
 struct gdb_monitor {
@@ -27,6 +34,9 @@ struct gdb_monitor {
 	struct trace_writer *recording; /* NULL: none */
 	bool recording_call;            /* it has seen the beginning of the call that is on */
 	char recording_name[GDB_FILE_MAX];
+	struct gdb_mark marks[GDB_MARKS_MAX];
+	size_t n_marks;
+	uint64_t last_mark;
 };
 
 /* Watches g->vm from now on, and counts anew; no more, and a recording gets its end. */
@@ -56,7 +66,7 @@ struct gdb_command {
 };
 /* A NULL name ends each. */
 extern const struct gdb_command gdb_commands_machine[], gdb_commands_memory[], gdb_commands_calls[],
-	gdb_commands_files[];
+	gdb_commands_files[], gdb_commands_time[];
 
 /* Any bytes, quoted. */
 void gdb_monitor_quote(FILE *out, const char *text);

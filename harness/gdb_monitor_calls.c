@@ -22,7 +22,7 @@ static struct gdb_monitor *of(struct trace_sink *sink)
 	return (struct gdb_monitor *)sink;
 }
 
-static void count(struct gdb_monitor *m, const struct trace_event *event, size_t row)
+static void add_up(struct gdb_monitor *m, const struct trace_event *event, size_t row)
 {
 	switch (event->kind) {
 	case TRACE_READ:
@@ -66,7 +66,7 @@ static void emit(struct trace_sink *sink, const struct trace_event *event)
 		(const struct gdb_vm *)(const void *)((const uint8_t *)m -
 						      offsetof(struct gdb_vm, monitor));
 
-	count(m, event, row_of(g, event->call));
+	add_up(m, event, row_of(g, event->call));
 	if (m->recording)
 		feed(m, event);
 }
@@ -275,24 +275,38 @@ static bool is_of(const struct gdb_log_line *line, const char *name)
 	return !name || (!strncmp(line->text, name, n) && line->text[n] == '(');
 }
 
+/*
+ * The lines of the run that led to where the guest is, from the last one back: what it did later, or did before it
+ * went back and took another way, is left out. What is behind a call of the same number is how the run ended.
+ */
+static bool counts(const struct gdb_log_line *line, uint64_t *bound)
+{
+	if (line->seq >= *bound)
+		return false;
+	*bound = line->seq + (line->text[0] == '+');
+	return true;
+}
+
 /* The last n, the oldest of them first. */
 static void put_last(const struct gdb_vm *g, const char *name, uint64_t n, FILE *out)
 {
+	const struct gdb_log_line *found[GDB_LOG_LINES];
 	uint64_t kept = g->n_log < GDB_LOG_LINES ? g->n_log : GDB_LOG_LINES;
-	uint64_t oldest = g->n_log - kept, from = g->n_log, left = n;
+	uint64_t bound = g->vm->n_calls, n_found = 0;
 
-	while (from > oldest && left)
-		left -= is_of(&g->log[--from % GDB_LOG_LINES], name);
-	if (left == n) {
+	for (uint64_t i = 0; i < kept && n_found < n; i++) {
+		const struct gdb_log_line *line = &g->log[(g->n_log - 1 - i) % GDB_LOG_LINES];
+
+		if (counts(line, &bound) && is_of(line, name))
+			found[n_found++] = line;
+	}
+	if (!n_found)
 		fprintf(out,
 			name ? "no such call among the last %" PRIu64 "\n"
 			     : "no call was made yet\n",
 			kept);
-		return;
-	}
-	for (; from < g->n_log; from++)
-		if (is_of(&g->log[from % GDB_LOG_LINES], name))
-			put_line(out, &g->log[from % GDB_LOG_LINES]);
+	while (n_found)
+		put_line(out, found[--n_found]);
 }
 
 static bool take_count(FILE *out, const struct gdb_words *w, int i, uint64_t *n)
@@ -428,8 +442,8 @@ const struct gdb_command gdb_commands_calls[] = {
 		"which there are, and their numbers for catch syscall\n"
 		"Numbers are Linux's where it has a call of that name.",
 		0, 0, info_hypercalls },
-	{ "info stats", "", "how often each was made since gdb's server began, and what it moved",
-		0, 0, info_stats },
+	{ "info stats", "", "how often each was made, with how many errors and bytes", 0, 0,
+		info_stats },
 	{ "info trace", "", "what is kept of them, and whether they are shown or recorded", 0, 0,
 		info_trace },
 	{ "trace last", "[N]", "the last calls, 10 if nothing is said", 0, 1, trace_last },

@@ -93,6 +93,8 @@ static void info_backend(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 		fprintf(out, "note          %s\n", info->why);
 	if (info->gaps[0])
 		fprintf(out, "missing       %s\n", info->gaps);
+	if (info->debug[0])
+		fprintf(out, "debugging     %s\n", info->debug);
 	fprintf(out, "breakpoints   %s, %zu set\n", info->breakpoints ? "yes" : "no",
 		g->points.n - watches);
 	fprintf(out, "watchpoints   %s, %zu set\n", info->watchpoints ? "yes" : "no", watches);
@@ -113,6 +115,60 @@ static void irq(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 		strcmp(g->vm->cpu->ops->name, "tcg")
 			? "while stepping, interrupts are held back where the host's KVM can"
 			: "a step takes an interrupt when the guest would");
+}
+
+static void put_exceptions(uint32_t exceptions, FILE *out)
+{
+	if (!exceptions) {
+		fputs("exceptions do not stop the guest\n", out);
+		return;
+	}
+	fputs("stops before these exceptions are delivered:", out);
+	for (int vector = 0; vector < 32; vector++)
+		if (exceptions >> vector & 1)
+			fprintf(out, " %d", vector);
+	putc('\n', out);
+}
+
+/* "14,13", or "off". */
+static bool parse_exceptions(FILE *out, const char *word, uint32_t *exceptions)
+{
+	char piece[8];
+	uint64_t vector;
+
+	*exceptions = 0;
+	if (!strcmp(word, "off"))
+		return true;
+	for (size_t n;; word += n + 1) {
+		n = strcspn(word, ",");
+		snprintf(piece, sizeof(piece), "%.*s", (int)n, word);
+		if (!gdb_monitor_number(
+			    out, piece, "off, or vectors such as 14,13: each", 0, 31, &vector))
+			return false;
+		*exceptions |= 1u << vector;
+		if (!word[n])
+			return true;
+	}
+}
+
+static void catch_exception(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
+{
+	uint32_t before = g->points.exceptions;
+	struct vcpu_debug debug;
+
+	if (w->n && !parse_exceptions(out, w->list[0], &g->points.exceptions)) {
+		g->points.exceptions = before;
+		return;
+	}
+	debug = gdb_points_debug(&g->points);
+	if (w->n && backend_set_debug(g->vm->cpu, &debug)) {
+		g->points.exceptions = before;
+		fprintf(out,
+			"%s does not tell what exceptions its guest raises; use --backend tcg\n",
+			g->vm->cpu->ops->name);
+		return;
+	}
+	put_exceptions(g->points.exceptions, out);
 }
 
 /* ---- registers, to be read ---- */
@@ -318,6 +374,12 @@ const struct gdb_command gdb_commands_machine[] = {
 		info_backend },
 	{ "info regs", "", "registers, flags and segments in words", 0, 0, info_regs },
 	{ "info registers", "", "the same in QEMU's format, for tools", 0, 0, info_registers },
+	{ "catch exception", "[N,...|off]",
+		"stop at exceptions, before the guest's handler sees them\n"
+		"N is the vector: 14 for page faults, 13 for general protection, 6 for invalid "
+		"opcodes, 0\n"
+		"for divisions. continue delivers it. Needs --backend tcg.",
+		0, 1, catch_exception },
 	{ "irq", "[on|off]", "whether interrupts are taken while stepping", 0, 1, irq },
 	{ 0 },
 };

@@ -381,13 +381,13 @@ static void dump_core(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 	const char *name = w->list[0];
 	struct core_size size = { 0 };
 	struct err err = { "" };
-	int r;
+	int r, signal = g->stop.signal == GDB_SIG_BUS ? SIGBUS : g->stop.signal;
 
 	if (!gdb_monitor_file(out, name, ".core"))
 		return;
 	r = record_check_place(g->session, name, &err);
 	if (!r)
-		r = core_write_vm(g->vm, g->stop.signal, name, session_signal(), &size, &err);
+		r = core_write_vm(g->vm, signal, name, session_signal(), &size, &err);
 	if (r)
 		fprintf(out, "%s\n", err.text);
 	else

@@ -70,7 +70,9 @@ enum gdb_signal {
 	GDB_SIG_ILL = 4,
 	GDB_SIG_TRAP = 5,
 	GDB_SIG_ABRT = 6,
+	GDB_SIG_FPE = 8,
 	GDB_SIG_KILL = 9,
+	GDB_SIG_BUS = 10,
 	GDB_SIG_SEGV = 11,
 };
 
@@ -85,6 +87,7 @@ struct gdb_stop {
 struct gdb_resume {
 	bool step, reverse;
 	uint64_t range_start, range_end; /* step on while start <= rip < end; both 0: one step */
+	uint64_t insns;                  /* no more than so many instructions; 0: no limit */
 };
 
 struct gdb_target_ops {

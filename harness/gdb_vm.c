@@ -15,6 +15,7 @@
 #include "history.h"
 #include "log.h"
 #include "paging.h"
+#include "report.h"
 #include "session.h"
 
 /* What is to be done about a stop of the machine. */
@@ -79,8 +80,10 @@ static int edit_begin(struct gdb_vm *g, const char **why)
 		return err_set(&g->err, -EROFS,
 			"this is the past; `monitor diverge on` lets it be changed, and "
 			"forgets what came of it");
-	if (history_in_past(g->history))
+	if (history_in_past(g->history)) {
 		r = history_fork(g->history, &g->err);
+		gdb_monitor_end_recording(g); /* of what never was */
+	}
 	return r ? r : history_edit(g->history, &g->err);
 }
 
@@ -425,6 +428,21 @@ static enum verdict at_watchpoint(
 	return TELL;
 }
 
+/* Before the guest's handler, if it has one, sees anything of it. */
+static enum verdict at_exception(struct gdb_vm *g, struct gdb_stop *stop)
+{
+	struct cpu_state state;
+	char text[200];
+	int signal = GDB_SIG_SEGV;
+
+	if (!backend_save(g->vm->cpu, &state)) {
+		signal = report_exception(&state, text, sizeof(text));
+		snprintf(stop->text, sizeof(stop->text), "The guest raised %s.\n", text);
+	}
+	stop_is(stop, GDB_WHY_SIGNAL, signal == SIGBUS ? GDB_SIG_BUS : signal, 0);
+	return TELL;
+}
+
 /* One instruction is over: is it enough? A breakpoint in the range counts for more. */
 static enum verdict at_step(
 	struct gdb_vm *g, const struct gdb_resume *how, uint64_t rip, struct gdb_stop *stop)
@@ -515,6 +533,12 @@ static enum verdict judge(struct gdb_vm *g, const struct gdb_resume *how, const 
 			return at_breakpoint(g, s->exit.rip, stop);
 		if (s->exit.why == VCPU_WATCHPOINT)
 			return at_watchpoint(g, &s->exit, stop);
+		if (s->exit.why == VCPU_EXCEPTION)
+			return at_exception(g, stop);
+		if (s->exit.why == VCPU_COUNTED) {
+			stop_is(stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
+			return TELL;
+		}
 		return at_step(g, how, s->exit.rip, stop);
 	case VM_CALL:
 		return at_call(g, stop);
@@ -537,6 +561,8 @@ static void run_until_told(struct gdb_vm *g, const struct gdb_resume *how, struc
 	struct vcpu_debug debug = gdb_points_debug(&g->points);
 
 	debug.step = how->step;
+	if (how->insns)
+		debug.until = backend_icount(g->vm->cpu) + how->insns;
 	while (judge(g, how, go(g, &debug), stop) == GO_ON)
 		;
 }
@@ -589,6 +615,7 @@ static void go_back(struct gdb_vm *g, const struct gdb_resume *how, struct gdb_s
 	};
 	int r;
 
+	debug.exceptions = 0; /* seen going forward */
 	session_go_on();
 	r = history_back(g->history, &back, &g->err);
 	g->ended = false;

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct cpu_state;
 struct vm;
 
 /*
@@ -13,6 +14,11 @@ struct vm;
  * would have ended a process for it.
  */
 int report_crash(struct vm *vm);
+/*
+ * The exception that waits in this state, in words: "page fault (#PF), error code 0x2, at 0x1234". The signal that it
+ * is to Linux.
+ */
+int report_exception(const struct cpu_state *state, char *buf, size_t size);
 /*
  * The backtrace from rip (0: where the CPU is), innermost first, at most max frames: a line "0x100b02  function+0x12 (dir/file.c:34)" each, and one for each function
  * inlined there.

@@ -143,20 +143,44 @@ class Hypercall(gdb.Command):
 
 
 class When(gdb.Command):
-    """Where in its run the guest is: hypercalls answered, instructions, and the place."""
+    """Where in its run the guest is: hypercalls answered, instructions since, and what is kept of its past."""
 
     def __init__(self):
         super().__init__("belljar when", gdb.COMMAND_STATUS)
 
     def invoke(self, arg, from_tty):
         no_arguments(arg, "belljar when")
-        frame = gdb.newest_frame()
-        count = int(gdb.parse_and_eval("(unsigned long)$insn_count"))
-        call = int(gdb.parse_and_eval("(unsigned long)$hypercall_index"))
-        parts = ["%d hypercalls" % call]
-        if count != 2 ** 64 - 1:
-            parts.append("%d instructions" % count)
-        say("after %s, at %s" % (", ".join(parts), place(frame)))
+        say(place(gdb.newest_frame()) + "\n" + monitor("when"))
+
+
+class Moving(gdb.Command):
+    """A command of monitor's that moves the guest: gdb looks again afterwards."""
+
+    def move(self, line):
+        text = monitor(line)
+        gdb.execute("maintenance flush register-cache", to_string=True)
+        say("".join(part for part in text.splitlines(True) if "flush register-cache" not in part).rstrip("\n"))
+        gdb.execute("frame")
+
+
+class Goto(Moving):
+    """Go to another place of the guest's run: belljar goto CALLS[+INSNS]|begin|end|cN."""
+
+    def __init__(self):
+        super().__init__("belljar goto", gdb.COMMAND_RUNNING)
+
+    def invoke(self, arg, from_tty):
+        self.move("goto " + arg)
+
+
+class Run(Moving):
+    """Run exactly so many instructions: belljar run N."""
+
+    def __init__(self):
+        super().__init__("belljar run", gdb.COMMAND_RUNNING)
+
+    def invoke(self, arg, from_tty):
+        self.move("run %d" % int(gdb.parse_and_eval(arg)) if arg.strip() else "run")
 
 
 class Regs(gdb.Command):
@@ -270,6 +294,6 @@ def on_stop(event):
         say(call_line(text))
 
 
-for command in (Belljar, Fds, Mounts, Trace, Hypercall, When, Regs, Pages, Resolve, CatchHypercall):
+for command in (Belljar, Fds, Mounts, Trace, Hypercall, When, Goto, Run, Regs, Pages, Resolve, CatchHypercall):
     command()
 gdb.events.stop.connect(on_stop)

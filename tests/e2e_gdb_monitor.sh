@@ -117,7 +117,7 @@ on_backend() { # BACKEND
 	has "${b}_python_shows_files" '^ +1  console +-w' '^/in +ro  "in"$' '^ +0  open\("/out/r0", .*\) = 3$' \
 		'usage: belljar fds$' '^    gives  EROFS'
 	has "${b}_python_shows_the_cpu" '^rflags ' 'is 0x[0-9a-f]+ in RAM: a page of 2M' \
-		'^after 0 hypercalls(, 0 instructions)?, at _start'
+		'^_start'
 	has "${b}_python_catches_by_name" 'no hypercall opn; there are .*open' '^Catchpoint 1 \(hypercall open, close\)$' \
 		'call to syscall open' '^in call 0: open\('
 	has "${b}_python_has_help" '^belljar resolve -- Where a path' '^belljar fds -- '
@@ -139,6 +139,36 @@ for backend in tcg kvm; do
 	fi
 	on_backend $backend
 done
+
+# There and back again.
+gdb_says tcg "$mounts" "filework.elf 3" 'monitor when' 'monitor checkpoint' 'catch syscall open' 'continue' 'continue' \
+	'delete' 'tbreak exit' 'continue' 'monitor when' 'monitor checkpoint' 'monitor checkpoint list' 'monitor goto c1' \
+	'maintenance flush register-cache' 'frame' 'monitor when' 'monitor trace last' 'monitor goto 3+2' \
+	'monitor trace last 1' 'monitor run 1' 'monitor checkpoint delete 1' 'monitor checkpoint list' 'monitor goto c1' \
+	'monitor goto x' 'monitor goto 1+x' 'monitor goto 99999' 'monitor diverge on' 'monitor goto end' 'monitor when' 'kill'
+has goes_to_places_in_time '^at 0\+0: 0 calls answered, 0 instructions since$' '^checkpoint 1 at 0\+0; monitor goto c1' '^at 0\+0, RIP 0x' \
+	'^#0 .* in _start' '^this is the past; the present is at [0-9]+\+[0-9]+' '^no call was made yet$' '^at 3\+2, RIP' \
+	'^ +2  close\(3\) = 0$' '^RIP 0x[0-9a-f]+, [0-9]+ instructions since the start$' '^   2  [0-9]+\+[0-9]+$' \
+	'^checkpoint 1 is deleted$' '^there is no checkpoint 1; ' '"x": expected begin, end' '"x": expected instructions' \
+	'forgets what came behind'
+gdb_says tcg "--history 0" hello.elf 'monitor when' 'monitor goto 1' 'kill'
+has says_that_there_is_no_way_back '0 calls were made, 0 instructions; there is no way back here'
+if [ $python = yes ]; then
+	gdb_says tcg "$mounts" "filework.elf 3" "source $script" 'tbreak exit' 'continue' 'belljar when' 'belljar goto begin' \
+		'belljar run 1' 'stepi' 'belljar goto 2' 'kill'
+	has python_goes_to_places_in_time '^at 0\+0, RIP 0x' '^#0 .* in _start' '^#0 +rt_|^#0 .* in rt_' ', 1 instructions since'
+fi
+
+# A guest without interrupt table: its exceptions are seen all the same, and then are its end.
+gdb_says tcg "" "fault.elf page" 'monitor catch exception 14,6' 'continue' 'backtrace 1' 'monitor info regs' 'continue' \
+	'continue'
+has catches_a_page_fault '^stops before these exceptions are delivered: 6 14$' \
+	'^The guest raised page fault \(#PF\), error code 0x2, at 0x700000000000\.$' 'received signal SIGSEGV' \
+	'^#0 .*innermost' '^exception 14 is to be delivered next$' 'triple fault at RIP'
+gdb_says tcg "" "fault.elf de" 'monitor catch exception 14,0' 'continue' 'kill'
+has catches_a_division 'The guest raised divide error \(#DE\)\.' 'received signal SIGFPE'
+gdb_says tcg "" "fault.elf de" 'monitor catch exception 0' 'monitor catch exception off' 'continue' 'kill'
+has catches_nothing_when_off 'exceptions do not stop the guest' 'triple fault at RIP'
 
 if [ $python = yes ]; then
 	timeout 30 "$GDB" -q -nx -batch -ex "source $script" -ex 'belljar fds' -ex 'catch hypercall open' >said 2>&1

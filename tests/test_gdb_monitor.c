@@ -214,7 +214,7 @@ static void helps(void)
 static void every_command_has_its_help(void)
 {
 	static const struct gdb_command *const tables[] = { gdb_commands_machine,
-		gdb_commands_memory, gdb_commands_calls, gdb_commands_files };
+		gdb_commands_memory, gdb_commands_calls, gdb_commands_files, gdb_commands_time };
 	char line[100];
 
 	begin();
@@ -336,6 +336,13 @@ static void shows_the_machine(void)
 			"\nCS =0008 0000000000000000 ffffffff 00a09b00 DPL=0 CS64 [-RA]\n" },
 		{ "info registers", "\nEFER=0000000000000d00\nFCW=037f FSW=0000 [ST=0] FTW=00 " },
 		{ "info mounts", "/    rw  scratch: 1073741824 bytes and 65536 files are left\n" },
+		{ "catch exception", "exceptions do not stop the guest\n" },
+		{ "catch exception 14", "script does not tell what exceptions" },
+		{ "catch exception 14,x", "\"x\": expected off, or vectors such as 14,13: each, a "
+					  "number from 0 to 31" },
+		{ "catch exception 32", "\"32\": expected off" },
+		{ "catch exception 14,", "\"\": expected off" },
+		{ "catch exception 14 13", "too much" },
 		{ "irq", "offers no such switch" },
 		{ "irq 1", "neither on nor off" },
 	};
@@ -455,6 +462,26 @@ static void makes_no_file_but_of_a_plain_name(void)
 	end();
 }
 
+static void says_when_there_is_no_way_back(void)
+{
+	static const struct row rows[] = {
+		{ "when", "0 calls were made; there is no way back here: it needs --backend tcg" },
+		{ "goto 5", "there is no way back here" },
+		{ "goto", "too little" },
+		{ "checkpoint", "there is no way back here" },
+		{ "checkpoint list", "there is no way back here" },
+		{ "checkpoint delete 1", "there is no way back here" },
+		{ "diverge on", "there is no way back here" },
+		{ "stop-at-exit on", "stop-at-exit is on, but there is no way back" },
+		{ "run 5", "script does not count instructions" },
+		{ "run x", "\"x\": expected how many instructions" },
+	};
+
+	begin();
+	RUN(rows);
+	end();
+}
+
 static void answers_any_bytes(void)
 {
 	char line[200];
@@ -487,6 +514,7 @@ static const struct unit_case cases[] = {
 	{ "sees_a_call_coming", sees_a_call_coming },
 	{ "resolves_without_a_trace", resolves_without_a_trace },
 	{ "makes_no_file_but_of_a_plain_name", makes_no_file_but_of_a_plain_name },
+	{ "says_when_there_is_no_way_back", says_when_there_is_no_way_back },
 	{ "answers_any_bytes", answers_any_bytes },
 };
 UNIT_MAIN("gdb_monitor", cases)
