@@ -284,6 +284,7 @@ install: build
 	install -m 644 belljar.1 $(DESTDIR)$(PREFIX)/share/man/man1/belljar.1
 	install -m 644 scripts/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/belljar
 	install -m 644 scripts/bjt.lua $(DESTDIR)$(PREFIX)/share/belljar/bjt.lua
+	install -m 644 scripts/belljar-gdb.py $(DESTDIR)$(PREFIX)/share/belljar/belljar-gdb.py
 
 clean:
 	rm -rf build

@@ -60,14 +60,18 @@ static int resolve_stdin(struct resolve *r, bool *refused)
 
 static int resolve_all(struct options *o, char **paths, int n)
 {
-	bool refused = false;
+	bool refused = false, failed = false;
 
-	resolve_begin(&o->resolve);
+	if (resolve_begin(&o->resolve)) {
+		log_error("resolve: out of memory");
+		return EXIT_OURS;
+	}
 	for (int i = 0; i < n; i++)
 		refused |= resolve_path(&o->resolve, paths[i]) < 0;
-	if (o->bulk && resolve_stdin(&o->resolve, &refused))
-		return EXIT_OURS;
-	return refused ? EXIT_REFUSED : EXIT_OK;
+	if (o->bulk)
+		failed = resolve_stdin(&o->resolve, &refused) != 0;
+	resolve_end(&o->resolve);
+	return failed ? EXIT_OURS : refused ? EXIT_REFUSED : EXIT_OK;
 }
 
 static int cmd_resolve_main(const struct cmd *cmd, int argc, char **argv)

@@ -149,6 +149,7 @@ struct vcpu_debug gdb_points_debug(const struct gdb_points *points)
 		.n_breaks = points->n_breaks,
 		.watches = points->watches,
 		.n_watches = points->n_watches,
+		.exceptions = points->exceptions,
 	};
 }
 

@@ -11,6 +11,7 @@
 #include "gdb_target.h"
 
 struct gdb_points {
+	uint32_t exceptions;    /* to stop at: a bit per vector */
 	struct gdb_point *list; /* codes are their own */
 	size_t n;
 	/* Of the list, for the backend. */

@@ -81,8 +81,10 @@ static int edit_begin(struct gdb_vm *g, const char **why)
 		return err_set(&g->err, -EROFS,
 			"this is the past; `monitor diverge on` lets it be changed, and "
 			"forgets what came of it");
-	if (history_in_past(g->history))
+	if (history_in_past(g->history)) {
 		r = history_fork(g->history, &g->err);
+		gdb_monitor_end_recording(g); /* of what never was */
+	}
 	return r ? r : history_edit(g->history, &g->err);
 }
 
@@ -427,6 +429,21 @@ static enum verdict at_watchpoint(
 	return TELL;
 }
 
+/* Before the guest's handler, if it has one, sees anything of it. */
+static enum verdict at_exception(struct gdb_vm *g, struct gdb_stop *stop)
+{
+	struct cpu_state state;
+	char text[200];
+	int signal = GDB_SIG_SEGV;
+
+	if (!backend_save(g->vm->cpu, &state)) {
+		signal = report_exception(&state, text, sizeof(text));
+		snprintf(stop->text, sizeof(stop->text), "The guest raised %s.\n", text);
+	}
+	stop_is(stop, GDB_WHY_SIGNAL, signal == SIGBUS ? GDB_SIG_BUS : signal, 0);
+	return TELL;
+}
+
 /* One instruction is over: is it enough? A breakpoint in the range counts for more. */
 static enum verdict at_step(
 	struct gdb_vm *g, const struct gdb_resume *how, uint64_t rip, struct gdb_stop *stop)
@@ -537,6 +554,12 @@ static enum verdict judge(struct gdb_vm *g, const struct gdb_resume *how, const 
 			return at_breakpoint(g, s->exit.rip, stop);
 		if (s->exit.why == VCPU_WATCHPOINT)
 			return at_watchpoint(g, &s->exit, stop);
+		if (s->exit.why == VCPU_EXCEPTION)
+			return at_exception(g, stop);
+		if (s->exit.why == VCPU_COUNTED) {
+			stop_is(stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
+			return TELL;
+		}
 		return at_step(g, how, s->exit.rip, stop);
 	case VM_CALL:
 		return at_call(g, stop);
@@ -559,6 +582,8 @@ static void run_until_told(struct gdb_vm *g, const struct gdb_resume *how, struc
 	struct vcpu_debug debug = gdb_points_debug(&g->points);
 
 	debug.step = how->step;
+	if (how->insns)
+		debug.until = backend_icount(g->vm->cpu) + how->insns;
 	while (judge(g, how, go(g, &debug), stop) == GO_ON)
 		;
 }
@@ -611,6 +636,7 @@ static void go_back(struct gdb_vm *g, const struct gdb_resume *how, struct gdb_s
 	};
 	int r;
 
+	debug.exceptions = 0; /* seen going forward */
 	session_go_on();
 	r = history_back(g->history, &back, &g->err);
 	g->ended = false;
@@ -682,6 +708,7 @@ static void attach(struct gdb_vm *g, struct vm *vm)
 	g->files.sink.next = vm->trace;
 	g->strace.sink.next = &g->files.sink;
 	vm->trace = &g->strace.sink;
+	gdb_monitor_begin(g);
 	vm->hold = hold;
 	vm->hold_ctx = g;
 	g->ended = false;
@@ -739,8 +766,10 @@ static int restart(void *target, struct gdb_stop *stop, const char **why_not)
 	int r;
 
 	*why_not = g->err.text;
-	if (!once)
+	if (!once) {
 		gdb_vm_end(g);
+		gdb_monitor_end_recording(g);
+	}
 	r = once ? back_to_begin(g) : session_restart(g->session, &g->err);
 	if (!r && !once)
 		attach(g, g->session->vm);
@@ -756,7 +785,8 @@ static int restart(void *target, struct gdb_stop *stop, const char **why_not)
 
 static bool monitor(void *target, const char *line, FILE *out)
 {
-	return gdb_monitor(of(target), line, out);
+	gdb_monitor_line(of(target), line, out);
+	return true;
 }
 
 /* ---- files ---- */
@@ -845,6 +875,7 @@ void gdb_vm_finish(struct gdb_vm *g)
 	if (!g->log)
 		return;
 	gdb_vm_end(g);
+	gdb_monitor_end(g);
 	g->vm->trace = g->files.sink.next;
 	g->vm->hold = NULL;
 	gdb_points_clear(&g->points);

@@ -12,6 +12,7 @@
 
 #include "err.h"
 #include "gdb_files.h"
+#include "gdb_monitor.h"
 #include "gdb_points.h"
 #include "gdb_regs.h"
 #include "gdb_target.h"
@@ -33,7 +34,7 @@ struct gdb_link {
 		void *ctx, const char *text, size_t len); /* on its console, while the guest runs */
 };
 
-enum { GDB_LOG_LINES = 1024, GDB_LOG_LINE = 240, GDB_ROWS_MAX = 64 };
+enum { GDB_LOG_LINES = 1024, GDB_LOG_LINE = 240 };
 
 /* The last hypercalls, as strace writes them. */
 struct gdb_log_line {
@@ -60,6 +61,7 @@ struct gdb_vm {
 	bool stop_at_exit;    /* before the guest is gone, for there is a way back */
 	enum gdb_poll polled; /* what history's poll came to */
 	struct err err;       /* of the last refusal */
+	struct gdb_monitor monitor;
 };
 
 /* 0 or -ENOMEM. The machine is at its first instruction, or where it was paused. */
@@ -72,9 +74,6 @@ void gdb_vm_end(struct gdb_vm *g);
 const struct vm_stop *gdb_vm_run_free(struct gdb_vm *g);
 /* The guest has come to its end: vm->stop says how. */
 bool gdb_vm_ended(const struct gdb_vm *g);
-
-/* A line of `monitor`: false when there is no such command. gdb_monitor.c */
-bool gdb_monitor(struct gdb_vm *g, const char *line, FILE *out);
 
 /* For both: what is at a guest address, as gdb reads it. Bytes read. */
 size_t gdb_vm_read(struct gdb_vm *g, bool physical, uint64_t addr, void *buf, size_t len);

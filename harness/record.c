@@ -150,11 +150,7 @@ static int check_unseen(
 	return 0;
 }
 
-/*
- * The recording must not replace what it is made from, and the guest must not see it: it would not be there
- * when the guest is replayed, and a guest that may write could change it.
- */
-static int check_place(const struct session *s, const char *file, struct err *err)
+int record_check_place(const struct session *s, const char *file, struct err *err)
 {
 	struct stat at, other;
 	bool exists = !stat(file, &at);
@@ -218,7 +214,7 @@ static int begin(struct recording *rec, char **words, size_t n_words, struct err
 	if (!r)
 		r = session_prepare(s, words, n_words, err);
 	if (!r)
-		r = check_place(s, o->file, err);
+		r = record_check_place(s, o->file, err);
 	if (!r)
 		r = session_header(s, &rec->header, err);
 	if (!r)

@@ -11,6 +11,13 @@ struct err;
 struct session;
 struct vm_stop;
 
+/*
+ * May a file of this name be written about a session that is prepared? It must not replace what it is made from, and
+ * the guest must not see it: it would not be there when the guest is replayed, and a guest that may write could
+ * change it. 0 or -errno with err.
+ */
+int record_check_place(const struct session *s, const char *file, struct err *err);
+
 struct record_options {
 	const char *file;
 	enum trace_on_error on_error;

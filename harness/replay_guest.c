@@ -810,6 +810,11 @@ int replay_guest_on(struct session *s, struct trace_reader *reader, const char *
 	*exit_code = 0;
 	if (!r)
 		return err_set(err, -ENOMEM, "out of memory");
+	e = trace_header_replays(trace_reader_header(reader), path, err);
+	if (e) {
+		free(r);
+		return e;
+	}
 	r->session = s;
 	r->path = path;
 	r->result = result;

@@ -609,8 +609,10 @@ static int compare_trees(struct host_replay *h)
 
 static int replay(struct host_replay *h, struct replay_result *result)
 {
-	int r = make_tree(h);
+	int r = trace_header_replays(h->header, h->name, h->err);
 
+	if (!r)
+		r = make_tree(h);
 	if (!r)
 		r = open_files(h);
 	if (!r)

@@ -317,6 +317,21 @@ static void print_backtrace(struct place *place)
 		fprintf(stderr, "  #%-2d %s\n", i, line);
 }
 
+int report_exception(const struct cpu_state *state, char *buf, size_t size)
+{
+	const struct cpu_event *e = &state->event;
+	bool known = e->vector < N_EXCEPTIONS && exceptions[e->vector].text;
+	char error[40] = "", at[40] = "", number[20];
+
+	snprintf(number, sizeof(number), "exception %u", e->vector);
+	if (e->has_error)
+		snprintf(error, sizeof(error), ", error code 0x%x", e->error);
+	if (e->vector == CPU_VEC_PF)
+		snprintf(at, sizeof(at), ", at 0x%llx", (unsigned long long)state->cr2);
+	snprintf(buf, size, "%s%s%s", known ? exceptions[e->vector].text : number, error, at);
+	return known ? exceptions[e->vector].signal : SIGSEGV;
+}
+
 /* As Linux would have said it. */
 static int signal_of(const struct vcpu_exit *exit, const struct cpu_event *cause)
 {

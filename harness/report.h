@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+struct cpu_state;
 struct vm;
 
 /*
@@ -16,6 +17,11 @@ struct vm;
 int report_crash(struct vm *vm);
 /* Of that, what happened: a line or two to out, or nothing. Returns the same. */
 int report_cause(struct vm *vm, FILE *out);
+/*
+ * The exception that waits in this state, in words: "page fault (#PF), error code 0x2, at 0x1234". The signal that it
+ * is to Linux.
+ */
+int report_exception(const struct cpu_state *state, char *buf, size_t size);
 /*
  * The backtrace from rip (0: where the CPU is), innermost first, at most max frames: a line "0x100b02  function+0x12 (dir/file.c:34)" each, and one for each function
  * inlined there.

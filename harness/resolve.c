@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "err.h"
@@ -17,7 +19,7 @@
 #include "json.h"
 #include "names.h"
 
-enum { HOST_MAX = 2 * PATH_MAX };
+enum { HOST_MAX = RESOLVE_NAME_MAX };
 
 static const struct op {
 	const char *name;
@@ -99,11 +101,14 @@ int resolve_parse_op(struct resolve *r, const char *text, struct err *err)
 	return 0;
 }
 
-void resolve_begin(struct resolve *r)
+int resolve_begin(struct resolve *r)
 {
-	struct filemap *map = fileio_map(r->files);
+	return fileio_look_begin(r->files, hostfs_dry(fileio_map(r->files)->host));
+}
 
-	map->host = hostfs_dry(map->host);
+void resolve_end(struct resolve *r)
+{
+	fileio_look_end(r->files);
 }
 
 static void put_quoted(FILE *out, const char *bytes, size_t len)
@@ -127,35 +132,146 @@ static void name_of_fd(int fd, char buf[HOST_MAX])
 	buf[n < 0 ? 0 : n] = 0;
 }
 
-/* "(scratch)/..." for what lies there: its own name says nothing to anybody. */
-static void name_node(const struct filemap *map, int node, int fd, char buf[HOST_MAX])
+/* Tells views of the host's directories apart, in which names begin at the view. 0: nobody knows. */
+static uint64_t view_of_fd(int fd)
 {
-	char root[HOST_MAX];
+	struct statx st;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) || !(st.stx_mask & STATX_MNT_ID))
+		return 0;
+	return st.stx_mnt_id;
+}
+
+struct names_out {
+	char *host, *guest;
+};
+
+/* rest begins with a slash or is empty. */
+static void put_names(struct names_out out, const char *host, const char *guest, const char *rest)
+{
+	char text[RESOLVE_NAME_MAX];
+	size_t len = strlen(host);
+
+	while (len && host[len - 1] == '/' && *rest)
+		len--;
+	snprintf(text, sizeof(text), "%.*s%s", (int)len, host, rest);
+	strcpy(out.host, text);
+	len = strlen(guest);
+	while (len && guest[len - 1] == '/')
+		len--;
+	if (out.guest)
+		snprintf(out.guest, RESOLVE_NAME_MAX, "%.*s%s", (int)len, guest,
+			*rest || len ? rest : "/");
+}
+
+/* In a view: text begins at the mapping, or at the guest's scratch root. */
+static bool name_in_view(const struct filemap *map, const struct fileio_mount *mounts, int fd,
+	const char *text, struct names_out out)
+{
+	uint64_t view = view_of_fd(fd);
+	const char *rest = strcmp(text, "/") ? text : "";
+
+	for (int i = 0; view && i < map->tree.n_nodes; i++) {
+		const struct filemap_node *node = &map->nodes[i];
+		char real[PATH_MAX];
+
+		if (!node->isolated || view_of_fd(node->fd) != view)
+			continue;
+		if (node->mount == FILEMAP_NONE)
+			put_names(out, "(scratch)", "", rest);
+		else
+			put_names(out,
+				realpath(mounts[node->mount].host, real) ? real
+									 : mounts[node->mount].host,
+				mounts[node->mount].guest, rest);
+		return true;
+	}
+	return false;
+}
+
+/* The rest of text behind prefix, which ends where a name does; NULL. */
+static const char *behind(const char *text, const char *prefix)
+{
+	size_t len = strcmp(prefix, "/") ? strlen(prefix) : 0;
+
+	if (!*prefix || strncmp(text, prefix, len) != 0)
+		return NULL;
+	return text[len] == '/' || !text[len] ? text + len : NULL;
+}
+
+/* The host's name of a node; "" when it has none. */
+static void name_of_node(const struct filemap_node *node, char buf[HOST_MAX])
+{
 	size_t len;
 
-	name_of_fd(fd, buf);
-	if (map->nodes[node].mount != FILEMAP_NONE)
+	name_of_fd(node->fd, buf);
+	len = strlen(buf);
+	if (node->kind == FILEMAP_NAME && len)
+		snprintf(buf + len, HOST_MAX - len, "/%s", node->host_name);
+}
+
+/* A node within a mapping has its mount, too. */
+static bool begins_mount(const struct filemap *map, int i)
+{
+	return i == FILEMAP_ROOT ||
+	       map->nodes[map->tree.nodes[i].parent].mount != map->nodes[i].mount;
+}
+
+/* The deepest mapping whose host's name text begins with. */
+static void name_in_mounts(const struct filemap *map, const struct fileio_mount *mounts,
+	const char *text, struct names_out out)
+{
+	char name[HOST_MAX];
+	const char *rest;
+	size_t best = 0;
+
+	strcpy(out.host, text);
+	if (out.guest)
+		out.guest[0] = 0;
+	for (int i = 0; i < map->tree.n_nodes; i++) {
+		const struct filemap_node *node = &map->nodes[i];
+
+		if (node->mount == FILEMAP_NONE || node->isolated || node->fd < 0)
+			continue;
+		name_of_node(node, name);
+		rest = behind(text, name);
+		if (!rest || strlen(name) < best || !begins_mount(map, i))
+			continue;
+		best = strlen(name);
+		put_names(out, name, mounts[node->mount].guest, rest);
+	}
+}
+
+void resolve_name_fd(const struct filemap *map, const struct fileio_mount *mounts, int fd,
+	char host[RESOLVE_NAME_MAX], char guest[RESOLVE_NAME_MAX])
+{
+	struct names_out out = { host, guest };
+	char text[HOST_MAX], scratch[HOST_MAX] = "";
+	const char *rest;
+
+	name_of_fd(fd, text);
+	if (text[0] && name_in_view(map, mounts, fd, text, out))
 		return;
-	name_of_fd(map->scratch.dir, root);
-	len = strlen(root);
-	if (!strncmp(buf, root, len))
-		snprintf(root, sizeof(root), "(scratch)%s",
-			buf + len + strcspn(buf + len + 1, "/") + 1);
-	strcpy(buf, root);
+	if (map->scratch.dir >= 0)
+		name_of_fd(map->scratch.dir, scratch);
+	rest = behind(text, scratch);
+	if (rest && *rest) /* the guest's root is a directory in there */
+		return put_names(out, "(scratch)", "", rest + 1 + strcspn(rest + 1, "/"));
+	name_in_mounts(map, mounts, text, out);
 }
 
 /* Where the place is on the host, parents that would be made included. */
-static void name_place(
-	const struct filemap *map, const struct filemap_place *place, char buf[HOST_MAX])
+static void name_place(const struct resolve *r, const struct filemap *map,
+	const struct filemap_place *place, char buf[HOST_MAX])
 {
 	const char *rest = place->kind == FILEMAP_NAME ? place->name : NULL;
 	size_t len;
 
 	if (place->made) {
-		name_node(map, place->made_in, map->nodes[place->made_in].fd, buf);
+		resolve_name_fd(map, r->mounts, map->nodes[place->made_in].fd, buf, NULL);
 		rest = place->made_text;
 	} else {
-		name_node(map, place->in, place->dir, buf);
+		resolve_name_fd(map, r->mounts, place->dir, buf, NULL);
 	}
 	len = strlen(buf);
 	if (rest && len) /* without /proc nobody knows */
@@ -322,7 +438,7 @@ static int find(struct resolve *r, const char *path, struct found *found)
 
 	if (result)
 		return result;
-	name_place(map, &place, found->host);
+	name_place(r, map, &place, found->host);
 	found->kind = kind_of(map, &place);
 	found->in = place.in;
 	found->made = place.made;

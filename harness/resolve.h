@@ -13,6 +13,7 @@
 struct err;
 struct fileio;
 struct fileio_mount;
+struct filemap;
 
 enum resolve_op {
 	RESOLVE_OPEN,
@@ -36,8 +37,19 @@ struct resolve {
 
 /* "open,rdwr+creat", as the guest `paths` takes them: sets op and flags. 0 or -EINVAL with err. */
 int resolve_parse_op(struct resolve *r, const char *text, struct err *err);
-/* From now on nothing that files does has an effect on the host. */
-void resolve_begin(struct resolve *r);
+/*
+ * From here to resolve_end nothing that files does has an effect, neither on the host nor on what its guest will see.
+ * 0 or -ENOMEM.
+ */
+int resolve_begin(struct resolve *r);
+void resolve_end(struct resolve *r);
+/*
+ * The host's name of what a descriptor of the map's is open on, "(scratch)/..." for what lies there, "" without one;
+ * and into guest, which may be NULL, the name that its guest would have for it, "" if it has none.
+ */
+enum { RESOLVE_NAME_MAX = 8192 };
+void resolve_name_fd(const struct filemap *map, const struct fileio_mount *mounts, int fd,
+	char host[RESOLVE_NAME_MAX], char guest[RESOLVE_NAME_MAX]);
 /* Reports one path: what the guest would get, 0 or -errno. */
 int resolve_path(struct resolve *r, const char *path);
 

@@ -137,6 +137,7 @@ static void put_header(FILE *out, const struct trace_header *h)
 	put_strings(out, "environment", &h->env);
 	put_limits(out, h->limits);
 	put_true(out, "utf8_paths", h->utf8_paths);
+	put_true(out, "partial", h->partial);
 	put_mounts(out, h);
 	put_true(out, "tree", h->has_tree);
 	fputs("}\n", out);

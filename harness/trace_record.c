@@ -86,6 +86,16 @@ static void free_strings(struct strings *s)
 	free(s->list);
 }
 
+int trace_header_replays(const struct trace_header *header, const char *name, struct err *err)
+{
+	return header->partial
+		       ? err_set(err, -EINVAL,
+				 "%s: is part of a run, so it cannot be replayed; `belljar record` "
+				 "makes what can be. belljar trace reads this one",
+				 name)
+		       : 0;
+}
+
 void trace_header_finish(struct trace_header *header)
 {
 	free(header->program);

@@ -54,6 +54,7 @@ struct trace_header {
 	/* What CPUID said (cpuid_table.h); none: what every backend says to a deterministic guest. */
 	struct cpuid_entry *cpuid;
 	size_t n_cpuid;
+	bool partial; /* begins in the middle of a run, or the run was not deterministic: not to be replayed */
 	bool has_tree; /* TRACE_BLOB and TRACE_BEFORE records hold the mounts' first contents */
 };
 
@@ -133,6 +134,8 @@ struct trace_record {
 /* All strings copied; free with trace_header_finish. 0 or -ENOMEM. */
 int trace_header_copy(struct trace_header *to, const struct trace_header *from);
 void trace_header_finish(struct trace_header *header); /* takes one zeroed */
+/* Can it be replayed, as far as the header says? 0, or -EINVAL with err, which begins with name. */
+int trace_header_replays(const struct trace_header *header, const char *name, struct err *err);
 
 /* The row of a port, or NULL. */
 const struct hcall_row *trace_row_of_port(const struct guest_abi *abi, uint16_t port);

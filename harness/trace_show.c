@@ -214,6 +214,8 @@ static void put_header(FILE *out, const struct trace_header *h)
 				*limit_at(&limits, i));
 	if (h->utf8_paths)
 		fputs("# paths are UTF-8\n", out);
+	if (h->partial)
+		fputs("# part of a run: it is not to be replayed\n", out);
 	for (size_t i = 0; i < h->n_mounts; i++) {
 		const struct trace_mount *m = &h->mounts[i];
 

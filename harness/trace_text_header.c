@@ -139,6 +139,13 @@ static int header_paths(struct scan *in, struct trace_header *h)
 	return h->utf8_paths ? 0 : scan_expected(in, "utf8");
 }
 
+static int header_partial(struct scan *in, struct trace_header *h)
+{
+	(void)in;
+	h->partial = true;
+	return 0;
+}
+
 static int header_mount(struct scan *in, struct trace_header *h)
 {
 	struct trace_mount *m = h->mounts;
@@ -195,6 +202,7 @@ static const struct header_row {
 	{ "cwd", false, header_cwd },
 	{ "limit", false, header_limit },
 	{ "paths", false, header_paths },
+	{ "partial", false, header_partial },
 	{ "mount", true, header_mount },
 	{ "clock", false, header_clock },
 	{ "seed", false, header_seed },
@@ -217,9 +225,8 @@ static int read_header_line(struct scan *in, struct trace_header *h, unsigned *s
 		r = row->take(in, h);
 		return r ? r : scan_end_of_line(in);
 	}
-	return scan_expected(in, "guest, argv, kernel, env, cwd, limit, paths, mount, clock, seed, "
-				 "omit, or an empty "
-				 "line in front of the calls");
+	return scan_expected(in, "guest, argv, kernel, env, cwd, limit, paths, partial, mount, "
+				 "clock, seed, omit, or an empty line in front of the calls");
 }
 
 static int read_version(struct scan *in, struct trace_header *h)

@@ -676,6 +676,7 @@ int trace_text_begin(FILE *out, const struct trace_header *header, struct trace_
 	}
 	put_limits(&o, header->limits);
 	put(&o, header->utf8_paths ? "paths utf8\n" : "");
+	put(&o, header->partial ? "partial\n" : "");
 	for (size_t i = 0; i < header->n_mounts; i++)
 		put_mount(&o, &header->mounts[i]);
 	if (header->boot_time_ns != SESSION_CLOCK_NS) {

@@ -521,6 +521,8 @@ static void put_header_map(struct map *m, const struct trace_header *h,
 		map_bool(m, "more", true);
 	if (!first)
 		return;
+	if (h->partial)
+		map_bool(m, "part", true);
 	if (h->program)
 		map_text(m, "prog", h->program);
 	map_uint(m, "seed", h->seed);

@@ -7,6 +7,7 @@
 #include "fileio.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -18,7 +19,9 @@
 #include <time.h>
 
 #include "err.h"
+#include "guestfd.h"
 #include "hostfs.h"
+#include "hostfs_dry.h"
 #include "tmptree.h"
 #include "unit.h"
 
@@ -1489,7 +1492,85 @@ static void refuses_hard_links_if_asked(void)
 	world_end();
 }
 
+static uint64_t ino_of(const char *path)
+{
+	struct stat st = { 0 };
+
+	CU_ASSERT_EQUAL(fileio_stat(w.files, path, true, &st), 0);
+	return st.st_ino;
+}
+
+/* The calls that would leave the most behind. */
+static void look_at_everything(void)
+{
+	static const struct row rows[] = {
+		{ OPEN, "/tmp/mine", O_RDWR | O_TRUNC, 0, NULL },
+		{ OPEN, "/a/b/new", O_RDWR | O_CREAT, 0, NULL },
+		{ OPEN, "/data/file", O_RDWR | O_TRUNC, 0, NULL },
+		{ STAT, "/data/sub/deep", 0, 0, "f" },
+		{ UNLINK, "/tmp/mine", 0, 0, NULL },
+		{ MKDIR, "/tmp/dir", 0, 0, NULL },
+		{ MKDIR, "/data/dir", 0, 0, NULL },
+		{ UNLINK, "/data/file", 0, 0, NULL },
+		{ UNLINK, "/ro/file", 0, -EROFS, NULL },
+	};
+
+	CU_ASSERT_EQUAL(fileio_look_begin(w.files, hostfs_dry(engine)), 0);
+	RUN(rows);
+	fileio_look_end(w.files);
+}
+
+static void a_look_changes_nothing(void)
+{
+	struct fileio_limits before, after;
+	uint64_t first, second;
+	int fd;
+
+	world_tree(base_lines);
+	add_mount("rw", "/data", "rw");
+	add_mount("ro", "/ro", "ro");
+	w.config.deterministic = true;
+	world_start();
+	fd = fileio_open(w.files, "/tmp/mine", O_RDWR | O_CREAT, 0644);
+	CU_ASSERT_EQUAL(fileio_write(w.files, fd, "0123456789", 10), 10);
+	first = ino_of("/data/file");
+	before = fileio_left(w.files);
+	look_at_everything();
+	after = fileio_left(w.files);
+	CU_ASSERT(!memcmp(&before, &after, sizeof(before)));
+	CU_ASSERT_EQUAL(before.fds, (uint64_t)GUESTFD_MAX - 4);
+	CU_ASSERT_EQUAL(before.scratch_bytes, fileio_limits_usual.scratch_bytes - 10);
+	second = ino_of(
+		"/ro/file"); /* numbers by first sight: the look saw others, and it does not count */
+	CU_ASSERT_EQUAL(second, first + 1);
+	CU_ASSERT_EQUAL(fileio_lseek(w.files, fd, 0, SEEK_END), 10);
+	CU_ASSERT_STRING_EQUAL(host_content("rw/file"), "hello");
+	CU_ASSERT(!host_has("rw/dir"));
+	CU_ASSERT_EQUAL(fileio_open(w.files, "/a/b/new", O_RDONLY, 0), -ENOENT);
+	CU_ASSERT_EQUAL(fileio_close(w.files, fd), 0);
+	world_end();
+}
+
+static void shows_what_a_descriptor_is(void)
+{
+	const struct guestfd *what;
+	int fd;
+
+	world_begin();
+	fd = fileio_open(w.files, "/data/file", O_RDWR | O_APPEND, 0);
+	what = fileio_fd(w.files, fd);
+	CU_ASSERT(what && what->kind == GUESTFD_FILE && what->writable && what->rwf);
+	CU_ASSERT(fileio_fd(w.files, 1)->kind == GUESTFD_CONSOLE);
+	CU_ASSERT_PTR_NULL(fileio_fd(w.files, fd + 1));
+	CU_ASSERT_PTR_NULL(fileio_fd(w.files, -1));
+	CU_ASSERT_PTR_NULL(fileio_fd(w.files, INT_MAX));
+	CU_ASSERT_EQUAL(fileio_close(w.files, fd), 0);
+	world_end();
+}
+
 static const struct unit_case cases[] = {
+	{ "a_look_changes_nothing", a_look_changes_nothing },
+	{ "shows_what_a_descriptor_is", shows_what_a_descriptor_is },
 	{ "counts_the_bytes_of_scratch", counts_the_bytes_of_scratch },
 	{ "counts_the_files_of_scratch", counts_the_files_of_scratch },
 	{ "limits_descriptors", limits_descriptors },

@@ -277,7 +277,28 @@ static void every_address_maps_to_itself_without_paging(void)
 	CU_ASSERT_EQUAL(gpa, 0x12345);
 }
 
+static bool note_page(void *ctx, const struct paging_page *page)
+{
+	*(struct paging_page *)ctx = *page;
+	return page->gva != 0x2000;
+}
+
+static void tells_the_entry_a_page_comes_from(void)
+{
+	struct paging_page page;
+
+	setup();
+	CU_ASSERT_EQUAL(paging_walk(&m, &p, 0x1000, PAGING_READ, &page, NULL), 0);
+	CU_ASSERT_EQUAL(page.entry, DATA | P);
+	CU_ASSERT_EQUAL(paging_each(&m, &p, note_page, &page), -E2BIG);
+	CU_ASSERT(page.gva == 0x2000 && page.entry == (DATA | P | W | U | NX));
+	p.cr0 = 0;
+	CU_ASSERT_EQUAL(paging_walk(&m, &p, 0x1000, PAGING_READ, &page, NULL), 0);
+	CU_ASSERT_EQUAL(page.entry, 0);
+}
+
 static const struct unit_case cases[] = {
+	{ "tells_the_entry_a_page_comes_from", tells_the_entry_a_page_comes_from },
 	{ "finds_pages_of_every_size", finds_pages_of_every_size },
 	{ "gives_the_error_code_a_cpu_pushes", gives_the_error_code_a_cpu_pushes },
 	{ "without_wp_the_supervisor_writes_anywhere", without_wp_the_supervisor_writes_anywhere },

@@ -1615,6 +1615,52 @@ static void knows_an_instruction_that_goes_on_elsewhere(void)
 	}
 }
 
+GUEST(raises, "inc %eax\n raises_a: ud2\n hlt");
+LABEL(raises, a);
+GUEST(raises_page, "mov $0x50000000, %ebx\n raises_page_a: mov %eax, (%rbx)\n hlt");
+LABEL(raises_page, a);
+
+/* Shown before the handler sees it, once; then taken as if nobody had looked. */
+static void stops_at_exceptions_that_are_asked_for(void)
+{
+	const struct {
+		const uint8_t *code;
+		size_t len;
+		uint64_t rip;
+		unsigned vector;
+		int64_t error;
+	} rows[] = {
+		{ BYTES(raises), AT(raises, a), CPU_VEC_UD, NO_ERROR },
+		{ BYTES(raises_page), AT(raises_page, a), CPU_VEC_PF, PAGING_WRITE },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct cpu_state s;
+		struct guest g;
+
+		start(&g, rows[i].code, rows[i].len);
+		CU_ASSERT_EQUAL(backend_set_debug(g.b,
+					&(struct vcpu_debug){ .exceptions = 1u << rows[i].vector }),
+			0);
+		run_to(&g, VCPU_DEBUG);
+		CU_ASSERT(g.exit.why == VCPU_EXCEPTION && g.exit.addr == rows[i].vector);
+		CU_ASSERT_EQUAL(g.exit.rip, rows[i].rip);
+		CU_ASSERT_EQUAL(backend_icount(g.b), 1);
+		s = state_of(&g);
+		CU_ASSERT(s.event.pending && s.event.vector == rows[i].vector);
+		CU_ASSERT_EQUAL(s.regs.rip, rows[i].rip);
+		CU_ASSERT_EQUAL(s.regs.gpr[CPU_RSP], STACK);
+		CU_ASSERT_EQUAL(s.cr2, rows[i].vector == CPU_VEC_PF ? 0x50000000 : 0);
+		expect_fault(&g, rows[i].vector, rows[i].rip, rows[i].error);
+		finish(&g);
+
+		start(&g, rows[i].code, rows[i].len);
+		backend_set_debug(g.b, &(struct vcpu_debug){ .exceptions = 1u << CPU_VEC_GP });
+		expect_fault(&g, rows[i].vector, rows[i].rip, rows[i].error);
+		finish(&g);
+	}
+}
+
 GUEST(by_hand, "mov $0x200000, %ebx\n mov $-1, %rax\n by_hand_a: movbe %rax, (%rbx)\n"
 	       "by_hand_b: nop\n by_hand_c: popcnt 4(%rbx), %ecx\n by_hand_d: hlt");
 LABEL(by_hand, b);
@@ -2640,6 +2686,7 @@ static const struct unit_case cases[] = {
 	{ "faults_where_a_processor_would", faults_where_a_processor_would },
 	{ "knows_an_instruction_that_goes_on_elsewhere",
 		knows_an_instruction_that_goes_on_elsewhere },
+	{ "stops_at_exceptions_that_are_asked_for", stops_at_exceptions_that_are_asked_for },
 	{ "steps_and_watches_what_it_does_by_hand", steps_and_watches_what_it_does_by_hand },
 	{ "runs_what_it_wrote_by_hand", runs_what_it_wrote_by_hand },
 	{ "knows_none_of_it_otherwise", knows_none_of_it_otherwise },

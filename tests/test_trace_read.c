@@ -444,7 +444,7 @@ static void refuses_a_bad_record(void)
 		{ "{ mode 0 path z4096 tree 2 mount 0 }", "beneath its mount" },
 		{ "{ blob z31 data '' }", "a hash of 31 bytes" },
 		{ "{ end 0 code 0 stop 0 }", "unknown reason 0" },
-		{ "{ end 0 code 0 stop 6 }", "unknown reason 6" },
+		{ "{ end 0 code 0 stop 8 }", "unknown reason 8" },
 		{ "{ end 0 code 0x80000000 stop 1 }", "exit code 2147483648" },
 		{ "{ end 0 code -2147483649 stop 1 }", "exit code -2147483649" },
 		{ "[ 1 ]", "expected a map" },

@@ -155,7 +155,7 @@ static void text_comes_back_as_it_was(void)
 		BEGIN "getdents 3 cap=512 -> 2\n  <x 0102\nend\n",
 		"bjt 1\nguest \"g w.elf\" abi=uhyve/1 mem=1\nargv \"\" \"a b\" \"\\xff\"\nkernel "
 		"\"-f\" \"2\"\n"
-		"env \"A=1\"\nenv \"A=1\"\ncwd \"/x\"\nlimit fds=5 depth=3\npaths utf8\n"
+		"env \"A=1\"\nenv \"A=1\"\ncwd \"/x\"\nlimit fds=5 depth=3\npaths utf8\npartial\n"
 		"mount \"in\" \"/in\" ro\nmount \"h\" \"/h\" ro,nohardlinks\n"
 		"mount \"u\" \"/u\" rw,unlink,nohardlinks\n"
 		"mount \"o\" \"/o\" rw,unlink file\nclock 0\nseed 18446744073709551615\n"

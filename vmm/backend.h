@@ -39,6 +39,7 @@ enum vcpu_debug_why {
 	VCPU_BREAKPOINT,
 	VCPU_WATCHPOINT,
 	VCPU_COUNTED, /* backend_icount() came to vcpu_debug.until */
+	VCPU_EXCEPTION, /* one of vcpu_debug.exceptions: it is in cpu_state.event, and taken when run again */
 	VCPU_DEBUG_WHY_COUNT
 };
 
@@ -56,8 +57,9 @@ struct vcpu_exit {
 
 	/* VCPU_DEBUG */
 	enum vcpu_debug_why why;
-	uint64_t addr; /* breakpoint: rip; watchpoint: the gva of the watch */
-	bool wrote;    /* watchpoint: the access was a write; else a read */
+	uint64_t
+		addr; /* breakpoint: rip; watchpoint: the gva of the watch; exception: its vector */
+	bool wrote;   /* watchpoint: the access was a write; else a read */
 
 	/* VCPU_SHUTDOWN: the exception that began it, where the backend knows (pending); its address is in CR2. */
 	struct cpu_event cause;
@@ -93,6 +95,8 @@ struct vcpu_debug {
 	size_t n_watches;
 	/* Stop before the instruction that would make icount exceed this; 0: nowhere. -EOPNOTSUPP without icount. */
 	uint64_t until;
+	/* A bit per vector: stop when the guest raises it, before anything of it is delivered. -EOPNOTSUPP: not told here. */
+	uint32_t exceptions;
 };
 
 struct backend_config {

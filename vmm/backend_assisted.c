@@ -734,7 +734,8 @@ static int assisted_set_debug(struct backend *b, const struct vcpu_debug *d)
 	struct assisted *a = to_assisted(b);
 	struct vcpu_debug for_tcg = *d;
 	int r = backend_set_debug(a->kvm, d);
-	bool watching = d->n_watches && !d->until && (r == -EOPNOTSUPP || r == -ENOSPC);
+	bool watching = d->n_watches && !d->until && !d->exceptions &&
+			(r == -EOPNOTSUPP || r == -ENOSPC);
 
 	if (watching)
 		r = backend_set_debug(a->kvm, &(struct vcpu_debug){ .step = true });

@@ -675,7 +675,7 @@ static int kvm_set_debug(struct backend *b, const struct vcpu_debug *d)
 {
 	struct kvm *k = to_kvm(b);
 	struct debug cut = { 0 };
-	int r = d->until ? -EOPNOTSUPP : check_watches(k, d);
+	int r = d->until || d->exceptions ? -EOPNOTSUPP : check_watches(k, d);
 
 	if (!r)
 		r = cut_watches(&cut, d->watches, d->n_watches);

@@ -253,6 +253,8 @@ struct tcg {
 	} glimpse;
 
 	bool step;
+	bool caught; /* an exception of those below waits in event, to be shown before it is delivered */
+	uint32_t exceptions;
 	uint64_t until;                  /* UINT64_MAX: no end */
 	uint64_t *breaks, *breaks_given; /* sorted; behind them, as they came: quicker to compare */
 	size_t n_breaks;
@@ -1814,7 +1816,7 @@ static void happen(struct tcg *t)
 }
 
 /* To the guest's handler; or, when even a double fault finds none, the end of the guest. */
-static void deliver(struct tcg *t, struct tcg_event event)
+static void deliver_now(struct tcg *t, struct tcg_event event)
 {
 	const struct gmem *m = t->base.config.mem;
 	struct paging p = paging_now(t);
@@ -1848,6 +1850,27 @@ static void deliver(struct tcg *t, struct tcg_event event)
 		event = fault;
 	}
 	event_cpu_set(t, &cpu, level);
+}
+
+/* Does whoever debugs want to see this one first? Then it waits, as one does that was loaded with the state. */
+static bool is_caught(struct tcg *t, const struct tcg_event *event)
+{
+	if (event->kind != TCG_EVENT_FAULT && event->kind != TCG_EVENT_TRAP)
+		return false;
+	if (t->bursting || event->vector >= 32 || !(t->exceptions >> event->vector & 1))
+		return false;
+	if (event->vector == CPU_VEC_PF)
+		t->cr2 = event->cr2;
+	t->event = event_of(event);
+	t->last_kind = TCG_PLAIN;
+	t->caught = true;
+	return true;
+}
+
+static void deliver(struct tcg *t, struct tcg_event event)
+{
+	if (!is_caught(t, &event))
+		deliver_now(t, event);
 }
 
 static void deliver_fault(struct tcg *t, uint8_t vector, uint32_t error)
@@ -3027,10 +3050,10 @@ static void inject(struct tcg *t)
 	bool trap = e->vector == CPU_VEC_DB || e->vector == CPU_VEC_BP || e->vector == CPU_VEC_OF;
 
 	t->event.pending = false;
-	deliver(t, (struct tcg_event){ .kind = trap ? TCG_EVENT_TRAP : TCG_EVENT_FAULT,
-			   .vector = e->vector,
-			   .error = e->error,
-			   .cr2 = t->cr2 });
+	deliver_now(t, (struct tcg_event){ .kind = trap ? TCG_EVENT_TRAP : TCG_EVENT_FAULT,
+			       .vector = e->vector,
+			       .error = e->error,
+			       .cr2 = t->cr2 });
 }
 
 static void refuse(struct tcg *t, struct vcpu_exit *exit)
@@ -3078,6 +3101,8 @@ static bool leaves(struct tcg *t, struct vcpu_exit *exit, bool moved)
 		shutdown_exit(t, exit);
 	else if (t->refused)
 		refuse(t, exit);
+	else if (t->caught)
+		debug_exit(exit, VCPU_EXCEPTION, t->event.vector);
 	else if (was_kicked(t))
 		exit->kind = VCPU_KICKED;
 	else if (hit)
@@ -3113,16 +3138,18 @@ static int tcg_run(struct backend *backend, struct vcpu_exit *exit)
 	uint64_t started = t->done;
 
 	t->exit = exit;
-	t->progress = t->glimpse.hit = t->careful = t->near_limit = false;
+	t->progress = t->glimpse.hit = t->careful = t->near_limit = t->caught = false;
 	if (counted_already(t, exit))
 		return 0;
 	if (t->port_pending)
 		port_resume(t, exit);
 	for (;;) {
 		catch_up(t);
-		if (t->event.pending)
-			inject(t);
-		take_interrupt(t);
+		if (!t->caught) {
+			if (t->event.pending)
+				inject(t);
+			take_interrupt(t);
+		}
 		if (leaves(t, exit, t->progress || t->done != started))
 			return 0;
 		if (t->halted)
@@ -3594,6 +3621,7 @@ static int tcg_set_debug(struct backend *backend, const struct vcpu_debug *d)
 		return r;
 	t->step = d->step;
 	t->until = d->until ? d->until : UINT64_MAX;
+	t->exceptions = d->exceptions;
 	return 0;
 }
 

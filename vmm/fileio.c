@@ -5,6 +5,7 @@
  */
 #include "fileio.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -52,6 +53,14 @@ const struct fileio_limits fileio_limits_max = {
 	.depth = FILEMAP_DEPTH_MAX,
 };
 
+/* What a look must not change. */
+struct look {
+	const struct hostfs *host;
+	struct fileid *ids;
+	uint64_t inodes_left;
+	struct quota quota;
+};
+
 struct fileio {
 	struct filemap map;
 	struct guestfd_table fds;
@@ -61,6 +70,7 @@ struct fileio {
 	struct fileid *ids; /* deterministic: who is who; else NULL */
 	struct timespec clock;
 	const volatile sig_atomic_t *stop;
+	struct look *look; /* NULL: what is done counts */
 };
 
 /* What may reach a guest. EAGAIN and EINTR may not: they mean nothing to it. */
@@ -195,6 +205,47 @@ void fileio_destroy(struct fileio *f)
 struct filemap *fileio_map(struct fileio *f)
 {
 	return &f->map;
+}
+
+const struct guestfd *fileio_fd(struct fileio *f, int fd)
+{
+	return guestfd_get(&f->fds, fd);
+}
+
+struct fileio_limits fileio_left(const struct fileio *f)
+{
+	int used = 0;
+
+	for (size_t i = 0; i < sizeof(f->fds.used) / sizeof(f->fds.used[0]); i++)
+		used += __builtin_popcountll(f->fds.used[i]);
+	return (struct fileio_limits){
+		.fds = (uint64_t)(f->fds.limit - used),
+		.scratch_bytes = f->quota.bytes_left,
+		.scratch_inodes = f->map.inodes_left,
+		.depth = (uint64_t)f->map.max_depth,
+	};
+}
+
+int fileio_look_begin(struct fileio *f, const struct hostfs *host)
+{
+	assert(!f->look);
+	f->look = malloc(sizeof(*f->look));
+	if (!f->look)
+		return -ENOMEM;
+	*f->look = (struct look){ f->map.host, f->ids, f->map.inodes_left, f->quota };
+	f->map.host = host;
+	f->ids = f->list.ids = f->map.ids = NULL;
+	return 0;
+}
+
+void fileio_look_end(struct fileio *f)
+{
+	f->map.host = f->look->host;
+	f->ids = f->list.ids = f->map.ids = f->look->ids;
+	f->map.inodes_left = f->look->inodes_left;
+	f->quota = f->look->quota;
+	free(f->look);
+	f->look = NULL;
 }
 
 static int add_option(struct fileio_mount *mount, const char *option, size_t len, bool *ro)

@@ -17,6 +17,7 @@
 struct err;
 struct fileio;
 struct filemap;
+struct guestfd;
 struct hostfs;
 
 enum {
@@ -86,6 +87,17 @@ int fileio_init(struct fileio **out, const struct fileio_config *config, struct 
 void fileio_destroy(struct fileio *f);
 /* The map beneath: for who wants to know where paths lead. */
 struct filemap *fileio_map(struct fileio *f);
+/* What stands behind a descriptor, for who shows it: NULL where there is none. Any number is allowed. */
+const struct guestfd *fileio_fd(struct fileio *f, int fd);
+/* What of its limits the guest has not used up. */
+struct fileio_limits fileio_left(const struct fileio *f);
+/*
+ * Until fileio_look_end, calls find out what a guest would get and change nothing that it will ever notice: host, which
+ * should be without effects (hostfs_dry.h), makes them; what was used up, and the numbers that the deterministic are
+ * told, stay as they are. Descriptors opened meanwhile are closed before the end. 0 or -ENOMEM.
+ */
+int fileio_look_begin(struct fileio *f, const struct hostfs *host);
+void fileio_look_end(struct fileio *f);
 /* What open(2) with these flags wants of the map: enum filemap_want. */
 unsigned int fileio_open_want(int flags);
 

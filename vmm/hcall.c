@@ -202,6 +202,23 @@ bool hcall_port(void *ctx, struct vcpu_exit *exit)
 	return answer(vm, exit, &vm->abi->rows[row - 1]);
 }
 
+bool hcall_look(const struct vm *vm, const struct vcpu_exit *exit, struct hcall *call)
+{
+	unsigned row = vm->row_of_port[exit->port];
+
+	if (!row || row == VM_PORT_LEGACY)
+		return false;
+	*call = (struct hcall){
+		.row = &vm->abi->rows[row - 1], .rip = exit->rip, .seq = vm->n_calls
+	};
+	if (!take_argument(call, exit))
+		return false;
+	if (call->row->block_len)
+		return !gmem_read(&vm->mem, call->arg, call->block, call->row->block_len);
+	memcpy(call->block, &call->arg, sizeof(call->arg));
+	return true;
+}
+
 int64_t hcall_answer_row(void *ctx, struct vm *vm, struct hcall *call)
 {
 	(void)ctx;

@@ -94,8 +94,8 @@ struct hcall {
 	_Alignas(8) uint8_t block[HCALL_BLOCK_MAX];
 	int64_t result;
 	bool answered; /* result is there, and went back but for ends */
-	bool ends;  /* the machine stopped in this call: no result went back */
-	bool fault; /* an address of the guest's, or a part of its buffer, was outside RAM */
+	bool ends;     /* the machine stopped in this call: no result went back */
+	bool fault;    /* an address of the guest's, or a part of its buffer, was outside RAM */
 };
 
 /* Who answers: normally hcall_answer_row; a replayer puts its own in vm->respond. */
@@ -107,6 +107,9 @@ int64_t hcall_answer_row(void *ctx, struct vm *vm, struct hcall *call);
  * on; false when the machine must stop, with vm->stop filled in.
  */
 bool hcall_port(void *ctx, struct vcpu_exit *exit);
+
+/* The call that this exit would make, without making it. False: none that could be answered. */
+bool hcall_look(const struct vm *vm, const struct vcpu_exit *exit, struct hcall *call);
 
 /* Does this call read the console: by its row, or as a read of descriptor 0? */
 bool hcall_reads_console(const struct hcall *call);

@@ -85,6 +85,7 @@ int paging_walk(const struct gmem *m, const struct paging *p, uint64_t gva, unsi
 		page->size = 1ull << shift;
 		page->gva = gva & ~(page->size - 1);
 		page->gpa = entry & PTE_ADDR & ~(page->size - 1);
+		page->entry = entry;
 		return grant(p, page, access, error);
 	}
 	return fault(error, access, 0); /* not reached: level 0 always ends the walk */
@@ -125,6 +126,7 @@ static int each_table(struct each *e, int level, uint64_t table, const struct pa
 		} else if (level < LEVELS - 1) {
 			page.size = 1ull << shift;
 			page.gpa = entries[i] & PTE_ADDR & ~(page.size - 1);
+			page.entry = entries[i];
 			r = e->fn(e->ctx, &page) ? 0 : -E2BIG;
 		}
 	}

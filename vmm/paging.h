@@ -26,6 +26,7 @@ struct paging_page {
 	uint64_t gva, gpa;               /* first byte of the page that holds the address */
 	uint64_t size;                   /* 4 KiB, 2 MiB or 1 GiB */
 	bool writable, user, executable; /* what the entries grant, CR0.WP and EFER.NXE applied */
+	uint64_t entry; /* the last of them, as it is in memory; 0 without paging */
 };
 
 /*

@@ -1,0 +1,186 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+# monitor and scripts/belljar-gdb.py as a user sees them: real gdb, in batch mode, on every backend.
+set -u
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/lib.sh"
+BELLJAR=${BELLJAR:-build/rel/belljar} GUESTS=${GUESTS:-build/rel/kernels} GDB=${GDB:-gdb}
+BELLJAR=$(realpath "$BELLJAR") GUESTS=$(realpath "$GUESTS")
+script=$(realpath "$(dirname "$0")/../scripts/belljar-gdb.py")
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+mkdir in out tmp
+export TMPDIR=$dir/tmp HOME=$dir
+echo hello >in/file
+
+if ! command -v "$GDB" >/dev/null; then
+	skip monitor_in_gdb "gdb is not installed"
+	finish
+	exit
+fi
+if ! "$GDB" -q -nx -batch -ex 'python print("yes")' 2>/dev/null | grep -q yes; then
+	python=no
+else
+	python=yes
+fi
+
+# gdb_says BACKEND "OPTIONS" "GUEST ARGS" COMMAND...: all that gdb prints, in the file `said`.
+gdb_says() {
+	local backend=$1 options=$2 guest=$3 args=()
+	shift 3
+	for command in "$@"; do
+		args+=(-ex "$command")
+	done
+	timeout 60 "$GDB" -q -nx -batch -ex 'set pagination off' -ex 'set style enabled off' -ex 'set width 0' \
+		-ex "target remote | $BELLJAR debug --gdb=stdio --backend $backend $options $GUESTS/$guest" \
+		"${args[@]}" >said 2>&1 </dev/null
+}
+
+# has NAME PATTERN...: each is found in what was said.
+has() {
+	local name=$1 missing=
+	shift
+	for pattern in "$@"; do
+		grep -qE -- "$pattern" said || missing="$missing [$pattern]"
+	done
+	[ -z "$missing" ]
+	result "$name" $? "no$missing in: $(tail -n 25 said)"
+}
+
+mounts="--mount in:/in --mount out:/out:rw"
+
+on_backend() { # BACKEND
+	local b=$1
+
+	gdb_says "$b" "$mounts" "filework.elf 2" 'monitor help' 'monitor info vm' 'monitor info mounts' \
+		'monitor info mem' 'monitor info registers' 'monitor info fdss' 'catch syscall open' 'continue' \
+		'monitor info call' 'continue' 'monitor info fds' 'monitor trace last' 'monitor info stats' \
+		'monitor resolve -o create /out/x' 'kill'
+	has "${b}_lists_its_commands" '^  info fds  +the guest' '^  record start NAME.pcapng  +record'
+	has "${b}_tells_the_machine" '^guest +".*/filework.elf"$' "^backend +$b" '^/out +rw  "out"$'
+	has "${b}_speaks_as_qemu_does" '^0000000100000000-0000000100200000 0000000000200000 -rw$' \
+		'^CS =0008 0000000000000000 ffffffff 00a0?' '^EFER=0000000000000d00$'
+	has "${b}_names_the_nearest" '"info fdss"; the nearest is "info fds"'
+	has "${b}_tells_the_call_it_is_in" '^in call 0: open\("/out/r0", O_WRONLY\|O_CREAT, 0644\)$'
+	has "${b}_tells_open_files" "^ +3  file +-w +0  \"/out/r0\"  \"$dir/out/r0\"\$"
+	has "${b}_keeps_the_last_calls" '^ +0  open\("/out/r0", .*\) = 3$' '^ +1 +0 +8 +0  open$'
+	has "${b}_resolves" '^    at     ".*/out/x", nothing there, rw' '^    gives  ok$'
+	[ ! -e out/x ]
+	result "${b}_resolving_makes_nothing" $? "out/x is there"
+
+	gdb_says "$b" "" hello.elf 'monitor strace on' 'continue'
+	has "${b}_shows_calls_as_they_are_made" '^strace is on' '^(serial_)?write\(.*"'
+
+	rm -f ./*.core
+	gdb_says "$b" "" hello.elf 'break main' 'continue' 'monitor dump-core it.core' 'monitor dump-core it.core' \
+		'monitor dump-core ../it.core' 'kill'
+	has "${b}_writes_a_core" '^it.core: [0-9]+ bytes, ' '"it.core" is there already' '"../it.core": expected NAME.core'
+	timeout 30 "$GDB" -q -nx -batch -ex bt "$GUESTS/hello.elf" it.core >said 2>&1
+	has "${b}_a_core_knows_where_it_was" '^#0 .*main'
+
+	rm -f ./*.pcapng
+	gdb_says "$b" "--deterministic $mounts" "filework.elf 2" 'monitor record start whole.pcapng' \
+		'monitor record start two.pcapng' 'monitor info trace' 'continue'
+	has "${b}_records" 'to whole.pcapng from call 0 on' 'it replays' 'there is a recording already' \
+		'^recording +to whole.pcapng, 0 calls$'
+	timeout 60 "$BELLJAR" replay --guest "$GUESTS/filework.elf" --backend tcg whole.pcapng >replayed 2>&1
+	result "${b}_a_recording_from_the_start_replays" $? "$(cat replayed)"
+
+	gdb_says "$b" "--deterministic $mounts" "filework.elf 2" 'catch syscall open' 'continue' 'continue' \
+		'monitor record start part.pcapng' 'continue' 'continue' 'monitor record stop' \
+		'monitor record stop' 'monitor record start part.pcapng' 'monitor record start ../x.pcapng' 'kill'
+	has "${b}_records_a_part" 'marked as a part' '^part.pcapng: [1-9][0-9]* calls recorded$' \
+		'there is no recording' '"part.pcapng" is there already' 'expected NAME.pcapng, without directory'
+	timeout 20 "$BELLJAR" trace show -v part.pcapng >said 2>&1
+	has "${b}_a_part_is_read" '^# part of a run' 'write\(3, .*\) = 256' 'the debugger ended the recording'
+	timeout 20 "$BELLJAR" trace show --bjt part.pcapng >part.bjt && grep -qx partial part.bjt &&
+		! timeout 20 "$BELLJAR" replay part.bjt >said 2>&1 && grep -q 'is part of a run' said
+	result "${b}_a_part_is_one_as_text_too" $? "$(cat said)"
+	timeout 20 "$BELLJAR" replay part.pcapng >said 2>&1
+	[ $? = 125 ] && grep -q 'is part of a run, so it cannot be replayed' said
+	result "${b}_a_part_is_not_replayed" $? "$(cat said)"
+	timeout 20 "$BELLJAR" replay --guest "$GUESTS/filework.elf" part.pcapng >said 2>&1
+	[ $? = 125 ] && grep -q 'is part of a run, so it cannot be replayed' said
+	result "${b}_nor_with_its_guest" $? "$(cat said)"
+
+	if [ $python = no ]; then
+		skip "${b}_python_commands" "this gdb has no Python"
+		return
+	fi
+	# shellcheck disable=SC2016 # $sp is gdb's
+	gdb_says "$b" "$mounts" "filework.elf 2" "source $script" 'belljar fds' 'belljar mounts' 'belljar regs' \
+		'belljar pages $sp' 'belljar pages main' 'belljar resolve -o open,rdwr /in/file' 'belljar when' \
+		'catch hypercall opn' 'catch hypercall open close' 'continue' 'belljar hypercall' 'continue' \
+		'belljar trace' 'belljar trace open 3' 'belljar fds now' 'help belljar' 'delete' 'break rt_hypercall' \
+		'continue' 'kill'
+	has "${b}_python_shows_files" '^ +1  console +-w' '^/in +ro  "in"$' '^ +0  open\("/out/r0", .*\) = 3$' \
+		'usage: belljar fds$' '^    gives  EROFS'
+	has "${b}_python_shows_the_cpu" '^rflags ' 'is 0x[0-9a-f]+ in RAM: a page of 2M' \
+		'^_start'
+	has "${b}_python_catches_by_name" 'no hypercall opn; there are .*open' '^Catchpoint 1 \(hypercall open, close\)$' \
+		'call to syscall open' '^in call 0: open\('
+	has "${b}_python_has_help" '^belljar resolve -- Where a path' '^belljar fds -- '
+
+	gdb_says "$b" "" hello.elf "source $script" 'break main' 'continue' \
+		'python
+for i in range(3000):
+    code = gdb.selected_inferior().read_memory(gdb.selected_frame().pc(), 1)
+    if bytes(code)[0] == 0xef: break
+    gdb.execute("stepi", to_string=True)
+print(gdb.execute("belljar hypercall", to_string=True))' 'kill'
+	has "${b}_python_sees_a_call_coming" '^about to make call [0-9]+: [a-z_]+\('
+}
+
+for backend in tcg kvm; do
+	if [ $backend = kvm ] && ! { [ -c /dev/kvm ] && (: <>/dev/kvm) 2>/dev/null; }; then
+		skip kvm_in_gdb "/dev/kvm cannot be opened"
+		continue
+	fi
+	on_backend $backend
+done
+
+# There and back again.
+gdb_says tcg "$mounts" "filework.elf 3" 'monitor when' 'monitor checkpoint' 'catch syscall open' 'continue' 'continue' \
+	'delete' 'tbreak exit' 'continue' 'monitor when' 'monitor checkpoint' 'monitor checkpoint list' 'monitor goto c1' \
+	'maintenance flush register-cache' 'frame' 'monitor when' 'monitor trace last' 'monitor goto 3+2' \
+	'monitor trace last 1' 'monitor run 1' 'monitor checkpoint delete 1' 'monitor checkpoint list' 'monitor goto c1' \
+	'monitor goto x' 'monitor goto 1+x' 'monitor goto 99999' 'monitor diverge on' 'monitor goto end' 'monitor when' 'kill'
+has goes_to_places_in_time '^at 0\+0: 0 calls answered, 0 instructions since$' '^checkpoint 1 at 0\+0; monitor goto c1' '^at 0\+0, RIP 0x' \
+	'^#0 .* in _start' '^this is the past; the present is at [0-9]+\+[0-9]+' '^no call was made yet$' '^at 3\+2, RIP' \
+	'^ +2  close\(3\) = 0$' '^RIP 0x[0-9a-f]+, [0-9]+ instructions since the start$' '^   2  [0-9]+\+[0-9]+$' \
+	'^checkpoint 1 is deleted$' '^there is no checkpoint 1; ' '"x": expected begin, end' '"x": expected instructions' \
+	'forgets what came behind'
+gdb_says tcg "--history 0" hello.elf 'monitor when' 'monitor goto 1' 'kill'
+has says_that_there_is_no_way_back '0 calls were made, 0 instructions; there is no way back here'
+if [ $python = yes ]; then
+	gdb_says tcg "$mounts" "filework.elf 3" "source $script" 'tbreak exit' 'continue' 'belljar when' 'belljar goto begin' \
+		'belljar run 1' 'stepi' 'belljar goto 2' 'kill'
+	has python_goes_to_places_in_time '^at 0\+0, RIP 0x' '^#0 .* in _start' '^#0 +rt_|^#0 .* in rt_' ', 1 instructions since'
+fi
+
+# A guest without interrupt table: its exceptions are seen all the same, and then are its end.
+gdb_says tcg "" "fault.elf page" 'monitor catch exception 14,6' 'continue' 'backtrace 1' 'monitor info regs' 'continue' \
+	'continue'
+has catches_a_page_fault '^stops before these exceptions are delivered: 6 14$' \
+	'^The guest raised page fault \(#PF\), error code 0x2, at 0x700000000000\.$' 'received signal SIGSEGV' \
+	'^#0 .*innermost' '^exception 14 is to be delivered next$' 'triple fault at RIP'
+gdb_says tcg "" "fault.elf de" 'monitor catch exception 14,0' 'continue' 'kill'
+has catches_a_division 'The guest raised divide error \(#DE\)\.' 'received signal SIGFPE'
+gdb_says tcg "" "fault.elf de" 'monitor catch exception 0' 'monitor catch exception off' 'continue' 'kill'
+has catches_nothing_when_off 'exceptions do not stop the guest' 'triple fault at RIP'
+
+if [ $python = yes ]; then
+	timeout 30 "$GDB" -q -nx -batch -ex "source $script" -ex 'belljar fds' -ex 'catch hypercall open' >said 2>&1
+	has python_without_a_guest_says_so 'no guest of belljar is connected'
+	printf 'int main(void) { return 0; }\n' >t.c
+	if ${CC:-cc} -g -o t t.c 2>/dev/null; then
+		timeout 30 "$GDB" -q -nx -batch -ex "source $script" -ex 'break main' -ex run -ex 'stepi' -ex 'kill' ./t \
+			>said 2>&1
+		! grep -qE 'Error|Traceback|belljar' said
+		result python_leaves_other_programs_alone $? "$(cat said)"
+	else
+		skip python_leaves_other_programs_alone "no compiler"
+	fi
+fi
+finish
