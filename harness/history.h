@@ -50,7 +50,7 @@ struct history_pos {
 	 */
 	uint64_t insns;
 	enum place_stage stage;
-	uint32_t happened; /* exceptions and interrupts taken since the last instruction */
+	uint64_t happened; /* exceptions, interrupts, turns of a string instruction since then */
 	uint32_t
 		edits; /* made by the debugger before it; history_seek takes the nearest that can be */
 };
