@@ -168,6 +168,8 @@ static void info_tlb(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 		fputs("paging is off: every address is a physical one\n", out);
 	else if (result)
 		fputs("... and more pages; monitor info pages joins them\n", out);
+	else if (!r.lines)
+		fputs("nothing is mapped\n", out);
 }
 
 /* ---- one address ---- */

@@ -312,6 +312,10 @@ static void bears_hostile_tables(void)
 	gmem_write(&w.session.vm->mem, TABLES, &entry, sizeof(entry));
 	CU_ASSERT_PTR_NOT_NULL(
 		strstr(said("info pages 0"), "the next table, at 000110000, is not in RAM"));
+	gmem_fill(&w.session.vm->mem, TABLES, 0, 4096);
+	CU_ASSERT_STRING_EQUAL(said("info tlb"), "nothing is mapped\n");
+	CU_ASSERT_STRING_EQUAL(said("info mem"), "nothing is mapped\n");
+	CU_ASSERT_STRING_EQUAL(said("info pages"), "nothing is mapped\n");
 	end();
 }
 
