@@ -141,7 +141,7 @@ bool gdb_monitor_file(FILE *out, const char *name, const char *suffix)
 		     *name != '-' && !strcmp(name + len - end, suffix);
 
 	for (size_t i = 0; i < len; i++)
-		plain &= name[i] != '/' && (uint8_t)name[i] >= ' ' && name[i] != 0x7f;
+		plain &= name[i] != '/' && name[i] >= ' ' && name[i] <= '~';
 	if (plain && lstat(name, &st) && errno == ENOENT)
 		return true;
 	gdb_monitor_quote(out, name);

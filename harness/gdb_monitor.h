@@ -78,7 +78,7 @@ bool gdb_monitor_number(
 /* An address: a number or "$REGISTER", with "+N" or "-N" behind it. False as above. */
 bool gdb_monitor_address(struct gdb_vm *g, FILE *out, const char *word, uint64_t *addr);
 /*
- * May the user at gdb have this file made? Whoever can reach the socket can say it, so it is a plain name in the
+ * May the user at gdb have this file made? Whoever can reach the socket can say it, so it is a plain name, of ASCII, in the
  * directory belljar was started in, that ends in suffix and that is not there yet. False, and it is said.
  */
 bool gdb_monitor_file(FILE *out, const char *name, const char *suffix);

@@ -444,6 +444,7 @@ static void makes_no_file_but_of_a_plain_name(void)
 		{ "record start .x.pcapng", "expected NAME.pcapng" },
 		{ "record start -x.pcapng", "expected NAME.pcapng" },
 		{ "record start a\nb.pcapng", "expected NAME.pcapng" },
+		{ "record start \xff.pcapng", "expected NAME.pcapng" },
 		{ "record start there.pcapng", "\"there.pcapng\" is there already" },
 		{ "record start dangling.pcapng", "\"dangling.pcapng\" is there already" },
 		{ "record stop", "there is no recording" },
