@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "abi_uhyve.h"
+#include "cleanup.h"
 #include "cpu.h"
 #include "err.h"
 #include "fuzz/fuzz.h"
@@ -39,7 +40,7 @@ static void say(void *ctx, const char *text, size_t len)
 
 static void make_nowhere(void)
 {
-	const char *name = fuzz_directory();
+	autofree char *name = fuzz_directory();
 
 	here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	nowhere = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
