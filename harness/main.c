@@ -24,7 +24,8 @@ static int help(void)
 	       "Exit codes: the guest's own; 1 resolve, trace grep: see there; 2 usage; 3 a replay "
 	       "differs; 124 time limit; 125 "
 	       "belljar\n"
-	       "could not do what was asked; 126 the guest crashed.\n");
+	       "could not do what was asked; 126 the guest crashed; 137 a "
+	       "debugger ended it.\n");
 	return EXIT_OK;
 }
 

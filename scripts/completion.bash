@@ -3,7 +3,7 @@
 _belljar() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} verb=("${COMP_WORDS[1]}")
 	if [ "$COMP_CWORD" = 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "run record replay golden trace resolve inspect doctor --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run debug record replay golden trace resolve inspect doctor --help --version" -- "$cur")
 	elif [ "$COMP_CWORD" = 2 ] && [ "$prev" = golden ]; then
 		mapfile -t COMPREPLY < <(compgen -W "check review accept new" -- "$cur")
 	elif [ "$COMP_CWORD" = 2 ] && [ "$prev" = trace ]; then
