@@ -70,6 +70,14 @@ static bool has_input(int fd)
 	return fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
+/* There may still be something to read of it. */
+static bool hung_up(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) > 0;
+}
+
 static void close_fd(int *fd)
 {
 	if (*fd >= 0)
@@ -102,7 +110,7 @@ static bool wait_for_input(struct gdb_server *s)
 	while (!fds[0].revents) {
 		if (poll(fds, 2, -1) < 0)
 			return false;
-		if (fds[1].revents)
+		if (!fds[0].revents)
 			refuse_others(s);
 	}
 	return true;
@@ -133,9 +141,11 @@ static enum gdb_poll poll_client(void *ctx)
 {
 	struct gdb_server *s = ctx;
 
-	refuse_others(s);
 	if (has_input(s->in))
 		fill(s);
+	s->gone |= hung_up(s->in);
+	if (!s->gone)
+		refuse_others(s);
 	while (s->n && *s->at == '+')
 		s->at++, s->n--;
 	if (s->n && *s->at == INTERRUPT) {
@@ -214,7 +224,7 @@ static enum gdb_stub_state talk(struct gdb_server *s)
 		s->wait &= !s->n;
 		state = gdb_stub_input(s->stub, &s->at, &s->n);
 	}
-	if (state == GDB_TALKING)
+	if (state == GDB_TALKING && !s->wait)
 		state = gdb_stub_gone(s->stub);
 	gdb_vm_end(&s->target);
 	end_client(s);
@@ -237,16 +247,17 @@ static const struct vm_stop *end_guest(struct gdb_server *s)
 /* Without a debugger. True: one is there now. */
 static bool run_alone(struct gdb_server *s)
 {
-	const struct vm_stop *stop;
+	bool there = false, paused = true;
 
 	if (s->listener >= 0)
 		session_watch(s->listener, true);
-	do
-		stop = gdb_vm_run_free(&s->target);
-	while (stop->kind == VM_PAUSED && !(s->listener >= 0 && take_client(s)));
+	while (paused && !there) { /* one may be there already, of which no signal tells */
+		there = s->listener >= 0 && take_client(s);
+		paused = there || gdb_vm_run_free(&s->target)->kind == VM_PAUSED;
+	}
 	if (s->listener >= 0)
 		session_watch(s->listener, false);
-	return stop->kind == VM_PAUSED;
+	return there;
 }
 
 static void invite(const struct gdb_server *s)

@@ -696,6 +696,8 @@ static void detach(void *target)
 {
 	struct gdb_vm *g = of(target);
 
+	if (!g->ended) /* the next one stops it where it is */
+		g->stop = (struct gdb_stop){ .signal = GDB_SIG_INT };
 	gdb_points_clear(&g->points);
 	g->catches = g->strace_on = g->diverge = false;
 	backend_set_debug(g->vm->cpu, &(struct vcpu_debug){ 0 });
