@@ -212,6 +212,30 @@ $(B)/kernels/%-v1.elf: $(B)/kernels/%.o $(B)/kernels/rt/notes_v1.o $(B)/kernels/
 .SECONDARY: $(guest_obj)
 -include $(guest_obj:.o=.d)
 
+# What debuggers are measured on: one image, at its link addresses, that belljar runs as a Hermit kernel and QEMU by PVH.
+# At -O1 the lines of its source are still told apart.
+gdb_guest     := $(B)/tests/gdb_guest/guest.elf
+gdb_guest_obj := $(B)/tests/gdb_guest/main.o $(B)/tests/gdb_guest/start.o
+$(B)/tests/gdb_guest/%.o: tests/gdb_guest/%.c $(B)/compiler
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(GUEST_CC) $(filter-out -fpie,$(guest_flags)) -O1 -fno-pic -MMD -MP -c -o $@ $<
+
+$(B)/tests/gdb_guest/%.o: tests/gdb_guest/%.S $(B)/compiler
+	$(call say,AS,$<)
+	$(Q)mkdir -p $(@D) && $(GUEST_CC) $(guest_flags) -g0 -MMD -MP -c -o $@ $<
+
+$(gdb_guest): $(gdb_guest_obj) kernels/rt/guest.ld
+	$(call say,LD,$@)
+	$(Q)$(call guest_link,-Ttext-segment=0x200000)
+-include $(gdb_guest_obj:.o=.d)
+
+# belljar's stub beside QEMU's, which this installs. ROUNDS=9, ONLY="step memory": what the script says of them.
+.PHONY: bench-gdb
+bench-gdb:
+	@scripts/setup bench-gdb
+	@$(MAKE) --no-print-directory build $(gdb_guest)
+	@scripts/bench-gdb $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only '$(ONLY)') $(B)/belljar $(gdb_guest)
+
 # What a user types. Names that are folders too, hence .PHONY.
 .PHONY: demo check bench install clean tests faults golden kernels scripts help
 e2e := $(sort $(wildcard tests/e2e_*.sh))

@@ -246,7 +246,7 @@ const struct checkpoint *checkpoint_next_edit(
 	size_t i = find(list, place, place_compare);
 
 	for (; i < list->n; i++)
-		if (list->items[i]->edit && place_compare(&list->items[i]->place, place) > 0)
+		if (list->items[i]->edit && list->items[i]->place.edits > place->edits)
 			return list->items[i];
 	return NULL;
 }

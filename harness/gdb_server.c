@@ -21,7 +21,7 @@
 #include "gdb_vm.h"
 #include "log.h"
 
-enum { INPUT = 1 << 16, INTERRUPT = 3 };
+enum { INPUT = 1 << 16, INTERRUPT = 3, SILENCE_MS = 100 };
 
 struct gdb_server {
 	struct session *session;
@@ -101,7 +101,7 @@ static void refuse_others(struct gdb_server *s)
 	}
 }
 
-/* The client has said something, or is gone. False: a signal came. */
+/* It has been silent for SILENCE_MS: who else comes is told. False: a signal came. */
 static bool wait_for_input(struct gdb_server *s)
 {
 	struct pollfd fds[] = { { .fd = s->in, .events = POLLIN },
@@ -127,7 +127,9 @@ static bool fill(struct gdb_server *s)
 	room = sizeof(s->input) - s->n;
 	if (s->gone || !room)
 		return false;
-	n = wait_for_input(s) ? read(s->in, s->input + s->n, room) : -1;
+	n = read(s->in, s->input + s->n, room);
+	if (n < 0 && errno == EAGAIN)
+		n = wait_for_input(s) ? read(s->in, s->input + s->n, room) : -1;
 	if (n < 0 && errno == EINTR)
 		return !session_stopping();
 	if (n <= 0)
@@ -174,12 +176,15 @@ static void say(void *ctx, const char *text, size_t len)
 
 static bool take_client(struct gdb_server *s)
 {
+	/* A debugger that is busy costs one call a packet. */
+	const struct timeval silence = { .tv_usec = SILENCE_MS * 1000 };
 	int on = 1, fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
 
 	if (fd < 0)
 		return false;
 	if (s->address.transport == GDB_TCP)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence));
 	s->in = s->out = fd;
 	return true;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "cpu.h"
 #include "cpuid_table.h"
@@ -21,6 +22,8 @@
 
 /* What is to be done about a stop of the machine. */
 enum verdict { GO_ON, TELL };
+
+enum { EDIT_NS = 50000000 };
 
 static struct gdb_vm *of(void *target)
 {
@@ -69,6 +72,29 @@ static int get_regs(void *target, struct cpu_regs *regs)
 	return r;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/*
+ * Where nobody counts instructions, history looks for this place step by step, and the guest may have come far: then what was
+ * before is given up.
+ */
+static int edit_in_time(struct gdb_vm *g)
+{
+	int r;
+
+	g->edit_until_ns = now_ns() + EDIT_NS;
+	r = history_edit(g->history, &g->err);
+	g->edit_forgets = r == -EINTR && now_ns() >= g->edit_until_ns;
+	g->edit_until_ns = 0;
+	return g->edit_forgets ? 0 : r;
+}
+
 /* What is written in the past would change what came of it. */
 static int edit_begin(struct gdb_vm *g, const char **why)
 {
@@ -85,13 +111,20 @@ static int edit_begin(struct gdb_vm *g, const char **why)
 		r = history_fork(g->history, &g->err);
 		gdb_monitor_end_recording(g); /* of what never was */
 	}
-	return r ? r : history_edit(g->history, &g->err);
+	return r ? r : edit_in_time(g);
 }
 
 static int edit_end(struct gdb_vm *g, int r, const char **why)
 {
-	int e = g->history ? history_edited(g->history, &g->err) : 0;
+	int e = 0;
 
+	if (g->edit_forgets) {
+		gdb_vm_end(g);
+		gdb_vm_begin(g);
+		g->edit_forgets = false;
+	} else if (g->history) {
+		e = history_edited(g->history, &g->err);
+	}
 	if (e)
 		*why = g->err.text;
 	return r ? r : e;
@@ -722,6 +755,8 @@ static bool history_poll(void *ctx)
 {
 	struct gdb_vm *g = ctx;
 
+	if (g->edit_until_ns && now_ns() >= g->edit_until_ns)
+		return true;
 	return g->link.poll(g->link.ctx) != GDB_POLL_NOTHING;
 }
 

@@ -58,9 +58,11 @@ struct gdb_vm {
 	uint64_t n_log;
 	bool diverge; /* writes in the past are let through: what came behind them is forgotten */
 	bool replays; /* the answers are a recording's */
-	bool stop_at_exit;    /* before the guest is gone, for there is a way back */
-	enum gdb_poll polled; /* what history's poll came to */
-	struct err err;       /* of the last refusal */
+	bool stop_at_exit;      /* before the guest is gone, for there is a way back */
+	enum gdb_poll polled;   /* what history's poll came to */
+	uint64_t edit_until_ns; /* history looks for a place until then; 0: as long as it takes */
+	bool edit_forgets;      /* what was before this change cannot be gone back to */
+	struct err err;         /* of the last refusal */
 	struct gdb_monitor monitor;
 };
 

@@ -827,6 +827,35 @@ static void changes_are_part_of_it(void)
 	free(log.at);
 }
 
+/* A change that was made is behind us, though nobody knows how far. */
+static void changes_twice_on_kvm(void)
+{
+	struct log log = { 0 };
+	struct machine m;
+	uint64_t rips[2];
+
+	if (!machine_on(&m, "kvm", "hello", NULL, NULL)) {
+		finish(&m);
+		return;
+	}
+	step_through(&m, &log, 20000, 37);
+	rips[0] = log.at[log.n / 4].rip;
+	rips[1] = log.at[log.n / 2].rip;
+	free(log.at);
+	finish(&m);
+	CU_ASSERT_TRUE_FATAL(machine_on(&m, "kvm", "hello", NULL, NULL));
+	for (unsigned i = 0; i < 2; i++) {
+		history_run(m.h, &(struct vcpu_debug){ .breaks = &rips[i], .n_breaks = 1 });
+		CU_ASSERT_EQUAL(m.vm->stop.exit.why, VCPU_BREAKPOINT);
+		CU_ASSERT_FALSE(history_in_past(m.h));
+		CU_ASSERT_EQUAL_FATAL(history_edit(m.h, &err), 0);
+		put64(&m, m.vm->mem.gpa + (9 << 20), i + 1);
+		CU_ASSERT_EQUAL(history_edited(m.h, &err), 0);
+	}
+	CU_ASSERT_EQUAL(back_one(&m), HISTORY_STOPPED);
+	finish(&m);
+}
+
 static void goes_on_live_from_the_past_when_told_to(void)
 {
 	struct log log = { 0 };
@@ -1045,6 +1074,7 @@ static const struct unit_case cases[] = {
 	{ "calls_stop_it_both_ways_on_kvm", calls_stop_it_both_ways_on_kvm },
 	{ "finds_places_by_steps_on_kvm", finds_places_by_steps_on_kvm },
 	{ "finds_out_where_it_is_on_kvm", finds_out_where_it_is_on_kvm },
+	{ "changes_twice_on_kvm", changes_twice_on_kvm },
 	{ "interrupts_come_again_where_they_came", interrupts_come_again_where_they_came },
 	{ "changes_are_part_of_it", changes_are_part_of_it },
 	{ "goes_on_live_from_the_past_when_told_to", goes_on_live_from_the_past_when_told_to },
