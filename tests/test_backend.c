@@ -187,14 +187,19 @@ static void on_alarm(int sig)
 	backend_kick(alarmed);
 }
 
-static void alarm_us(struct backend *b, long us)
+static void signal_us(struct backend *b, long us, void (*handler)(int))
 {
-	struct sigaction action = { .sa_handler = on_alarm };
+	struct sigaction action = { .sa_handler = handler };
 	struct itimerval when = { .it_value = { .tv_sec = us / 1000000, .tv_usec = us % 1000000 } };
 
 	alarmed = b;
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &when, NULL);
+}
+
+static void alarm_us(struct backend *b, long us)
+{
+	signal_us(b, us, on_alarm);
 }
 
 /* Runs to the next exit, which must be of this kind. No guest runs for ever. */
@@ -1342,6 +1347,7 @@ static void watches_what_an_interrupt_writes(const struct backend_ops *ops)
 		alarm_us(g.b, 20000);
 		CU_ASSERT_EQUAL(backend_run(g.b, &g.exit), 0);
 		CU_ASSERT_EQUAL(g.exit.kind, VCPU_KICKED);
+		alarm_us(g.b, 0);
 	}
 	CU_ASSERT(read64(&g, DATA + 0x20) > 5);
 	finish(&g);
@@ -1648,22 +1654,19 @@ static void on_alarm_kick(int sig)
 /* Seconds from the kick to the exit; the least of some, as other processes run here, too. */
 static double kick_latency(struct guest *g)
 {
-	struct sigaction action = { .sa_handler = on_alarm_kick };
 	struct timespec out;
 	double least = 1e9, this;
 
-	for (unsigned i = 0; i < 12; i++) {
-		alarm_us(g->b, 1000 + 700 * i);
-		sigaction(SIGALRM, &action, NULL);
+	g->exit.kind = VCPU_KICKED;
+	for (unsigned i = 0; i < 12 && g->exit.kind == VCPU_KICKED; i++) {
+		signal_us(g->b, 1000 + 700 * i, on_alarm_kick);
 		CU_ASSERT_EQUAL(backend_run(g->b, &g->exit), 0);
 		clock_gettime(CLOCK_MONOTONIC, &out);
-		if (g->exit.kind == VCPU_HALT)
-			return 0;
-		CU_ASSERT_EQUAL(g->exit.kind, VCPU_KICKED);
 		this = (double)(out.tv_sec - kicked_at.tv_sec) +
 		       (double)(out.tv_nsec - kicked_at.tv_nsec) * 1e-9;
 		least = this < least ? this : least;
 	}
+	alarm_us(g->b, 0);
 	return least;
 }
 
@@ -1699,8 +1702,11 @@ static void is_kicked_at_once(const struct backend_ops *ops)
 		if (!rows[i].watch || !backend_set_debug(g.b, &(struct vcpu_debug){ .watches = &far,
 								      .n_watches = 1 })) {
 			took = kick_latency(&g);
-			CU_ASSERT(took < 2e-3);
-			if (took >= 2e-3)
+			/* An HLT that nothing can end is an exit of its own on some. */
+			CU_ASSERT(g.exit.kind == VCPU_KICKED ||
+				  (g.exit.kind == VCPU_HALT && rows[i].code == sleep_start));
+			CU_ASSERT(took < 2e-3 || g.exit.kind == VCPU_HALT);
+			if (took >= 2e-3 && g.exit.kind == VCPU_KICKED)
 				printf("     %s: %.0f us\n", rows[i].what, 1e6 * took);
 		}
 		finish(&g);
