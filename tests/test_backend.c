@@ -1614,6 +1614,27 @@ static void thaws_where_it_was_frozen(const struct backend_ops *ops)
 	finish(&g);
 }
 
+/* One place for more than one reason: each is told, the count last, and nothing runs in between. */
+static void tells_a_breakpoint_before_the_count(const struct backend_ops *ops)
+{
+	const uint64_t at = AT(loop3, b);
+	struct vcpu_debug d = { .breaks = &at, .n_breaks = 1 };
+	struct guest g;
+
+	start(&g, ops, BYTES(loop3));
+	d.until = backend_icount(g.b) + 5; /* in front of it for the second time */
+	CU_ASSERT_EQUAL(backend_set_debug(g.b, &d), 0);
+	expect_debug(&g, VCPU_BREAKPOINT, at);
+	expect_debug(&g, VCPU_BREAKPOINT, at);
+	expect_debug(&g, VCPU_COUNTED, at);
+	expect_debug(&g, VCPU_COUNTED, at);
+	d.until += 3;
+	d.step = true;
+	CU_ASSERT_EQUAL(backend_set_debug(g.b, &d), 0);
+	expect_debug(&g, VCPU_STEP, at + 2);
+	finish(&g);
+}
+
 static void says_that_it_does_not_count(const struct backend_ops *ops)
 {
 	struct guest g;
@@ -2258,6 +2279,8 @@ static void opens_by_name_and_by_itself(const struct backend_ops *ops)
 				&b, &info, &err),
 		0);
 	CU_ASSERT_TRUE(info.breakpoints && info.watchpoints);
+	backend_probe_for_debug(b ? backend_find(b->ops->name) : &backend_tcg, &info);
+	CU_ASSERT_TRUE(info.breakpoints && info.watchpoints);
 	if (b)
 		CU_ASSERT_EQUAL(backend_set_debug(
 					b, &(struct vcpu_debug){ .watches = &odd, .n_watches = 1 }),
@@ -2327,6 +2350,7 @@ static const struct row {
 	CASE(counts_instructions_exactly, NEEDS_ICOUNT),
 	CASE(stops_before_the_count_is_exceeded, NEEDS_ICOUNT),
 	CASE(counts_to_where_single_steps_lead, NEEDS_ICOUNT),
+	CASE(tells_a_breakpoint_before_the_count, NEEDS_ICOUNT),
 	CASE(says_that_it_does_not_count, NEEDS_DEBUG),
 	CASE(goes_on_as_it_did_bit_for_bit, NEEDS_ICOUNT),
 	CASE(thaws_a_timer, ANY_CPU),

@@ -196,6 +196,9 @@ const struct backend_ops *backend_find(const char *name);
 int backend_open(const char *name, const struct backend_config *config, struct backend **out,
 	struct backend_info *info, struct err *err);
 
+/* ops->probe of what config.debug would open. */
+void backend_probe_for_debug(const struct backend_ops *ops, struct backend_info *info);
+
 /* The ops with NULL decided: -EOPNOTSUPP, or nothing done, 0 and 0. */
 void backend_destroy(struct backend *b);
 int backend_run(struct backend *b, struct vcpu_exit *exit);
