@@ -167,7 +167,7 @@ struct backend_ops {
 	 * instructions (fewer when they take much else), ending before one that leave says true of,
 	 * unless it is the first. leave is asked ahead, and what it says is remembered as long as ctx
 	 * and the code are the same. Ended by either: VCPU_DEBUG with VCPU_STEP; by breakpoints and
-	 * watchpoints: as run would say it. A kick ends it, too, perhaps before the first instruction: VCPU_STEP.
+	 * watchpoints: as run would say it. A kick ends it, too.
 	 * Port accesses, HLT and what is refused end it as in run (config.port is not asked), with
 	 * rip at the instruction and nothing of it done. Exceptions go to the guest. Another CPU ran
 	 * on this memory in between: code translated and page tables walked in earlier calls may be
