@@ -26,7 +26,7 @@ static void say(enum verdict verdict, const char *what, const char *text)
 		colour ? "\033[0m" : "", what, text);
 }
 
-/* Gaps come as one string with "; " between: a line each. */
+/* Gaps, and what a debugger gets, come as one string with "; " between: a line each. */
 static void print_gaps(const char *gaps)
 {
 	while (*gaps) {
@@ -43,13 +43,14 @@ static void check_backends(void)
 	for (const struct backend_ops *const *b = backend_list; *b; b++) {
 		struct backend_info info = { 0 };
 
-		(*b)->probe(&info);
+		backend_probe_for_debug(*b, &info);
 		if (!info.usable) {
 			say(BAD, (*b)->name, info.why);
 			continue;
 		}
 		say(info.gaps[0] ? NOTE : GOOD, (*b)->name, info.kind);
 		print_gaps(info.gaps);
+		print_gaps(info.debug);
 	}
 }
 

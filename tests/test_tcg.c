@@ -2192,6 +2192,20 @@ static void ends_bursts_where_they_must(void)
 	finish(&g);
 }
 
+static void a_kick_leaves_a_burst_one_instruction(void)
+{
+	struct limit none = { 0 };
+	struct guest g;
+
+	start(&g, BYTES(counted));
+	for (uint64_t i = 1; i < 20; i++) {
+		backend_kick(g.b);
+		burst(&g, 1000, &none);
+		CU_ASSERT_EQUAL(backend_icount(g.b), i);
+	}
+	finish(&g);
+}
+
 static void ends_bursts_at_breakpoints_and_watchpoints(void)
 {
 	const uint64_t at = AT(counted, a);
@@ -2709,6 +2723,7 @@ static const struct unit_case cases[] = {
 	{ "ends_bursts_at_breakpoints_and_watchpoints",
 		ends_bursts_at_breakpoints_and_watchpoints },
 	{ "watches_across_pages", watches_across_pages },
+	{ "a_kick_leaves_a_burst_one_instruction", a_kick_leaves_a_burst_one_instruction },
 	{ "ends_bursts_before_the_unknown", ends_bursts_before_the_unknown },
 	{ "notices_code_changed_between_bursts", notices_code_changed_between_bursts },
 	{ "ends_bursts_that_get_nowhere", ends_bursts_that_get_nowhere },

@@ -85,6 +85,11 @@ int backend_open(const char *name, const struct backend_config *config, struct b
 	return open_one(ops, config, out, info, err);
 }
 
+void backend_probe_for_debug(const struct backend_ops *ops, struct backend_info *info)
+{
+	(ops == &backend_kvm ? &backend_assisted : ops)->probe(info);
+}
+
 void backend_destroy(struct backend *b)
 {
 	if (b)

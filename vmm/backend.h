@@ -172,7 +172,7 @@ struct backend_ops {
 	 * instructions (fewer when they take much else), ending before one that leave says true of,
 	 * unless it is the first. leave is asked ahead, and what it says is remembered as long as ctx
 	 * and the code are the same. Ended by either: VCPU_DEBUG with VCPU_STEP; by breakpoints and
-	 * watchpoints: as run would say it. A kick ends it, too, perhaps before the first instruction: VCPU_STEP.
+	 * watchpoints: as run would say it. A kick ends it, too.
 	 * Port accesses, HLT and what is refused end it as in run (config.port is not asked), with
 	 * rip at the instruction and nothing of it done. Exceptions go to the guest. Another CPU ran
 	 * on this memory in between: code translated and page tables walked in earlier calls may be
@@ -200,6 +200,9 @@ const struct backend_ops *backend_find(const char *name);
  */
 int backend_open(const char *name, const struct backend_config *config, struct backend **out,
 	struct backend_info *info, struct err *err);
+
+/* ops->probe of what config.debug would open. */
+void backend_probe_for_debug(const struct backend_ops *ops, struct backend_info *info);
 
 /* The ops with NULL decided: -EOPNOTSUPP, or nothing done, 0 and 0. */
 void backend_destroy(struct backend *b);

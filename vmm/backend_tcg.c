@@ -198,8 +198,9 @@ struct tcg {
 	bool mid_block; /* a hook inside a block has called out; rip is exact, done is not */
 	bool overtaken; /* and meanwhile the block was written to */
 	bool stepping, progress, careful, bursting, again;
-	bool near_limit; /* careful until done comes to it */
-	bool poisoned;   /* STOP_POISON: it is the instruction at rip */
+	bool near_limit;           /* careful until done comes to it */
+	bool poisoned;             /* STOP_POISON: it is the instruction at rip */
+	bool burst_kicked, turned; /* a string instruction, in a step, and is not through */
 	uint64_t burst, bursts, burst_end, work;
 	backend_leave_fn *leave;
 	void *leave_ctx;
@@ -2863,6 +2864,7 @@ static void trap_by_flag(struct tcg *t, bool stepped)
 	/* At the start of a string instruction that is not through yet, nothing was retired. */
 	bool again = t->rip == t->cur->rep;
 
+	t->turned |= again;
 	block_leave(t, t->rip);
 	t->progress |= again && t->turns;
 	if (stepped && !t->guest_tf)
@@ -3206,11 +3208,21 @@ static bool burst_ends(struct tcg *t, bool moved)
 				break_at(t, t->rip) || leaves_alone(t));
 }
 
-static void burst_exit(struct tcg *t, struct vcpu_exit *exit, bool moved)
+/* After one instruction, or one turn of a string: who asked for it counts on that. */
+static bool kick_ends_burst(struct tcg *t, bool moved)
+{
+	t->burst_kicked |= was_kicked(t);
+	if (!t->burst_kicked || moved || t->turned)
+		return t->burst_kicked;
+	t->careful = true;
+	return false;
+}
+
+static void burst_exit(struct tcg *t, struct vcpu_exit *exit)
 {
 	if (t->glimpse.hit)
 		watch_exit(t, exit);
-	else if (moved && break_at(t, t->rip))
+	else if (break_at(t, t->rip))
 		debug_exit(exit, VCPU_BREAKPOINT, t->rip);
 	else
 		debug_exit(exit, VCPU_STEP, 0);
@@ -3229,6 +3241,7 @@ static void burst_begin(
 	t->burst_end = t->done + max;
 	t->work = 0;
 	t->stop = STOP_NONE;
+	t->burst_kicked = t->turned = false;
 	t->careful = t->near_limit = t->port_pending = t->progress = t->glimpse.hit = false;
 }
 
@@ -3241,7 +3254,8 @@ static int tcg_burst(struct backend *backend, struct vcpu_exit *exit, uint64_t m
 
 	burst_begin(t, exit, max, leave, ctx);
 	while (!out && !burst_ends(t, t->progress || t->done != started) &&
-		!(t->glimpse.hit && !t->glimpse.open) && !was_kicked(t)) {
+		!(t->glimpse.hit && !t->glimpse.open) &&
+		!kick_ends_burst(t, t->progress || t->done != started)) {
 		catch_up(t);
 		burst_charge(t, COST_PASS);
 		if (t->event.pending)
@@ -3254,7 +3268,7 @@ static int tcg_burst(struct backend *backend, struct vcpu_exit *exit, uint64_t m
 	t->bursting = false;
 	t->burst = 0;
 	if (!out)
-		burst_exit(t, exit, t->progress || t->done != started);
+		burst_exit(t, exit);
 	exit->rip = t->rip;
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Breakpoints by int3: put into guest memory while the CPU runs, and taken out before anybody looks. Knows
- * guest memory and page tables, and no CPU.
+ * Breakpoints by int3: put into guest memory while the CPU runs, and taken out before anybody looks; only the
+ * guest itself would see them, if it read its code. Knows guest memory and page tables, and no CPU.
  */
 #ifndef INT3_H
 #define INT3_H
