@@ -137,7 +137,7 @@ uint64_t backend_icount(struct backend *b)
 	return b->ops->icount ? b->ops->icount(b) : 0;
 }
 
-uint32_t backend_happened(struct backend *b)
+uint64_t backend_happened(struct backend *b)
 {
 	return b->ops->happened ? b->ops->happened(b) : 0;
 }

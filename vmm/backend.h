@@ -87,7 +87,8 @@ struct vcpu_watch {
 };
 
 struct vcpu_debug {
-	bool step;              /* stop after one instruction */
+	bool step;  /* stop after one instruction */
+	bool turns; /* or one turn of a repeated string instruction, which on kvm it always is */
 	const uint64_t *breaks; /* GVAs; stop before the instruction runs */
 	size_t n_breaks;
 	const struct vcpu_watch
@@ -148,10 +149,10 @@ struct backend_ops {
 	/* Instructions retired since create, exact. An instruction that faults is not retired. */
 	uint64_t (*icount)(struct backend *b);
 	/*
-	 * Exceptions and interrupts that the CPU went to a handler for since icount last changed, and the like: with icount it
-	 * tells apart all places that a step can stop at.
+	 * Exceptions and interrupts that the CPU went to a handler for since icount last changed, and turns of a repeated
+	 * string instruction that is not through: with icount it tells apart all places that a run can stop at.
 	 */
-	uint32_t (*happened)(struct backend *b);
+	uint64_t (*happened)(struct backend *b);
 	uint32_t (*tsc_khz)(struct backend *b);
 	/* What CPUID says to a guest here, whatever was asked for: entries, at most max; or -errno. */
 	int (*cpuid)(struct backend *b, struct cpuid_entry *table, size_t max);
@@ -211,7 +212,7 @@ int backend_paging(struct backend *b, struct paging *p);
 int backend_set_debug(struct backend *b, const struct vcpu_debug *debug);
 void backend_kick(struct backend *b);
 uint64_t backend_icount(struct backend *b);
-uint32_t backend_happened(struct backend *b);
+uint64_t backend_happened(struct backend *b);
 uint32_t backend_tsc_khz(struct backend *b);
 int backend_cpuid(struct backend *b, struct cpuid_entry *table, size_t max);
 void backend_code_changed(struct backend *b, uint64_t gpa, size_t len);

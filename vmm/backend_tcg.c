@@ -188,8 +188,7 @@ struct tcg {
 	/* Between runs, and in a hook that stops: where the guest is and how far it came. */
 	uint64_t rip, done;
 	/* What moved the guest and is no instruction: so often, when so many were done. */
-	uint32_t happened;
-	uint64_t happened_at;
+	uint64_t happened, happened_at;
 	/* The block being run; its instructions are not yet in done. &settled when they are. */
 	struct block *cur, settled, overwritten;
 	uint8_t last_kind; /* of the last instruction that ran, when settled */
@@ -252,7 +251,7 @@ struct tcg {
 		uc_hook hook;
 	} glimpse;
 
-	bool step;
+	bool step, turns;
 	bool caught; /* an exception of those below waits in event, to be shown before it is delivered */
 	uint32_t exceptions;
 	uint64_t until;                  /* UINT64_MAX: no end */
@@ -1338,10 +1337,21 @@ static bool block_stops(struct tcg *t, struct block *b, unsigned attention)
 	return why != STOP_NONE;
 }
 
+/* Something was done that is not an instruction, or not yet all of one. */
+static void count_happened(struct tcg *t)
+{
+	t->happened = t->happened_at == t->done ? t->happened + 1 : 1;
+	t->happened_at = t->done;
+}
+
 /* The block that was being run is behind; at is the start of the next. */
 static void block_leave(struct tcg *t, uint64_t at)
 {
-	t->done += t->cur->n - (uint64_t)(at == t->cur->rep);
+	bool again = at == t->cur->rep;
+
+	t->done += t->cur->n - (uint64_t)again;
+	if (again)
+		count_happened(t);
 	t->last_kind = t->cur->last_kind;
 	t->cur = &t->settled;
 }
@@ -1383,7 +1393,8 @@ static void on_block(uc_engine *uc, uint64_t addr, uint32_t size, void *ctx)
 {
 	struct tcg *t = ctx;
 	struct block *b = block_of(t, addr);
-	uint64_t done = t->done + t->cur->n - (uint64_t)(addr == t->cur->rep);
+	bool again = addr == t->cur->rep;
+	uint64_t done = t->done + t->cur->n - (uint64_t)again;
 
 	(void)uc;
 	if (__builtin_expect(b->addr != addr || b->size != size || b->special ||
@@ -1395,6 +1406,8 @@ static void on_block(uc_engine *uc, uint64_t addr, uint32_t size, void *ctx)
 	}
 	t->done = done;
 	t->cur = b;
+	if (__builtin_expect(again, 0))
+		count_happened(t);
 }
 
 static void on_exception(uc_engine *uc, uint32_t vector, void *ctx)
@@ -1810,8 +1823,7 @@ static struct cpu_event event_of(const struct tcg_event *event)
 /* The guest goes on elsewhere, and no instruction was retired for it. */
 static void happen(struct tcg *t)
 {
-	t->happened = t->happened_at == t->done ? t->happened + 1 : 1;
-	t->happened_at = t->done;
+	count_happened(t);
 	t->progress = true;
 }
 
@@ -2602,10 +2614,6 @@ static void retire(struct tcg *t, uint8_t len)
 	t->done++;
 	t->progress = true;
 	t->last_kind = TCG_PLAIN;
-	/* RF lasts for one instruction. */
-	if (reg_get(t, UC_X86_REG_RFLAGS) & CPU_RFLAGS_RF)
-		reg_set(t, UC_X86_REG_RFLAGS,
-			reg_get(t, UC_X86_REG_RFLAGS) & ~(uint64_t)CPU_RFLAGS_RF);
 }
 
 static void run_by_hand(struct tcg *t, const struct tcg_insn *insn, const uint8_t *bytes)
@@ -2773,6 +2781,18 @@ static uint64_t next_limit(const struct tcg *t)
 	return deadline < t->until ? deadline : t->until;
 }
 
+/*
+ * RF lasts for one instruction. Unicorn forgets to clear it in the middle of a block, so what could be seen of it would
+ * depend on where it was stopped; nothing here heeds it.
+ */
+static void resume_flag_clear(struct tcg *t)
+{
+	uint64_t rflags = reg_get(t, UC_X86_REG_RFLAGS);
+
+	if (rflags & CPU_RFLAGS_RF)
+		reg_set(t, UC_X86_REG_RFLAGS, rflags & ~(uint64_t)CPU_RFLAGS_RF);
+}
+
 /* From rip on, until something stops it: t->stop says what, t->rip where. */
 static void emulate(struct tcg *t, bool step)
 {
@@ -2795,6 +2815,7 @@ static void emulate(struct tcg *t, bool step)
 		t->rip = reg_get(t, UC_X86_REG_RIP);
 	if (step)
 		trap_flag_restore(t);
+	resume_flag_clear(t);
 	t->stepping = false;
 }
 
@@ -2840,7 +2861,10 @@ static void shadow_fault(struct tcg *t, uint32_t error, bool stepped)
 static void trap_by_flag(struct tcg *t, bool stepped)
 {
 	/* At the start of a string instruction that is not through yet, nothing was retired. */
+	bool again = t->rip == t->cur->rep;
+
 	block_leave(t, t->rip);
+	t->progress |= again && t->turns;
 	if (stepped && !t->guest_tf)
 		return;
 	t->dr6 |= 1 << 14;
@@ -3338,7 +3362,7 @@ static uint64_t tcg_icount(struct backend *backend)
 	return t->done + (t->mid_block ? count_between(t, t->cur->addr, t->rip) : 0);
 }
 
-static uint32_t tcg_happened(struct backend *backend)
+static uint64_t tcg_happened(struct backend *backend)
 {
 	struct tcg *t = tcg_of(backend);
 
@@ -3620,6 +3644,7 @@ static int tcg_set_debug(struct backend *backend, const struct vcpu_debug *d)
 	if (r)
 		return r;
 	t->step = d->step;
+	t->turns = d->step && d->turns;
 	t->until = d->until ? d->until : UINT64_MAX;
 	t->exceptions = d->exceptions;
 	return 0;
