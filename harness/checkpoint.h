@@ -26,7 +26,7 @@ struct place {
 	uint64_t calls; /* answered before */
 	uint64_t at;    /* instructions retired before; without icount: steps since the last call */
 	enum place_stage stage;
-	uint32_t happened; /* exceptions taken since the last instruction */
+	uint64_t happened; /* exceptions, and turns of a string instruction, since */
 	uint32_t edits;    /* made from outside before */
 	bool vague;        /* without icount, and nobody has counted: at is 0 and means nothing */
 };

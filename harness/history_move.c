@@ -309,7 +309,7 @@ static int step(struct history *h, struct err *err)
 	struct place before = history_here(h), here;
 
 	do { /* a pause may come before the instruction as well as behind it */
-		history_drive(h, &(struct vcpu_debug){ .step = true }, HOLD_NEVER);
+		history_drive(h, &(struct vcpu_debug){ .step = true, .turns = true }, HOLD_NEVER);
 		here = history_here(h);
 	} while (history_goes_on(h) && !place_compare(&here, &before));
 	return h->vm->stop.kind == VM_DEBUG || history_goes_on(h) ? 0 : not_there(h, err);
