@@ -216,12 +216,13 @@ static void expect(struct machine *m, const struct seen *s, const char *how)
 	same = !history_compare(&now, &s->pos) && regs.rip == s->rip && hash_cpu(m) == s->cpu &&
 	       (!s->all || hash_all(m) == s->all);
 	if (!same)
-		printf("     %s: at %llu+%llu.%u.%u rip %llx, want %llu+%llu.%u.%u rip %llx %s\n",
+		printf("     %s: at %llu+%llu.%u.%llu rip %llx, want %llu+%llu.%u.%llu rip %llx "
+		       "%s\n",
 			how, (unsigned long long)now.calls, (unsigned long long)now.insns,
-			now.stage, now.happened, (unsigned long long)regs.rip,
+			now.stage, (unsigned long long)now.happened, (unsigned long long)regs.rip,
 			(unsigned long long)s->pos.calls, (unsigned long long)s->pos.insns,
-			s->pos.stage, s->pos.happened, (unsigned long long)s->rip,
-			hash_cpu(m) == s->cpu ? "memory" : "registers");
+			s->pos.stage, (unsigned long long)s->pos.happened,
+			(unsigned long long)s->rip, hash_cpu(m) == s->cpu ? "memory" : "registers");
 	CU_ASSERT_TRUE(same);
 }
 
