@@ -466,7 +466,7 @@ static void make_machine(struct machine *m)
 			.next = next },
 		&err));
 	gmem_finish(&m->vm->mem);
-	m->vm->mem = (struct gmem){ m->mem, FORMAT_RAM, FORMAT_SIZE };
+	m->vm->mem = (struct gmem){ .base = m->mem, .gpa = FORMAT_RAM, .size = FORMAT_SIZE };
 	assert(!backend_save(m->vm->cpu, &state));
 	state.cr3 = FORMAT_TABLE;
 	state.cr0 |= CPU_CR0_WP;
