@@ -160,13 +160,13 @@ static ssize_t give_piece(struct vm *vm, int fd, void *buf, size_t len)
 /* What the host wrote then is written again. False: it does not go there now. */
 static bool give(struct journal *j, struct vm *vm, struct hcall *call, const struct journal_call *c)
 {
-	const uint8_t *at = j->bytes + c->writes, *end = at + c->n;
+	size_t at = c->writes, end = at + c->n;
 	struct run run;
 
 	while (at < end) {
-		memcpy(&run, at, sizeof(run));
+		memcpy(&run, j->bytes + at, sizeof(run));
 		at += sizeof(run);
-		j->give = at;
+		j->give = j->bytes + at;
 		j->left = run.len;
 		if (run.len)
 			hcall_transfer(vm, call, run.addr, run.len, false, 0, give_piece);
