@@ -32,6 +32,7 @@ enum {
 	BLOCK = DATA + 0x1000,
 	PAGE = 4096,
 	PIECES_MAX = 48,
+	FIRST_STEPS = 120,
 	STEPS_MAX = 600,
 	DOINGS_MAX = 40,
 };
@@ -223,19 +224,20 @@ static void make_world(void)
 
 static uint64_t hash(uint64_t h, const void *bytes, size_t len)
 {
-	uint64_t word;
+	const uint64_t *words = bytes;
 
-	for (size_t i = 0; i + sizeof(word) <= len; i += sizeof(word)) {
-		memcpy(&word, (const uint8_t *)bytes + i, sizeof(word));
-		h = (h ^ word) * 0x9e3779b97f4a7c15;
-		h ^= h >> 31;
-	}
+	assert(!((uintptr_t)bytes % sizeof(*words)) && !(len % sizeof(*words)));
+	for (size_t i = 0; i < len / sizeof(*words); i++)
+		h = ((h ^ words[i]) * 0x9e3779b97f4a7c15) ^ h >> 31;
 	return h;
 }
 
+/* Of memory what the guest writes to. */
 static void look(struct seen *s)
 {
-	static uint8_t ram[RAM_SIZE];
+	static const uint64_t written[] = { CODE, STACK - PAGE, DATA, DATA + 0x1000,
+		DATA + 0x2000 };
+	uint64_t words[PAGE / sizeof(uint64_t)];
 	struct cpu_state cpu;
 
 	memset(s, 0, sizeof(*s));
@@ -243,8 +245,10 @@ static void look(struct seen *s)
 	assert(!backend_save(world.vm->cpu, &cpu));
 	s->rip = cpu.regs.rip;
 	s->cpu = hash(1, &cpu, sizeof(cpu));
-	assert(!gmem_read(&world.vm->mem, RAM, ram, sizeof(ram)));
-	s->memory = hash(1, ram, sizeof(ram));
+	for (size_t i = 0; i < sizeof(written) / sizeof(written[0]); i++) {
+		assert(!gmem_read(&world.vm->mem, written[i], words, sizeof(words)));
+		s->memory = hash(s->memory, words, sizeof(words));
+	}
 }
 
 static void expect_seen(const struct seen *want)
@@ -541,7 +545,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		&(struct history_options){ .max_checkpoints = 9, .rewind = rewind_answers }, &err));
 	look(&world.log[0]);
 	world.n = 1;
-	for (unsigned i = data < end ? *data++ : 0; i; i--)
+	for (unsigned i = data < end ? *data++ % FIRST_STEPS : 0; i; i--)
 		step_on();
 	for (unsigned i = 0; i < DOINGS_MAX && end - data >= 3; i++, data += 3)
 		act(data);
