@@ -99,10 +99,11 @@ struct history_back {
 };
 enum { HISTORY_STOPPED, HISTORY_BEGIN };
 /*
- * Backwards. HISTORY_STOPPED: at the last place before where a breakpoint, a watchpoint or vm->hold would have stopped
- * it, or one instruction back; vm->stop says which. A watchpoint's is before the instruction that makes the access; that of
- * a call that is answered where its instruction is over, so that nothing is to be finished there.
- * HISTORY_BEGIN: nothing more; it is at the beginning. -EINTR or another -errno with err: it is where it was, if that can be.
+ * Backwards. HISTORY_STOPPED: at the last place before where a breakpoint, a watchpoint, an exception or vm->hold would
+ * have stopped it, or one instruction back; vm->stop says which. A watchpoint's and an exception's is before the
+ * instruction that has it; that of a call that is answered where its instruction is over, so that nothing is to be
+ * finished there. HISTORY_BEGIN: nothing more; it is at the beginning. -EINTR or another -errno with err: it is where it
+ * was, if that can be.
  */
 int history_back(struct history *h, const struct history_back *back, struct err *err);
 

@@ -83,9 +83,10 @@ static int look(struct search *s, struct err *err)
 
 	switch (stop->kind) {
 	case VM_DEBUG:
-		s->n += stop->exit.why == VCPU_BREAKPOINT || stop->exit.why == VCPU_WATCHPOINT;
-		if (stop->exit.why == VCPU_BREAKPOINT || stop->exit.why == VCPU_WATCHPOINT)
+		if (stop->exit.why != VCPU_STEP && stop->exit.why != VCPU_COUNTED) {
+			s->n++;
 			consider(s, stop->exit.why == VCPU_WATCHPOINT);
+		}
 		if ((stop->exit.why == VCPU_WATCHPOINT || stop->exit.why == VCPU_STEP) &&
 			history_stop_at_break(h, &s->debug))
 			consider(s, false);
