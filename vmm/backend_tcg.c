@@ -2864,10 +2864,7 @@ static void trap_by_flag(struct tcg *t, bool stepped)
 	/* At the start of a string instruction that is not through yet, nothing was retired. */
 	bool again = t->rip == t->cur->rep;
 
-<<<<<<< HEAD
 	t->turned |= again;
-=======
->>>>>>> history
 	block_leave(t, t->rip);
 	t->progress |= again && t->turns;
 	if (stepped && !t->guest_tf)
