@@ -381,11 +381,7 @@ static void stops_backwards_where_it_does_forwards(void)
 		if (!machine(&m, guests[i].guest, guests[i].arg))
 			return;
 		step_through(&m, &log, 20000, 97);
-<<<<<<< HEAD
-		for (unsigned turn = 0; turn < 9 && !CU_get_number_of_failures(); turn++) {
-=======
 		for (unsigned turn = 0; turn < rounds(9) && !CU_get_number_of_failures(); turn++) {
->>>>>>> history
 			const struct seen *x = &log.at[(size_t)random() % log.n],
 					  *y = &log.at[(size_t)random() % log.n];
 			uint64_t breaks[] = { x->rip, y->rip };
@@ -644,13 +640,8 @@ static void finds_places_by_steps_on_kvm(void)
 	}
 	srandom(3);
 	step_through(&m, &log, 20000, 37);
-<<<<<<< HEAD
-	wander(&m, &log, 40);
-	for (unsigned turn = 0; turn < 4; turn++) {
-=======
 	wander(&m, &log, rounds(40));
 	for (unsigned turn = 0; turn < rounds(4); turn++) {
->>>>>>> history
 		breaks[0] = log.at[(size_t)random() % log.n].rip;
 		breaks[1] = log.at[(size_t)random() % log.n].rip;
 		back_through(&m, &log, &debug, (size_t)random() % log.n);
