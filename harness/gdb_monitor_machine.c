@@ -111,10 +111,11 @@ static void irq(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 
 	if (w->n && !gdb_monitor_switch(out, w->list[0], &on))
 		return;
-	fprintf(out, "%s offers no such switch: %s\n", g->vm->cpu->ops->name,
-		strcmp(g->vm->cpu->ops->name, "tcg")
-			? "while stepping, interrupts are held back where the host's KVM can"
-			: "a step takes an interrupt when the guest would");
+	if (w->n)
+		g->shows_interrupts = on;
+	fprintf(out, "a step %s\n",
+		g->shows_interrupts ? "ends in an interrupt's handler, when there is one"
+				    : "goes over the handlers of interrupts");
 }
 
 static void put_exceptions(uint32_t exceptions, FILE *out)

@@ -477,12 +477,70 @@ static enum verdict at_exception(struct gdb_vm *g, struct gdb_stop *stop)
 	return TELL;
 }
 
+static enum verdict judge(struct gdb_vm *g, const struct gdb_resume *how, const struct vm_stop *s,
+	struct gdb_stop *stop);
+
+/* What an interrupt leaves on the stack: SDM 3A 6.14.2. */
+struct interrupt_frame {
+	uint64_t rip, cs, rflags, rsp, ss;
+};
+
+/* With one more breakpoint than gdb has set. */
+static const struct vm_stop *go_until(struct gdb_vm *g, uint64_t rip)
+{
+	struct vcpu_debug debug = gdb_points_debug(&g->points);
+	uint64_t *breaks = malloc((debug.n_breaks + 1) * sizeof(*breaks));
+	const struct vm_stop *s;
+
+	if (!breaks) {
+		vm_stop_set(g->vm, VM_FAILED, "out of memory");
+		return &g->vm->stop;
+	}
+	if (debug.n_breaks)
+		memcpy(breaks, debug.breaks, debug.n_breaks * sizeof(*breaks));
+	breaks[debug.n_breaks++] = rip;
+	debug.breaks = breaks;
+	s = go(g, &debug);
+	free(breaks);
+	return s;
+}
+
+/* A step that ended in a handler, which nobody wants to see, goes on where it was interrupted. */
+static enum verdict over_handler(
+	struct gdb_vm *g, const struct gdb_resume *how, struct gdb_stop *stop)
+{
+	enum verdict verdict = GO_ON;
+	struct interrupt_frame frame;
+	const struct vm_stop *s;
+	struct cpu_regs regs;
+
+	if (get_regs(g, &regs) ||
+		gdb_vm_read(g, false, regs.gpr[CPU_RSP], &frame, sizeof(frame)) != sizeof(frame)) {
+		stop_is(stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
+		return TELL;
+	}
+	g->link.watch(g->link.ctx, true);
+	do {
+		s = go_until(g, frame.rip);
+		if (s->kind == VM_DEBUG && s->exit.why == VCPU_BREAKPOINT &&
+			s->exit.rip == frame.rip && !get_regs(g, &regs) &&
+			regs.gpr[CPU_RSP] == frame.rsp)
+			break;
+		verdict = judge(g, how, s, stop);
+	} while (verdict == GO_ON);
+	g->link.watch(g->link.ctx, false);
+	return verdict;
+}
+
 /* One instruction is over: is it enough? A breakpoint in the range counts for more. */
-static enum verdict at_step(
-	struct gdb_vm *g, const struct gdb_resume *how, uint64_t rip, struct gdb_stop *stop)
+static enum verdict at_step(struct gdb_vm *g, const struct gdb_resume *how,
+	const struct vcpu_exit *exit, struct gdb_stop *stop)
 {
 	bool ranged = how->range_end > how->range_start;
+	uint64_t rip = exit->rip;
 
+	if (exit->interrupt && !g->shows_interrupts)
+		return over_handler(g, how, stop);
 	if (ranged && gdb_points_break_at(&g->points, rip, 0))
 		return at_breakpoint(g, rip, stop);
 	if (ranged && rip >= how->range_start && rip < how->range_end)
@@ -593,7 +651,7 @@ static enum verdict judge(struct gdb_vm *g, const struct gdb_resume *how, const 
 			stop_is(stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
 			return TELL;
 		}
-		return at_step(g, how, s->exit.rip, stop);
+		return at_step(g, how, &s->exit, stop);
 	case VM_CALL:
 		return at_call(g, stop);
 	case VM_PAUSED:

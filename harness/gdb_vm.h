@@ -58,6 +58,7 @@ struct gdb_vm {
 	uint64_t n_log;
 	bool diverge; /* writes in the past are let through: what came behind them is forgotten */
 	bool replays; /* the answers are a recording's */
+	bool shows_interrupts;  /* a step may end in a handler; else it goes over it */
 	bool stop_at_exit;      /* before the guest is gone, for there is a way back */
 	enum gdb_poll polled;   /* what history's poll came to */
 	uint64_t edit_until_ns; /* history looks for a place until then; 0: as long as it takes */

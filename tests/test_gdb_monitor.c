@@ -347,7 +347,9 @@ static void shows_the_machine(void)
 		{ "catch exception 32", "\"32\": expected off" },
 		{ "catch exception 14,", "\"\": expected off" },
 		{ "catch exception 14 13", "too much" },
-		{ "irq", "offers no such switch" },
+		{ "irq", "a step goes over the handlers of interrupts" },
+		{ "irq on", "a step ends in an interrupt's handler" },
+		{ "irq off", "a step goes over" },
 		{ "irq 1", "neither on nor off" },
 	};
 

@@ -60,6 +60,7 @@ struct vcpu_exit {
 	uint64_t
 		addr; /* breakpoint: rip; watchpoint: the gva of the watch; exception: its vector */
 	bool wrote;   /* watchpoint: the access was a write; else a read */
+	bool interrupt; /* step: the CPU went to an interrupt's handler instead, and stands at its beginning */
 
 	/* VCPU_SHUTDOWN: the exception that began it, where the backend knows (pending); its address is in CR2. */
 	struct cpu_event cause;

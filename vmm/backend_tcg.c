@@ -253,6 +253,7 @@ struct tcg {
 	} glimpse;
 
 	bool step, turns;
+	bool interrupted; /* in this run, by a device */
 	bool caught; /* an exception of those below waits in event, to be shown before it is delivered */
 	uint32_t exceptions;
 	uint64_t until;                  /* UINT64_MAX: no end */
@@ -3038,6 +3039,7 @@ static void take_interrupt(struct tcg *t)
 	lapic_accept(&t->lapic, vector);
 	t->halted = false;
 	deliver(t, (struct tcg_event){ .kind = TCG_EVENT_EXTERNAL, .vector = (uint8_t)vector });
+	t->interrupted = true;
 }
 
 /* Halted: time passes at once, up to the timer's next interrupt. False when none will ever come. */
@@ -3136,9 +3138,10 @@ static bool leaves(struct tcg *t, struct vcpu_exit *exit, bool moved)
 	else if (t->halted && !wake(t)) {
 		exit->kind = VCPU_HALT;
 		t->halted = false; /* who runs it again means behind the HLT */
-	} else if (t->step && moved)
+	} else if (t->step && moved) {
 		debug_exit(exit, VCPU_STEP, 0);
-	else if (moved && break_at(t, t->rip))
+		exit->interrupt = t->interrupted;
+	} else if (moved && break_at(t, t->rip))
 		debug_exit(exit, VCPU_BREAKPOINT, t->rip);
 	else if (t->done >= t->until)
 		debug_exit(exit, VCPU_COUNTED, 0);
@@ -3165,6 +3168,7 @@ static int tcg_run(struct backend *backend, struct vcpu_exit *exit)
 
 	t->exit = exit;
 	t->progress = t->glimpse.hit = t->careful = t->near_limit = t->caught = false;
+	t->interrupted = false;
 	if (counted_already(t, exit))
 		return 0;
 	if (t->port_pending)
