@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "unit.h"
 
@@ -171,6 +172,38 @@ static void knows_pages_in_use_and_touches_no_other(void)
 	gmem_finish(&m);
 }
 
+/* They are looked at in parts; a part of which nothing is in use gives back what reading it took. */
+static void knows_pages_in_use_of_any_number(void)
+{
+	enum { PAGES = 1300 };
+	static const size_t in_use[] = { 0, 511, 1025, 1299 };
+	static bool used[PAGES + 1];
+	struct gmem m = { 0 };
+	struct stat st;
+	size_t n = 0;
+
+	CU_ASSERT_EQUAL_FATAL(gmem_init(&m, GPA, PAGES * PAGE), 0);
+	for (size_t i = 0; i < PAGES; i++)
+		n += ((volatile uint8_t *)m.base)[i * PAGE];
+	CU_ASSERT_EQUAL(n, 0);
+	gmem_pages_used(&m, GPA, PAGES, used);
+	for (size_t i = 0; i < PAGES; i++)
+		n += used[i];
+	CU_ASSERT_EQUAL(n, 0);
+	CU_ASSERT(!m.file || (!fstat(m.file - 1, &st) && !st.st_blocks));
+	for (size_t i = 0; i < sizeof(in_use) / sizeof(in_use[0]); i++)
+		m.base[in_use[i] * PAGE + i] = 1;
+	used[PAGES] = true;
+	gmem_pages_used(&m, GPA, PAGES, used);
+	for (size_t i = 0; i < PAGES; i++)
+		n += used[i];
+	CU_ASSERT_EQUAL(n, sizeof(in_use) / sizeof(in_use[0]));
+	for (size_t i = 0; i < sizeof(in_use) / sizeof(in_use[0]); i++)
+		CU_ASSERT(used[in_use[i]] && m.base[in_use[i] * PAGE + i] == 1);
+	CU_ASSERT(used[PAGES]); /* none of those that were asked for */
+	gmem_finish(&m);
+}
+
 static void a_view_shows_the_same_bytes(void)
 {
 	struct gmem m = { 0 };
@@ -247,6 +280,7 @@ static const struct unit_case cases[] = {
 	{ "refuses_sizes_that_are_not_pages_or_wrap", refuses_sizes_that_are_not_pages_or_wrap },
 	{ "what_is_finished_is_gone", what_is_finished_is_gone },
 	{ "knows_pages_in_use_and_touches_no_other", knows_pages_in_use_and_touches_no_other },
+	{ "knows_pages_in_use_of_any_number", knows_pages_in_use_of_any_number },
 	{ "a_view_shows_the_same_bytes", a_view_shows_the_same_bytes },
 	{ "knows_what_was_never_used", knows_what_was_never_used },
 	{ "is_there_whatever_files_may_be", is_there_whatever_files_may_be },
