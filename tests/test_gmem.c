@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "tmptree.h"
 #include "unit.h"
 
 enum { SIZE = 0x4000, PAGE = 4096 };
@@ -105,6 +106,7 @@ static void strings_end_or_are_refused(void)
 
 static void refuses_sizes_that_are_not_pages_or_wrap(void)
 {
+	int fds = tmptree_open_fds();
 	struct gmem m = { 0 };
 
 	CU_ASSERT_EQUAL(gmem_init(&m, 0, 0), -EINVAL);
@@ -114,6 +116,7 @@ static void refuses_sizes_that_are_not_pages_or_wrap(void)
 	CU_ASSERT_EQUAL(gmem_init(&m, 0, 1ull << 62), -ENOMEM);
 	gmem_finish(&m);
 	gmem_finish(NULL);
+	CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
 }
 
 static bool is_mapped(void *at)
