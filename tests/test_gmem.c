@@ -5,7 +5,12 @@
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
+#include "refuse.h"
+#include "tmptree.h"
 #include "unit.h"
 
 enum { SIZE = 0x4000, PAGE = 4096 };
@@ -104,6 +109,7 @@ static void strings_end_or_are_refused(void)
 
 static void refuses_sizes_that_are_not_pages_or_wrap(void)
 {
+	int fds = tmptree_open_fds();
 	struct gmem m = { 0 };
 
 	CU_ASSERT_EQUAL(gmem_init(&m, 0, 0), -EINVAL);
@@ -113,6 +119,7 @@ static void refuses_sizes_that_are_not_pages_or_wrap(void)
 	CU_ASSERT_EQUAL(gmem_init(&m, 0, 1ull << 62), -ENOMEM);
 	gmem_finish(&m);
 	gmem_finish(NULL);
+	CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
 }
 
 static bool is_mapped(void *at)
@@ -169,6 +176,72 @@ static void knows_pages_in_use_and_touches_no_other(void)
 	gmem_pages_used(&m, GPA + 4096, 2, used);
 	CU_ASSERT(used[0] && !used[1]);
 	gmem_finish(&m);
+}
+
+/* They are looked at in parts; a part of which nothing is in use gives back what reading it took. */
+static void knows_pages_in_use_of_any_number(void)
+{
+	enum { PAGES = 1300 };
+	static const size_t in_use[] = { 0, 511, 1025, 1299 };
+	static bool used[PAGES + 1];
+	struct gmem m = { 0 };
+	struct stat st;
+	size_t n = 0;
+
+	CU_ASSERT_EQUAL_FATAL(gmem_init(&m, GPA, PAGES * PAGE), 0);
+	for (size_t i = 0; i < PAGES; i++)
+		n += ((volatile uint8_t *)m.base)[i * PAGE];
+	CU_ASSERT_EQUAL(n, 0);
+	gmem_pages_used(&m, GPA, PAGES, used);
+	for (size_t i = 0; i < PAGES; i++)
+		n += used[i];
+	CU_ASSERT_EQUAL(n, 0);
+	CU_ASSERT(!m.file || (!fstat(m.file - 1, &st) && !st.st_blocks));
+	for (size_t i = 0; i < sizeof(in_use) / sizeof(in_use[0]); i++)
+		m.base[in_use[i] * PAGE + i] = 1;
+	used[PAGES] = true;
+	gmem_pages_used(&m, GPA, PAGES, used);
+	for (size_t i = 0; i < PAGES; i++)
+		n += used[i];
+	CU_ASSERT_EQUAL(n, sizeof(in_use) / sizeof(in_use[0]));
+	for (size_t i = 0; i < sizeof(in_use) / sizeof(in_use[0]); i++)
+		CU_ASSERT(used[in_use[i]] && m.base[in_use[i] * PAGE + i] == 1);
+	CU_ASSERT(used[PAGES]); /* none of those that were asked for */
+	gmem_finish(&m);
+}
+
+enum { NO_FILTER = 77 };
+
+/* In a child to which a call is refused: 0 when what is in use is found all the same. */
+static int finds_without(long nr)
+{
+	bool used[SIZE / PAGE];
+	struct gmem m = { 0 };
+
+	if (gmem_init(&m, GPA, SIZE) || gmem_fill(&m, GPA + PAGE, 1, 1) || refuse_call(nr, ENOSYS))
+		return NO_FILTER;
+	gmem_pages_used(&m, GPA, SIZE / PAGE, used);
+	return used[0] || !used[1] || used[2] || used[3];
+}
+
+static void knows_pages_in_use_when_the_kernel_tells_nothing(void)
+{
+	static const long calls[] = { SYS_mincore, SYS_sysinfo };
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		int status = -1;
+		pid_t child;
+
+		fflush(stdout);
+		child = fork();
+		if (!child)
+			_exit(finds_without(calls[i]));
+		waitpid(child, &status, 0);
+		if (WIFEXITED(status) && WEXITSTATUS(status) == NO_FILTER)
+			unit_skip("seccomp filters are not allowed here");
+		else
+			CU_ASSERT_EQUAL(status, 0);
+	}
 }
 
 static void a_view_shows_the_same_bytes(void)
@@ -247,6 +320,9 @@ static const struct unit_case cases[] = {
 	{ "refuses_sizes_that_are_not_pages_or_wrap", refuses_sizes_that_are_not_pages_or_wrap },
 	{ "what_is_finished_is_gone", what_is_finished_is_gone },
 	{ "knows_pages_in_use_and_touches_no_other", knows_pages_in_use_and_touches_no_other },
+	{ "knows_pages_in_use_of_any_number", knows_pages_in_use_of_any_number },
+	{ "knows_pages_in_use_when_the_kernel_tells_nothing",
+		knows_pages_in_use_when_the_kernel_tells_nothing },
 	{ "a_view_shows_the_same_bytes", a_view_shows_the_same_bytes },
 	{ "knows_what_was_never_used", knows_what_was_never_used },
 	{ "is_there_whatever_files_may_be", is_there_whatever_files_may_be },
