@@ -1889,6 +1889,26 @@ static void interrupts_come_at_exact_instructions(void)
 	finish(&g);
 }
 
+static void says_which_steps_an_interrupt_took(void)
+{
+	struct vcpu_exit exit = { 0 };
+	unsigned taken = 0;
+	struct guest g;
+
+	start_with(&g, BYTES(timed), true);
+	set_gate(&g, TIMER, AT(timed, handler), 0x8e, 0);
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	CU_ASSERT_EQUAL(backend_set_debug(g.b, &(struct vcpu_debug){ .step = true }), 0);
+	for (unsigned i = 0; i < 20000; i++) {
+		CU_ASSERT_EQUAL_FATAL(backend_run(g.b, &exit), 0);
+		CU_ASSERT_EQUAL_FATAL(exit.why, VCPU_STEP);
+		CU_ASSERT_EQUAL_FATAL(exit.interrupt, exit.rip == AT(timed, handler));
+		taken += exit.interrupt;
+	}
+	CU_ASSERT(taken > 20);
+	finish(&g);
+}
+
 GUEST(sleeper,
 	"mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $2, 0x3e0(%rbx)\n"
 	"movl $0x7b, 0x320(%rbx)\n movl $1000000, 0x380(%rbx)\n rdtsc\n mov %rax, %r8\n sti\n hlt\n"
@@ -2709,6 +2729,7 @@ static const struct unit_case cases[] = {
 	{ "makes_time_of_instructions", makes_time_of_instructions },
 	{ "runs_the_same_in_steps", runs_the_same_in_steps },
 	{ "interrupts_come_at_exact_instructions", interrupts_come_at_exact_instructions },
+	{ "says_which_steps_an_interrupt_took", says_which_steps_an_interrupt_took },
 	{ "sleeps_at_once", sleeps_at_once },
 	{ "notices_code_written_through_another_address",
 		notices_code_written_through_another_address },
