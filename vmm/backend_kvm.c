@@ -91,9 +91,10 @@ struct kvm {
 	enum io_state io; /* what the next KVM_RUN will finish */
 	enum out_rip out_rip;
 	bool returned_port; /* by the last run */
-	bool not_emulated;  /* the last run ended because of an instruction KVM lacks */
-	bool out_done;      /* the `out` last reported is over: its step is */
-	bool io_again;      /* thawed at an `in`: it is executed anew, its answer is in io_answer */
+	bool unseen; /* the last run was kicked where a breakpoint may be, before it was told */
+	bool not_emulated; /* the last run ended because of an instruction KVM lacks */
+	bool out_done;     /* the `out` last reported is over: its step is */
+	bool io_again;     /* thawed at an `in`: it is executed anew, its answer is in io_answer */
 	uint32_t io_answer;
 	bool halted; /* loaded so, without an interrupt controller: run says it once */
 	atomic_bool kicked;
@@ -930,8 +931,9 @@ static int on_exit_reason(struct kvm *k, struct vcpu_exit *exit)
 /* What the last run left to do, and what is to be watched for now. */
 static int resume(struct kvm *k, struct vcpu_exit *exit)
 {
-	/* Who resumes at a breakpoint has seen it; after a port access nobody has. */
-	bool skip = k->debug.n_breaks && !k->returned_port && is_break(k, regs_of(k)->rip);
+	/* Who resumes at a breakpoint has seen it; after a port access, or a kick there, nobody has. */
+	bool skip = k->debug.n_breaks && !k->returned_port && !k->unseen &&
+		    is_break(k, regs_of(k)->rip);
 	bool step_over = k->debug.step && k->returned_port && k->out_done;
 	int r;
 
@@ -939,7 +941,7 @@ static int resume(struct kvm *k, struct vcpu_exit *exit)
 		memcpy(io_data(k), &exit->data, k->run->io.size);
 	if (k->io_again)
 		k->io_answer = exit->data;
-	k->returned_port = false;
+	k->returned_port = k->unseen = false;
 	watches_begin(k);
 	r = choose_slots(k);
 	if (!r)
@@ -985,8 +987,10 @@ static int kvm_run(struct backend *b, struct vcpu_exit *exit)
 				return -errno;
 			/* In this order, or a kick in between would be lost. */
 			k->run->immediate_exit = 0;
-			if (atomic_exchange(&k->kicked, false))
+			if (atomic_exchange(&k->kicked, false)) {
+				k->unseen = !k->skipping;
 				r = exit_now(k, exit, VCPU_KICKED);
+			}
 			continue;
 		}
 		r = on_exit_reason(k, exit);
@@ -1023,7 +1027,7 @@ static int kvm_set_regs(struct backend *b, const struct cpu_regs *regs)
 		return r;
 	regs_to_kvm(regs_of(k), regs);
 	k->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
-	k->out_done = k->returned_port = k->io_again = false;
+	k->out_done = k->returned_port = k->io_again = k->unseen = false;
 	return 0;
 }
 
@@ -1074,7 +1078,7 @@ static int kvm_load(struct backend *b, const struct cpu_state *s)
 	struct kvm *k = to_kvm(b);
 	int r = settle(k);
 
-	k->out_done = k->returned_port = k->io_again = false;
+	k->out_done = k->returned_port = k->io_again = k->unseen = false;
 	if (!r)
 		r = set_core(k, s);
 	if (!r)
@@ -1108,7 +1112,7 @@ struct frozen {
 		bool known;
 		uint64_t value;
 	} msrs[FROZEN_MSRS];
-	bool in_waits, returned_port, out_done, halted;
+	bool in_waits, returned_port, unseen, out_done, halted;
 	struct kvm_xsave xsave; /* last: it ends in an array without length */
 };
 
@@ -1207,6 +1211,7 @@ static int kvm_freeze(struct backend *b, void *frozen)
 	if (!r) {
 		f->in_waits = k->io == IO_IN || k->io_again;
 		f->returned_port = k->returned_port;
+		f->unseen = k->unseen;
 		f->out_done = k->out_done;
 		f->halted = k->halted;
 		memcpy(frozen, f, sizeof(*f));
@@ -1255,6 +1260,7 @@ static int kvm_thaw(struct backend *b, const void *frozen)
 	if (!r) {
 		k->io_again = f->in_waits;
 		k->returned_port = f->returned_port;
+		k->unseen = f->unseen;
 		k->out_done = f->out_done;
 		k->halted = f->halted;
 	}

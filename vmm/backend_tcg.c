@@ -3131,8 +3131,6 @@ static bool leaves(struct tcg *t, struct vcpu_exit *exit, bool moved)
 		refuse(t, exit);
 	else if (t->caught)
 		debug_exit(exit, VCPU_EXCEPTION, t->event.vector);
-	else if (was_kicked(t))
-		exit->kind = VCPU_KICKED;
 	else if (hit)
 		watch_exit(t, exit);
 	else if (t->halted && !wake(t)) {
@@ -3143,6 +3141,8 @@ static bool leaves(struct tcg *t, struct vcpu_exit *exit, bool moved)
 		exit->interrupt = t->interrupted;
 	} else if (moved && break_at(t, t->rip))
 		debug_exit(exit, VCPU_BREAKPOINT, t->rip);
+	else if (was_kicked(t)) /* behind what would not be seen the next time */
+		exit->kind = VCPU_KICKED;
 	else if (t->done >= t->until)
 		debug_exit(exit, VCPU_COUNTED, 0);
 	else
