@@ -55,7 +55,7 @@ struct guest {
 	uint32_t in_value;      /* what it answers to `in` */
 	unsigned n_ports;
 	uint64_t sum;
-	bool look; /* at each port access */
+	bool look, kick; /* at each port access */
 	unsigned seen_int3;
 };
 
@@ -95,6 +95,8 @@ static bool on_port(void *ctx, struct vcpu_exit *exit)
 	struct guest *g = ctx;
 
 	g->n_ports++;
+	if (g->kick)
+		backend_kick(g->b);
 	if (g->look)
 		look_for_int3(g);
 	if (!g->answer || exit->port == FAULT_PORT)
@@ -1418,6 +1420,30 @@ static void counts_to_where_single_steps_lead(const struct backend_ops *ops)
 	finish(&other);
 }
 
+GUEST(kicked_there,
+	"mov $0x1100, %edx\n mov $7, %eax\n out %eax, %dx\n kicked_there_a: nop\n nop\n hlt");
+LABEL(kicked_there, a);
+
+/* A kick that comes when the guest stands before a breakpoint: both are told, in any order, once each. */
+static void a_kick_hides_no_breakpoint(const struct backend_ops *ops)
+{
+	uint64_t at = AT(kicked_there, a);
+	unsigned kicks = 0, breaks = 0;
+	struct guest g;
+
+	start(&g, ops, BYTES(kicked_there));
+	g.answer = g.kick = true;
+	debug(&g, false, &at, 1);
+	do {
+		CU_ASSERT_EQUAL_FATAL(backend_run(g.b, &g.exit), 0);
+		kicks += g.exit.kind == VCPU_KICKED;
+		breaks += g.exit.kind == VCPU_DEBUG && g.exit.rip == at;
+	} while (g.exit.kind != VCPU_HALT && kicks + breaks < 10);
+	CU_ASSERT_EQUAL(kicks, 1);
+	CU_ASSERT_EQUAL(breaks, 1);
+	finish(&g);
+}
+
 /* ---- frozen and thawed ---- */
 
 #define APIC_TIMER                                                                                 \
@@ -2353,6 +2379,7 @@ static const struct row {
 	CASE(tells_a_breakpoint_before_the_count, NEEDS_ICOUNT),
 	CASE(says_that_it_does_not_count, NEEDS_DEBUG),
 	CASE(goes_on_as_it_did_bit_for_bit, NEEDS_ICOUNT),
+	CASE(a_kick_hides_no_breakpoint, NEEDS_DEBUG),
 	CASE(thaws_a_timer, ANY_CPU),
 	CASE(thaws_in_the_shadow_of_sti, NEEDS_ICOUNT),
 	CASE(thaws_where_it_was_frozen, ANY_CPU),
