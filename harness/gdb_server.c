@@ -342,6 +342,7 @@ int gdb_server_new(struct gdb_server **out, struct session *session, const char 
 	struct err *err)
 {
 	struct gdb_server *s = calloc(1, sizeof(*s));
+	struct err why = { "" };
 	int r;
 
 	*out = NULL;
@@ -350,12 +351,12 @@ int gdb_server_new(struct gdb_server **out, struct session *session, const char 
 	s->session = session;
 	s->wait = wait;
 	s->listener = s->in = s->out = s->refused = -1;
-	r = gdb_address_parse(address, &s->address, err);
+	r = gdb_address_parse(address, &s->address, &why);
 	if (!r)
-		r = open_transport(s, err);
+		r = open_transport(s, &why);
 	if (r) {
 		free(s);
-		return r;
+		return err_set(err, r, "--gdb=%s: %s", address, why.text);
 	}
 	session->drive = gdb_server_drive;
 	session->drive_ctx = s;
