@@ -260,8 +260,8 @@ exit_codes() { # BACKEND GUEST
 	said "exit code 255: $2 $1" out255 'exited with code 0377\]'
 }
 
-crashes() { # BACKEND GUEST KIND REGEX...
-	local kind=$3 name="crash by $3: $2 $1"
+crashes() { # BACKEND GUEST KIND SIGNAL REGEX...
+	local kind=$3 signal=$4 name="crash by $3: $2 $1"
 	gdb_talk out "$(own "$1" "$GUESTS/$2.elf" "$kind")" <<-'END'
 		continue
 		bt
@@ -269,7 +269,7 @@ crashes() { # BACKEND GUEST KIND REGEX...
 		continue
 		info program
 	END
-	said "$name" out "${@:4}" 'terminated with signal SIGSEGV' 'not being run'
+	said "$name" out '^The guest crashed: ' "received signal $signal" "${@:5}" "terminated with signal $signal" 'not being run'
 }
 
 # As often as it is tried, from the first instruction on: in one gdb.
@@ -522,11 +522,12 @@ for b in "${backends[@]}"; do
 		beside watches "$b" hello$v
 		beside caught_calls "$b" files$v
 		beside exit_codes "$b" exit$v
-		beside crashes "$b" fault$v page '^triple fault at RIP' 'SIGSEGV' '^#0 .*innermost ' '^#1 .*middle ' '^#2 .*page ' '^#3 .*main '
+		beside crashes "$b" fault$v page SIGSEGV '^#0 .*innermost ' '^#1 .*middle ' '^#2 .*page ' '^#3 .*main '
 		beside breaks_at_once "$b" hello$v
 	done
-	beside crashes "$b" fault ud '^triple fault at RIP' 'SIGSEGV' '^#0 .*ud \(' '^#1 .*main ' '<ud(\+[0-9]+)?>'
-	beside crashes "$b" fault halt '^halted at RIP' 'SIGSEGV' '^#0 .*halt \(' '^#1 .*main '
+	beside crashes "$b" fault ud SIGILL '^#0 .*ud \(' '^#1 .*main ' '<ud(\+[0-9]+)?>'
+	beside crashes "$b" fault de SIGFPE '^#0 .*de \(' '^#1 .*main '
+	beside crashes "$b" fault halt SIGABRT '^#0 .*halt \(' '^#1 .*main '
 	if [ $unoptimised = 0 ]; then
 		beside unoptimised "$b"
 		beside steps "$b" "$dir/plain/kernels/count.elf"

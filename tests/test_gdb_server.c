@@ -56,6 +56,7 @@ static void parses_what_users_write(void)
 		{ "unix:a:1", 0, GDB_UNIX, "a:1", "" },
 		{ "unix:" X100 "xxxxxxx", 0, GDB_UNIX, X100 "xxxxxxx", "" },
 		{ "unix:" X100 "xxxxxxxx", -EINVAL, 0, "", "" },
+		{ "unixy:1", 0, GDB_TCP, "unixy", "1" },
 		{ "tcp:x", -EINVAL, 0, "", "" },
 	};
 
