@@ -247,6 +247,7 @@ help:
 	@echo 'make coverage what the tests reach, and whether that is enough: build/cov/report/index.html'
 	@echo 'make golden   check the golden traces alone'
 	@echo 'make bench    speed, as ratios measured side by side'
+	@echo 'make bench-gdb  the debugger: ours beside that of QEMU, which is installed for it'
 	@echo 'make mutate   small mistakes put into the parsers: do the tests notice?'
 	@echo 'make install  program, man page, completion, Wireshark dissector below PREFIX=$(PREFIX)'
 	@echo 'make fuzz     the fuzz targets; TARGET=NAME [TIME=60] [JOBS=2] [ENGINE=afl|libfuzzer] runs one'

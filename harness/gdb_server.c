@@ -21,7 +21,7 @@
 #include "gdb_vm.h"
 #include "log.h"
 
-enum { INPUT = 1 << 16, INTERRUPT = 3, SILENCE_MS = 100 };
+enum { INPUT = 1 << 16, INTERRUPT = 3, SILENCE_MS = 20 };
 
 struct gdb_server {
 	struct session *session;
@@ -176,7 +176,7 @@ static void say(void *ctx, const char *text, size_t len)
 
 static bool take_client(struct gdb_server *s)
 {
-	/* A debugger that is busy costs one call a packet. */
+	/* A debugger that is busy costs one call a packet. Signals come at 10 Hz, and begin this anew. */
 	const struct timeval silence = { .tv_usec = SILENCE_MS * 1000 };
 	int on = 1, fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
 

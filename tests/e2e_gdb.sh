@@ -12,7 +12,7 @@ source=$PWD
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 
-command -v gdb >/dev/null || { skip gdb "gdb is not installed"; finish; exit; }
+command -v "$GDB" >/dev/null || { skip gdb "gdb is not installed"; finish; exit; }
 
 backends=()
 for b in kvm tcg; do
@@ -373,7 +373,7 @@ loses_gdb() { # BACKEND
 
 refuses_a_second() { # BACKEND
 	serve --backend "$1" "$GUESTS/count.elf" 100 >console 2>err </dev/null
-	printf 'break spin\ncontinue\nshell timeout 10 gdb -nx -batch -ex "target remote socket" >second 2>&1\nbt\ncontinue\n' |
+	printf 'break spin\ncontinue\nshell timeout 10 %s -nx -batch -ex "target remote socket" >second 2>&1\nbt\ncontinue\n' "$GDB" |
 		gdb_talk out socket
 	said "a second gdb is refused: $1" second 'another debugger is connected'
 	said "and the first goes on: $1" out '^Breakpoint 1, .*spin ' '^#0 .*spin ' 'exited normally'

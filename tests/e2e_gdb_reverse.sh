@@ -12,7 +12,7 @@ here=$(realpath "$(dirname "$0")")
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 
-if ! command -v gdb >/dev/null; then
+if ! command -v "$GDB" >/dev/null; then
 	skip everything "gdb is not installed"
 	finish
 	exit

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 # shellcheck shell=bash
 # Sessions of the real gdb: what it is told, and whether it printed what must be there. Cases run side by side, below $dir.
+GDB=$(realpath "$(command -v "${GDB:-gdb}" || echo gdb)") # another one by GDB=PATH
 gdb_seconds=60
 gdb_cases=0
 dir=
@@ -14,7 +15,7 @@ gdb_talk() {
 	while IFS= read -r line; do
 		[ -n "$line" ] && args+=(-ex "$line")
 	done
-	timeout --foreground -k 5 "$gdb_seconds" gdb "${args[@]}" >"$file" 2>&1 </dev/null
+	timeout --foreground -k 5 "$gdb_seconds" "$GDB" "${args[@]}" >"$file" 2>&1 </dev/null
 }
 
 # in_order FILE REGEX...: has lines that match, in this order; else it says which one it lacks. "!REGEX": no
