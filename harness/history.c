@@ -369,6 +369,17 @@ static bool same_state(struct history *h, const struct cpu_state *state, const s
 	return !memcmp(&now, state, sizeof(now)) && image_same(c->image, &h->vm->mem);
 }
 
+/* Steps to a place begin behind the last edit before it. */
+static void last_edit(const struct history *h, struct place *from)
+{
+	for (size_t i = 0; i < h->checkpoints.n; i++) {
+		const struct checkpoint *c = h->checkpoints.items[i];
+
+		if (c->edit && c->place.edits == from->edits && c->place.calls == from->calls)
+			*from = c->place;
+	}
+}
+
 static int locate(struct history *h, const struct checkpoint *origin, struct err *err)
 {
 	struct place from = {
@@ -383,6 +394,7 @@ static int locate(struct history *h, const struct checkpoint *origin, struct err
 		from = h->begin;
 		from.edits = origin->place.edits;
 	}
+	last_edit(h, &from);
 	r = history_move(h, &from, false, err);
 	while (!r && !same_state(h, &state, origin)) {
 		const struct vm_stop *stop;
