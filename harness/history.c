@@ -329,6 +329,8 @@ int history_begin_journey(struct history *h, struct checkpoint **origin, struct 
 	if (r)
 		return r;
 	h->interrupted = false;
+	if (h->options.poll && !history_interrupted(h))
+		h->vm->paused = 0; /* of an earlier run */
 	*origin = checkpoint_new(&h->checkpoints, &here);
 	return *origin ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
