@@ -329,6 +329,8 @@ int history_begin_journey(struct history *h, struct checkpoint **origin, struct 
 	if (r)
 		return r;
 	h->interrupted = false;
+	if (h->options.poll && !history_interrupted(h))
+		h->vm->paused = 0; /* of an earlier run */
 	*origin = checkpoint_new(&h->checkpoints, &here);
 	return *origin ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
@@ -369,32 +371,32 @@ static bool same_state(struct history *h, const struct cpu_state *state, const s
 	return !memcmp(&now, state, sizeof(now)) && image_same(c->image, &h->vm->mem);
 }
 
-/* From where the steps to a place are looked for: the call before it, the beginning, or a change made behind them. */
-static struct place locate_from(const struct history *h, const struct place *to)
+/* Steps to a place begin behind the last edit before it. */
+static void last_edit(const struct history *h, struct place *from)
 {
-	struct place from = { .calls = to->calls, .stage = PLACE_ANSWERED, .edits = to->edits };
-
-	if (from.calls == h->begin.calls)
-		from = h->begin;
-	from.edits = to->edits;
 	for (size_t i = 0; i < h->checkpoints.n; i++) {
 		const struct checkpoint *c = h->checkpoints.items[i];
 
-		if (c->edit && c->place.edits == to->edits &&
-			place_compare_run(&c->place, &from) > 0)
-			from = c->place;
+		if (c->edit && c->place.edits == from->edits && c->place.calls == from->calls)
+			*from = c->place;
 	}
-	return from;
 }
 
 static int locate(struct history *h, const struct checkpoint *origin, struct err *err)
 {
-	struct place from = locate_from(h, &origin->place);
+	struct place from = {
+		.calls = origin->place.calls, .stage = PLACE_ANSWERED, .edits = origin->place.edits
+	};
 	struct cpu_state state;
 	int r = backend_save(h->vm->cpu, &state);
 
 	if (r)
 		return err_set(err, r, "the CPU's state: %s", strerror(-r));
+	if (from.calls == h->begin.calls) {
+		from = h->begin;
+		from.edits = origin->place.edits;
+	}
+	last_edit(h, &from);
 	r = history_move(h, &from, false, err);
 	while (!r && !same_state(h, &state, origin)) {
 		const struct vm_stop *stop;

@@ -298,10 +298,16 @@ static int not_there(struct history *h, struct err *err)
 	return err_set(err, -EIO, "the guest did not do again what it did: %s", stop->text);
 }
 
+/* Was it paused for something that can wait? */
+static bool just_paused(struct history *h)
+{
+	return h->vm->stop.kind == VM_PAUSED && h->options.poll && !history_interrupted(h);
+}
+
+/* Where nobody counts, a pause may have come before a step or behind it. */
 bool history_goes_on(struct history *h)
 {
-	return h->counted && h->vm->stop.kind == VM_PAUSED && h->options.poll &&
-	       !history_interrupted(h);
+	return h->counted && just_paused(h);
 }
 
 static int step(struct history *h, struct err *err)
@@ -361,7 +367,7 @@ static int run_to_call(
 	h->hold_answered = answered;
 	do
 		history_drive(h, &(struct vcpu_debug){ .until = limit }, HOLD_AT);
-	while (history_goes_on(h));
+	while (just_paused(h));
 	return h->vm->stop.kind == VM_CALL ? 0 : not_there(h, err);
 }
 
@@ -369,7 +375,7 @@ static int run_to_end(struct history *h, uint64_t limit, struct err *err)
 {
 	do
 		history_drive(h, &(struct vcpu_debug){ .until = limit }, HOLD_NEVER);
-	while (history_goes_on(h));
+	while (just_paused(h));
 	return h->stage == PLACE_ENDED ? 0 : not_there(h, err);
 }
 

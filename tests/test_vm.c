@@ -146,6 +146,38 @@ static void a_pause_stops_it_and_no_sink_is_told(void)
 	vm_destroy(vm);
 }
 
+static void (*meanwhile)(struct vm *vm);
+static struct vm *meant;
+
+static int next_and_meanwhile(void *ctx, struct backend *b, struct vcpu_exit *exit)
+{
+	if (meanwhile)
+		meanwhile(meant);
+	return next(ctx, b, exit);
+}
+
+/* In the very moment in which it stops for something else: it is not forgotten. */
+static void a_pause_that_comes_at_a_stop_is_for_the_next_run(void)
+{
+	static void (*const ways[])(struct vm *) = { vm_pause, vm_kick };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct vm *vm = begin();
+
+		script[0] = (struct vcpu_exit){ .kind = VCPU_DEBUG };
+		script[1] = (struct vcpu_exit){ .kind = VCPU_HALT };
+		n_script = 2;
+		meant = vm;
+		meanwhile = ways[i];
+		vm->cpu->config.next = next_and_meanwhile;
+		CU_ASSERT_EQUAL(vm_run(vm)->kind, VM_DEBUG);
+		meanwhile = NULL;
+		CU_ASSERT_EQUAL(vm_run(vm)->kind, i ? VM_KICKED : VM_PAUSED);
+		CU_ASSERT_EQUAL(vm_run(vm)->kind, VM_CRASHED);
+		vm_destroy(vm);
+	}
+}
+
 /* Somebody only looked whether it sleeps: that is no reason to stop. */
 static void a_look_does_not_stop_it(void)
 {
@@ -186,6 +218,8 @@ static const struct unit_case cases[] = {
 		a_backend_that_fails_is_no_fault_of_the_guests },
 	{ "a_kick_that_came_before_stops_it_at_once", a_kick_that_came_before_stops_it_at_once },
 	{ "a_pause_stops_it_and_no_sink_is_told", a_pause_stops_it_and_no_sink_is_told },
+	{ "a_pause_that_comes_at_a_stop_is_for_the_next_run",
+		a_pause_that_comes_at_a_stop_is_for_the_next_run },
 	{ "a_look_does_not_stop_it", a_look_does_not_stop_it },
 	{ "refuses_memory_that_cannot_be", refuses_memory_that_cannot_be },
 };

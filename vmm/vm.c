@@ -231,8 +231,9 @@ const struct vm_stop *vm_run(struct vm *vm)
 		stop_for(vm, &(struct vcpu_exit){ .kind = VCPU_KICKED });
 	else
 		go_on(vm);
-	if (vm->stop.kind == VM_PAUSED || !is_break(&vm->stop))
-		vm->kicked = vm->paused = 0; /* with another stop it is still wanted */
+	/* One that came while it stopped for something else is for the next run. */
+	if (vm->stop.kind == VM_KICKED || vm->stop.kind == VM_PAUSED)
+		vm->kicked = vm->paused = 0;
 	vm->stop.exit = vm->exit;
 	for (struct trace_sink *s = vm->trace; s && !is_break(&vm->stop); s = s->next)
 		s->emit(s, &(struct trace_event){ .kind = TRACE_STOP, .stop = &vm->stop });
