@@ -76,12 +76,11 @@ past() { # NAME TARGET
 		print people[0].name[0] = 'H'
 		reverse-continue
 		print people[0].name[0] = 'J'
+		delete
 		continue
-		print people[0].name
-		print $rip = $rip
 	EOF
 	said "$1" out "Breakpoint 1, introduce" "= 72 'H'" 'No more reverse-execution history' \
-		'(Cannot access memory|this is the past|not permitted|error)' 'Breakpoint 1, introduce' '"Hranz'
+		'(Cannot access memory|this is the past)' 'Hranz comes from Vienna' 'SIGSEGV' '!J.anz comes'
 }
 
 # The end of a recording is no end of the session.
