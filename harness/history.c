@@ -212,6 +212,21 @@ static void note_end(struct history *h)
 	h->end = here;
 }
 
+/* Where it stops something was changed when it was here: it shows what was made of it. */
+static void stop_behind_edits(struct history *h)
+{
+	struct place here = history_here(h);
+	const struct checkpoint *edit = checkpoint_next_edit(&h->checkpoints, &here);
+	struct vm_stop stop = h->vm->stop;
+
+	for (; edit && !here.vague && !place_compare_run(&edit->place, &here);
+		edit = checkpoint_next_edit(&h->checkpoints, &here)) {
+		history_restore(h, edit);
+		here = history_here(h);
+		h->vm->stop = stop;
+	}
+}
+
 const struct vm_stop *history_run(struct history *h, const struct vcpu_debug *debug)
 {
 	const struct checkpoint *edit;
@@ -238,14 +253,14 @@ const struct vm_stop *history_run(struct history *h, const struct vcpu_debug *de
 	} while (true);
 	h->live = false;
 	h->limit_call = UINT64_MAX;
+	stop_behind_edits(h);
 	note_end(h);
 	return &h->vm->stop;
 }
 
 /* ---- to a place ---- */
 
-/* The edits that were made before a place: of those that it might have, the nearest to what it says. */
-static uint32_t edits_at(const struct history *h, const struct place *p)
+uint32_t history_edits_at(const struct history *h, const struct place *p)
 {
 	uint32_t edits = 0;
 
@@ -355,7 +370,7 @@ int history_seek(struct history *h, const struct history_pos *pos, struct err *e
 		r = history_begin_journey(h, &origin, err);
 	if (r)
 		return r;
-	to.edits = edits_at(h, &to);
+	to.edits = history_edits_at(h, &to);
 	return history_end_journey(h, origin, history_move(h, &to, false, err), err);
 }
 

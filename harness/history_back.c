@@ -20,8 +20,9 @@ struct hit {
 	bool found, watch, back; /* back: a call is answered */
 	struct place place;
 	struct vm_stop stop;
-	struct place from; /* the checkpoint that the way to it began at */
-	uint64_t n;        /* and how many stops there were on that way */
+	/* The way that led to it, and how many stops there were on it. */
+	struct place from, to;
+	uint64_t n;
 };
 
 struct search {
@@ -71,7 +72,7 @@ static void consider(struct search *s, bool watch)
 		return;
 	if (s->back->wanted && !s->back->wanted(s->back->ctx, s->h->vm, stop))
 		return;
-	s->hit = (struct hit){ true, watch, back, here, *stop, s->from, s->n };
+	s->hit = (struct hit){ true, watch, back, here, *stop, s->from, s->to, s->n };
 }
 
 /* Looks at a stop. 0, -EINTR, or another -errno with err. */
@@ -226,6 +227,16 @@ static int find_last(struct search *s, struct err *err)
 	return r < 0 ? r : 0;
 }
 
+/* What was changed there lies behind who comes by going forward, and is still to be undone by who comes back. */
+static int move_behind_edits(struct history *h, const struct place *place, struct err *err)
+{
+	struct place to = *place;
+
+	to.edits = UINT32_MAX;
+	to.edits = history_edits_at(h, &to);
+	return history_move(h, &to, false, err);
+}
+
 /* To a stop that was found. Where nobody counts, by the way that led to it. */
 static int go_to(struct search *s, const struct hit *hit, struct err *err)
 {
@@ -233,11 +244,12 @@ static int go_to(struct search *s, const struct hit *hit, struct err *err)
 	int r;
 
 	if (!hit->place.vague)
-		return history_move(s->h, &hit->place, false, err);
+		return move_behind_edits(s->h, &hit->place, err);
 	c = checkpoint_at(&s->h->checkpoints, &hit->from);
 	r = restore(s->h, c, err);
 	if (r)
 		return r;
+	s->to = hit->to;
 	s->n_wanted = hit->n;
 	r = go_the_way(s, err);
 	if (r >= 0 && r != WAY_STAY)
@@ -268,7 +280,7 @@ static int go_behind(struct search *s, const struct hit *hit, struct err *err)
 
 	to.stage = PLACE_PLAIN;
 	to.at += !s->h->counted;
-	return history_move(s->h, &to, false, err);
+	return move_behind_edits(s->h, &to, err);
 }
 
 static int land(struct search *s, struct err *err)

@@ -88,6 +88,8 @@ int history_place_before(
  */
 int history_begin_journey(struct history *h, struct checkpoint **origin, struct err *err);
 int history_end_journey(struct history *h, struct checkpoint *origin, int r, struct err *err);
+/* The edits that were made before a place: of those that it might have, the nearest to what it says. */
+uint32_t history_edits_at(const struct history *h, const struct place *p);
 /* What the machine shows that has been moved here. */
 void history_show(struct history *h);
 

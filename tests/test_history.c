@@ -685,6 +685,22 @@ static void finds_out_where_it_is_on_kvm(void)
 	expect(&m, &log.at[want], "located");
 	CU_ASSERT_EQUAL(back_one(&m), HISTORY_STOPPED);
 	expect(&m, &log.at[want - 1], "one back");
+	/* Many calls back, at full speed likewise. */
+	for (size_t i = 1; i < 8; i++) {
+		struct stops w = { &at, 1, false };
+
+		at = log.at[log.n * i / 8].rip;
+		want = last_stop(&log, log.n - 1, &w);
+		seek_to(&m, &log.at[log.n - 1]);
+		CU_ASSERT_EQUAL(history_back(m.h,
+					&(struct history_back){
+						.debug = &(struct vcpu_debug){ .breaks = &at,
+							.n_breaks = 1 } },
+					&err),
+			HISTORY_STOPPED);
+		CU_ASSERT_EQUAL(history_locate(m.h, &err), 0);
+		expect(&m, &log.at[want], "back over calls");
+	}
 	finish(&m);
 	free(log.at);
 }
