@@ -10,6 +10,7 @@ set -u
 BELLJAR=$(realpath "${BELLJAR:-build/rel/belljar}") GUESTS=$(realpath "${GUESTS:-build/rel/kernels}")
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
+heard=
 stands='T05*' # a stop reply
 
 # A guest that waits, its port in $port and its pid in $guest.
