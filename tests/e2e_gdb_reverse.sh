@@ -36,7 +36,7 @@ finds_the_bug() { # NAME TARGET
 	said "$1" out 'Program received signal SIGSEGV' 'introduce \(.*corrupt.c:' \
 		'born_in = 0x73756564616d4120' 'Old value = .* 0x73756564616d4120' 'New value = .* 0x756564616d4120' \
 		'set_name \(.*"Wolfgang Amadeus"\) at .*corrupt.c:' \
-		'New value = .*0x6564616d4120' '"Wolfgang"' '!No more reverse'
+		'New value = .*0x6564616d4120' '"Wolfgang"' '!No more reverse' '!Reached end of rec'
 }
 
 # There and back between breakpoints, over calls, and out of functions.
@@ -64,7 +64,7 @@ moves() { # NAME TARGET
 	EOF
 	said "$1" out 'Breakpoint 1, ponder' 'Breakpoint 2, introduce \(p=.*people\+16' '#0 .*introduce' \
 		'Breakpoint 1, ponder \(n=20000\)' \
-		'No more reverse-execution history' 'rip .*<_start>' 'No more reverse-execution history' \
+		'(No more reverse-execution history|Reached end of recorded history)' 'rip .*<_start>' '(No more reverse-execution history|Reached end of recorded history)' \
 		'Temporary breakpoint 3, introduce \(p=.*<people>' 'Program received signal SIGSEGV'
 }
 
@@ -79,7 +79,7 @@ past() { # NAME TARGET
 		delete
 		continue
 	EOF
-	said "$1" out "Breakpoint 1, introduce" "= 72 'H'" 'No more reverse-execution history' \
+	said "$1" out "Breakpoint 1, introduce" "= 72 'H'" '(No more reverse-execution history|Reached end of recorded history)' \
 		'(Cannot access memory|this is the past)' 'Hranz comes from Vienna' 'SIGSEGV' '!J.anz comes'
 }
 
@@ -89,7 +89,7 @@ recording() { # NAME TARGET
 		continue
 		continue
 	EOF
-	said "$1" out 'Here the guest exits with code 0' 'No more reverse-execution history|exited normally'
+	said "$1" out 'Here the guest exits with code 0' 'No more reverse-execution history|Reached end of recorded history|exited normally'
 }
 
 walk() { # NAME TARGET STEPS
