@@ -71,7 +71,7 @@ beside() { # FUNCTION [ARGS]
 	gdb_cases=$((gdb_cases + 1))
 	mkdir "$dir/$gdb_cases"
 	(
-		trap - EXIT
+		trap 'kill -9 $(jobs -p) 2>/dev/null' EXIT # what a case that fails leaves running
 		cd "$dir/$gdb_cases" || exit 1
 		"$@" >log 2>&1
 		echo "done" >>log

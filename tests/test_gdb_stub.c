@@ -226,7 +226,7 @@ static ssize_t file_read(void *target, int file, uint64_t at, void *buf, size_t 
 		at = n;
 	if (len > n - at)
 		len = n - at;
-	memcpy(buf, GUEST_BYTES + at, len);
+	memcpy(buf, &GUEST_BYTES[at], len);
 	return (ssize_t)len;
 }
 
