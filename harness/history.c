@@ -376,6 +376,59 @@ int history_seek(struct history *h, const struct history_pos *pos, struct err *e
 
 /* ---- what cannot be counted is looked for ---- */
 
+enum {
+	ENTRIES = 512,
+	ENTRY_PRESENT = 1 << 0,
+	ENTRY_USED = 3 << 5, /* accessed, dirty */
+	ENTRY_LARGE = 1 << 7,
+	TABLES_MAX = 1 << 12, /* looked at: a guest may have them in circles */
+};
+#define ENTRY_ADDRESS 0x000ffffffffff000ull
+
+/* Is this page a table below that one? budget: how many more are looked at. */
+static bool is_table(
+	const struct gmem *m, uint64_t table, int level, uint64_t page, unsigned *budget)
+{
+	uint64_t entries[ENTRIES];
+
+	if (table == page)
+		return true;
+	if (!level || !*budget || gmem_read(m, table, entries, sizeof(entries)))
+		return false;
+	--*budget;
+	for (size_t i = 0; i < ENTRIES; i++)
+		if ((entries[i] & ENTRY_PRESENT) && !(entries[i] & ENTRY_LARGE) &&
+			is_table(m, entries[i] & ENTRY_ADDRESS, level - 1, page, budget))
+			return true;
+	return false;
+}
+
+/* The CPU notes in tables what it used, and when it does depends on what it keeps of them. */
+static bool same_table(struct history *h, uint64_t cr3, uint64_t page, const uint8_t *was)
+{
+	uint64_t then[ENTRIES], now[ENTRIES];
+	unsigned budget = TABLES_MAX;
+
+	memcpy(then, was, sizeof(then));
+	if (gmem_read(&h->vm->mem, page, now, sizeof(now)))
+		return false;
+	for (size_t i = 0; i < ENTRIES; i++)
+		if ((then[i] ^ now[i]) & ~(uint64_t)ENTRY_USED)
+			return false;
+	return is_table(&h->vm->mem, cr3 & ENTRY_ADDRESS, 3, page, &budget);
+}
+
+static bool same_memory(struct history *h, uint64_t cr3, const struct image *image)
+{
+	uint64_t page = 0;
+	const uint8_t *was;
+
+	for (; image_differs(image, &h->vm->mem, &page, &was); page += IMAGE_PAGE)
+		if (!same_table(h, cr3, page, was))
+			return false;
+	return true;
+}
+
 static bool same_state(struct history *h, const struct cpu_state *state, const struct checkpoint *c)
 {
 	struct cpu_state now;
@@ -383,7 +436,7 @@ static bool same_state(struct history *h, const struct cpu_state *state, const s
 	if (backend_save(h->vm->cpu, &now))
 		return false;
 	now.tsc = state->tsc;
-	return !memcmp(&now, state, sizeof(now)) && image_same(c->image, &h->vm->mem);
+	return !memcmp(&now, state, sizeof(now)) && same_memory(h, now.cr3, c->image);
 }
 
 /* Steps to a place begin behind the last edit before it. */

@@ -44,7 +44,8 @@ struct history_options {
 struct history_pos {
 	uint64_t calls; /* hypercalls answered before it */
 	/*
-	 * Instructions since the last of those. On a backend without icount steps are counted, and where nobody has
+	 * Instructions since the last of those. On a backend without icount steps from one
+	 * instruction to another are counted, and where nobody has
 	 * counted it says HISTORY_UNKNOWN: history_locate counts. For history_seek also HISTORY_AT_CALL: at the
 	 * instruction that makes the next call.
 	 */

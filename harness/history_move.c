@@ -54,10 +54,12 @@ struct place history_here(struct history *h)
 	if (h->counted)
 		return here_counted(h, p);
 	p.vague = p.stage == PLACE_PLAIN && h->vague;
-	if (p.stage == PLACE_PLAIN)
-		p.at = p.vague ? 0 : h->steps;
-	else if (p.stage != PLACE_ANSWERED)
+	if (p.stage == PLACE_PLAIN && !p.vague) {
+		p.at = h->steps;
+		p.happened = h->turns;
+	} else if (p.stage >= PLACE_ASKED) {
 		p.at = HISTORY_STEPS_MAX;
+	}
 	return p;
 }
 
@@ -129,22 +131,37 @@ static enum place_stage stage_now(const struct history *h, const struct place *b
 	return PLACE_PLAIN;
 }
 
-static void count_steps(struct history *h, const struct place *before)
+static uint64_t rip_of(struct vm *vm)
+{
+	struct cpu_regs regs = { 0 };
+
+	backend_get_regs(vm->cpu, &regs);
+	return regs.rip;
+}
+
+/*
+ * Where nobody counts. A step that comes to a breakpoint, or makes an access that is watched, may say that instead. One that
+ * stays where it was is a turn of a string instruction: how many those are depends on who executes it.
+ */
+static void count_steps(struct history *h, const struct place *before, bool step, uint64_t rip)
 {
 	const struct vm_stop *stop = &h->vm->stop;
-	bool stepped = stop->kind == VM_DEBUG && stop->exit.why == VCPU_STEP;
+	enum vcpu_debug_why why = stop->exit.why;
+	bool stepped = step && stop->kind == VM_DEBUG &&
+		       (why == VCPU_STEP || why == VCPU_BREAKPOINT || why == VCPU_WATCHPOINT);
+	bool begins = h->vm->n_calls != before->calls || before->stage != PLACE_PLAIN;
 
 	if (h->stage != PLACE_PLAIN)
 		return;
-	if (!stepped)
-		h->vague = true;
-	else if (h->vm->n_calls != before->calls) {
-		h->steps = 1;
-		h->vague = false;
-	} else if (!before->vague) {
-		h->steps = before->at + 1;
-		h->vague = false;
+	h->vague = !stepped || (!begins && before->vague);
+	if (h->vague)
+		return;
+	if (!begins && rip_of(h->vm) == rip) {
+		h->turns = before->happened + 1;
+		return;
 	}
+	h->steps = begins ? 1 : before->at + 1;
+	h->turns = 0;
 }
 
 static void measure(struct history *h, uint64_t insns, uint64_t ns)
@@ -158,6 +175,7 @@ const struct vm_stop *history_drive(
 {
 	struct place before = history_here(h);
 	uint64_t insns = backend_icount(h->vm->cpu), started;
+	uint64_t rip = h->counted || !debug->step ? 0 : rip_of(h->vm);
 	struct vm *vm = h->vm;
 	int r = backend_set_debug(vm->cpu, debug);
 
@@ -180,7 +198,8 @@ const struct vm_stop *history_drive(
 	vm->hold = h->asked;
 	vm->hold_ctx = h->asked_ctx;
 	h->stage = stage_now(h, &before);
-	count_steps(h, &before);
+	if (!h->counted)
+		count_steps(h, &before, debug->step, rip);
 	return &vm->stop;
 }
 
@@ -189,7 +208,7 @@ bool history_stop_at_break(struct history *h, const struct vcpu_debug *debug)
 	struct vm *vm = h->vm;
 	struct cpu_regs regs;
 
-	if (!debug->n_breaks || backend_get_regs(vm->cpu, &regs))
+	if (!debug->n_breaks || (!h->counted && h->turns) || backend_get_regs(vm->cpu, &regs))
 		return false;
 	for (size_t i = 0; i < debug->n_breaks; i++) {
 		if (debug->breaks[i] != regs.rip)
@@ -266,6 +285,7 @@ int history_restore(struct history *h, const struct checkpoint *c)
 	h->stage = c->place.stage;
 	h->edits = c->place.edits;
 	h->steps = c->place.at;
+	h->turns = c->place.happened;
 	h->vague = c->place.vague;
 	h->journal.diverged = false;
 	if (c->place.stage == PLACE_ASKED)
@@ -508,18 +528,20 @@ static int step_up_to(
 	struct history *h, const struct place *now, struct place *before, struct err *err)
 {
 	bool in_call = now->stage == PLACE_ASKED || now->stage == PLACE_ANSWERED;
-	struct place here = history_here(h);
+	struct place here = history_here(h), last;
 
 	h->hold_call = now->stage == PLACE_ASKED ? now->calls : now->calls - 1;
 	h->hold_answered = now->stage == PLACE_ANSWERED;
 	while (place_compare_run(&here, now) < 0) {
-		*before = here;
+		last = here;
+		if (h->counted || !here.happened)
+			*before = here;
 		if (history_interrupted(h))
 			return -EINTR;
 		history_drive(
 			h, &(struct vcpu_debug){ .step = true }, in_call ? HOLD_AT : HOLD_NEVER);
 		here = history_here(h);
-		if (place_compare_run(&here, before) <= 0 && !history_goes_on(h))
+		if (place_compare_run(&here, &last) <= 0 && !history_goes_on(h))
 			return not_there(h, err);
 	}
 	return 0;

@@ -29,7 +29,7 @@ struct history {
 	/* Where it is, beside what the machine itself knows. */
 	enum place_stage stage;
 	uint32_t edits;
-	uint64_t steps; /* without icount */
+	uint64_t steps, turns; /* without icount: at and happened */
 	bool vague;
 
 	struct place begin, end;

@@ -12,7 +12,7 @@
 #include "backend.h"
 #include "gmem.h"
 
-enum { PAGE = 4096, LEAF = 512 };
+enum { PAGE = IMAGE_PAGE, LEAF = 512 };
 
 struct page {
 	uint32_t holders;
@@ -211,15 +211,14 @@ void image_put(const struct image *image, const struct gmem *m, struct backend *
 	put_unused(image, m, cpu, i, m->size / PAGE);
 }
 
-bool image_same(const struct image *image, const struct gmem *m)
+bool image_differs(
+	const struct image *image, const struct gmem *m, uint64_t *gpa, const uint8_t **was)
 {
-	uint64_t gpa = m->gpa;
-
 	/* What was used once stays used, so what the image has is among it. */
-	for (size_t len; gmem_next_used(m, &gpa, &len); gpa += len)
-		for (size_t at = 0; at < len; at += PAGE)
-			if (!gmem_same(
-				    m, gpa + at, bytes_of(image, (gpa + at - m->gpa) / PAGE), PAGE))
-				return false;
-	return true;
+	for (size_t len; gmem_next_used(m, gpa, &len); *gpa += PAGE) {
+		*was = bytes_of(image, (*gpa - m->gpa) / PAGE);
+		if (!gmem_same(m, *gpa, *was, PAGE))
+			return true;
+	}
+	return false;
 }

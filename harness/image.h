@@ -29,7 +29,9 @@ struct image *image_hold(struct image *image);
 void image_drop(struct image *image); /* takes NULL */
 /* RAM becomes what it was. The CPU is told of pages that change. */
 void image_put(const struct image *image, const struct gmem *m, struct backend *cpu);
-/* Is RAM what it was? */
-bool image_same(const struct image *image, const struct gmem *m);
+enum { IMAGE_PAGE = 4096 };
+/* The first page at or behind *gpa in which RAM is not what it was, and what that was. False: there is none. */
+bool image_differs(
+	const struct image *image, const struct gmem *m, uint64_t *gpa, const uint8_t **was);
 
 #endif

@@ -92,7 +92,8 @@ static bool machine_on(struct machine *m, const char *backend, const char *guest
 			.files = m->files,
 			.sinks = &m->sink,
 			.boot_time_ns = 1704067200000000000u,
-			.plain_cpu = true },
+			.plain_cpu = true,
+			.debug = true },
 		&err);
 	if (r == -ENODEV)
 		unit_skip(err.text);
@@ -183,18 +184,44 @@ static void see(struct machine *m, struct log *log, bool all)
 	struct cpu_regs regs;
 	struct seen *s;
 
+	backend_get_regs(m->vm->cpu, &regs);
 	if (log->n == log->max) {
 		log->max = log->max ? 2 * log->max : 1024;
 		log->at = realloc(log->at, log->max * sizeof(*log->at));
 	}
 	s = &log->at[log->n++];
 	history_now(m->h, &s->pos);
-	backend_get_regs(m->vm->cpu, &regs);
 	s->rip = regs.rip;
 	s->rsp = regs.gpr[CPU_RSP];
 	s->watched = false;
 	s->cpu = hash_cpu(m);
 	s->all = all ? hash_all(m) : 0;
+}
+
+/* To the next instruction: on kvm a string instruction takes more steps, and who executes it decides how many. */
+static const struct vm_stop *step_with(
+	struct machine *m, const struct vcpu_debug *debug, bool *watched)
+{
+	const struct vm_stop *stop;
+	struct cpu_regs regs;
+	uint64_t rip;
+
+	backend_get_regs(m->vm->cpu, &regs);
+	rip = regs.rip;
+	do {
+		stop = history_run(m->h, debug);
+		*watched |= stop->kind == VM_DEBUG && stop->exit.why == VCPU_WATCHPOINT;
+		backend_get_regs(m->vm->cpu, &regs);
+	} while (!m->vm->cpu->ops->icount && stop->kind == VM_DEBUG && regs.rip == rip &&
+		 m->vm->call_state == VM_CALL_NONE);
+	return stop;
+}
+
+static const struct vm_stop *step(struct machine *m)
+{
+	bool watched;
+
+	return step_with(m, &one_step, &watched);
 }
 
 /* Step by step to the end, at most n. */
@@ -203,7 +230,7 @@ static void step_through(struct machine *m, struct log *log, size_t n, unsigned 
 	log->n = 0;
 	see(m, log, true);
 	for (size_t i = 1; i <= n; i++) {
-		const struct vm_stop *stop = history_run(m->h, &one_step);
+		const struct vm_stop *stop = step(m);
 
 		see(m, log, i % every == 0 || stop->kind != VM_DEBUG);
 		if (stop->kind != VM_DEBUG)
@@ -265,7 +292,7 @@ static void wander(struct machine *m, const struct log *log, unsigned turns)
 			expect(m, &log->at[--at], "back");
 		}
 		for (int n = (int)(random() % 4); n && at + 1 < log->n; n--) {
-			history_run(m->h, &one_step);
+			step(m);
 			expect(m, &log->at[++at], "step");
 		}
 	}
@@ -338,9 +365,8 @@ static void mark_watched(struct machine *m, struct log *log, const struct vcpu_d
 	d.n_breaks = 0;
 	seek_to(m, &log->at[0]);
 	for (size_t i = 1; i < log->n; i++) {
-		const struct vm_stop *stop = history_run(m->h, &d);
-
-		log->at[i].watched = stop->kind == VM_DEBUG && stop->exit.why == VCPU_WATCHPOINT;
+		log->at[i].watched = false;
+		step_with(m, &d, &log->at[i].watched);
 	}
 }
 
@@ -635,6 +661,7 @@ static void finds_places_by_steps_on_kvm(void)
 	struct machine m;
 	uint64_t breaks[2];
 	struct vcpu_debug debug = { .breaks = breaks, .n_breaks = 2 };
+	struct vcpu_watch watch = { .len = 8, .on_write = true };
 
 	if (!machine_on(&m, "kvm", "hello", NULL, NULL)) {
 		finish(&m);
@@ -647,6 +674,14 @@ static void finds_places_by_steps_on_kvm(void)
 		breaks[0] = log.at[(size_t)random() % log.n].rip;
 		breaks[1] = log.at[(size_t)random() % log.n].rip;
 		back_through(&m, &log, &debug, (size_t)random() % log.n);
+	}
+	/* And where it writes, which it does often. */
+	watch.gva = log.at[log.n / 2].rsp & ~7ull;
+	debug = (struct vcpu_debug){ .watches = &watch, .n_watches = 1 };
+	if (!backend_set_debug(m.vm->cpu, &debug)) {
+		mark_watched(&m, &log, &debug);
+		back_through(&m, &log, &debug, log.n / 2 + 40);
+		back_through(&m, &log, &debug, log.n - 1);
 	}
 	finish(&m);
 	free(log.at);
