@@ -34,6 +34,8 @@ static void check_record(const struct trace_header *header, const struct trace_r
 	if (r->kind == TRACE_AFTER)
 		assert(r->tree.mount < header->n_mounts &&
 			trace_tree_path_is_sane(r->tree.path, r->tree.path_len));
+	if (r->kind == TRACE_EDITED)
+		assert(trace_edit_is_sane(r, NULL));
 	if (r->kind == TRACE_END)
 		assert(r->stop_kind != VM_RUNNING && !strpbrk(r->stop_text, "\n\x1b"));
 }

@@ -426,6 +426,7 @@ static void emit(struct trace_sink *sink, const struct trace_event *event)
 		tell_number(m, event->stop->kind);
 		tell_number(m, (uint64_t)event->stop->code);
 		return tell(m, event->stop->text, strlen(event->stop->text));
+	case TRACE_EDIT:
 	case TRACE_KIND_COUNT:
 		return;
 	}

@@ -165,6 +165,10 @@ static void check_record(const struct trace_header *h, const struct trace_record
 	case TRACE_PENDING:
 		check_call(h, r);
 		break;
+	case TRACE_EDITED:
+		assert(trace_edit_is_sane(r, NULL));
+		touch(r->out, r->out_len);
+		break;
 	case TRACE_BLOB:
 		touch(r->in, r->in_len);
 		break;
@@ -208,6 +212,11 @@ static void check_same(const struct trace_record *a, const struct trace_record *
 	assert(same_bytes(a->tree.path, a->tree.path_len, b->tree.path, b->tree.path_len));
 	assert(a->tree.kind != TREE_LINK ||
 		same_bytes(a->tree.target, a->tree.target_len, b->tree.target, b->tree.target_len));
+	assert(a->edit.calls == b->edit.calls && a->edit.held == b->edit.held);
+	assert(a->edit.held ||
+		(a->edit.insns == b->edit.insns && a->edit.happened == b->edit.happened));
+	assert(a->edit.rip == b->edit.rip && a->edit.reg == b->edit.reg);
+	assert(a->edit.reg || a->edit.gpa == b->edit.gpa);
 	assert(a->stop_kind == b->stop_kind && a->stop_code == b->stop_code);
 }
 

@@ -99,6 +99,7 @@ static void keep_emit(struct trace_sink *sink, const struct trace_event *event)
 			k->stop = *event->stop;
 		k->left = false;
 		return;
+	case TRACE_EDIT:
 	case TRACE_KIND_COUNT:
 		return;
 	}

@@ -33,6 +33,7 @@ struct gdb_monitor {
 	} counts[GDB_ROWS_MAX];         /* by index into abi->rows */
 	struct trace_writer *recording; /* NULL: none */
 	bool recording_call;            /* it has seen the beginning of the call that is on */
+	bool partial;                   /* it does not replay */
 	char recording_name[GDB_FILE_MAX];
 	struct gdb_mark marks[GDB_MARKS_MAX];
 	size_t n_marks;

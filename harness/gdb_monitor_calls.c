@@ -36,6 +36,7 @@ static void add_up(struct gdb_monitor *m, const struct trace_event *event, size_
 		m->counts[row].errors += event->call->result < 0;
 		return;
 	case TRACE_ENTER:
+	case TRACE_EDIT:
 	case TRACE_STOP:
 	case TRACE_KIND_COUNT:
 		return;
@@ -48,7 +49,8 @@ static void feed(struct gdb_monitor *m, const struct trace_event *event)
 	struct trace_sink *to = trace_writer_sink(m->recording);
 
 	m->recording_call |= event->kind == TRACE_ENTER;
-	if (m->recording_call || event->kind == TRACE_STOP)
+	if (event->kind == TRACE_EDIT ? !m->partial
+				      : m->recording_call || event->kind == TRACE_STOP)
 		to->emit(to, event);
 }
 
@@ -92,7 +94,7 @@ static void on_failed(void *ctx, const char *text)
  */
 static bool is_partial(const struct gdb_vm *g)
 {
-	return g->vm->n_calls || !g->session->options.deterministic;
+	return g->vm->n_calls || g->edited || !g->session->options.deterministic;
 }
 
 static void explain_recording(const struct gdb_vm *g, FILE *out)
@@ -100,9 +102,9 @@ static void explain_recording(const struct gdb_vm *g, FILE *out)
 	fprintf(out,
 		"recording to %s from call %" PRIu64 " on; belljar trace reads it, and Wireshark\n",
 		g->monitor.recording_name, g->vm->n_calls);
-	if (!is_partial(g))
+	if (!g->monitor.partial)
 		fputs("nothing was asked before: it replays, with belljar replay --guest\n", out);
-	else if (g->vm->n_calls)
+	else if (g->vm->n_calls || g->edited)
 		fputs("what came before is not in it, so it is marked as a part: it does not "
 		      "replay\n",
 			out);
@@ -137,7 +139,7 @@ static void record_start(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 	r = record_check_place(g->session, name, &err);
 	if (!r)
 		r = session_header(g->session, &header, &err);
-	header.partial = is_partial(g);
+	header.partial = m->partial = is_partial(g);
 	if (!r)
 		r = trace_writer_open(&m->recording, name, &header, &config, &err);
 	trace_header_finish(&header);

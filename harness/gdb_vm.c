@@ -13,6 +13,7 @@
 
 #include "cpu.h"
 #include "cpuid_table.h"
+#include "edits.h"
 #include "gdb_agent.h"
 #include "history.h"
 #include "log.h"
@@ -95,12 +96,106 @@ static int edit_in_time(struct gdb_vm *g)
 	return g->edit_forgets ? 0 : r;
 }
 
-/* What is written in the past would change what came of it. */
-static int edit_begin(struct gdb_vm *g, const char **why)
+/* ---- what is written ---- */
+
+/* Somebody records what happens, for it to be replayed. What the debugger itself records ends in the past. */
+static bool is_recorded(const struct gdb_vm *g)
 {
-	int r = 0;
+	bool past = g->history && history_in_past(g->history);
+
+	return g->session->sinks || (g->monitor.recording && !g->monitor.partial && !past);
+}
+
+/* Instructions since the last call. */
+static int count_insns(struct gdb_vm *g, struct trace_edit *e)
+{
+	uint64_t n = backend_icount(g->vm->cpu);
+	struct history_pos now;
+
+	if (!g->vm->cpu->ops->icount)
+		return g->at_call
+			       ? 0
+			       : err_set(&g->err, -EROFS,
+					 "cannot be replayed: step to a hypercall (catch syscall) "
+					 "first, or record on tcg");
+	e->insns = n - g->base;
+	if (g->history) {
+		history_now(g->history, &now);
+		e->insns = now.stage == PLACE_PLAIN ? now.insns : UINT64_MAX;
+	}
+	e->happened = backend_happened(g->vm->cpu);
+	return e->insns > INT64_MAX
+		       ? err_set(&g->err, -EROFS, "cannot be replayed: step once, and write then")
+		       : 0;
+}
+
+/* Where a write is made: a recording has none that could not be made again. */
+static int place_edit(struct gdb_vm *g, struct trace_edit *e)
+{
+	struct cpu_regs regs;
+
+	*e = (struct trace_edit){ .calls = g->vm->n_calls };
+	if (!is_recorded(g))
+		return 0;
+	if (g->history && history_in_past(g->history))
+		return err_set(&g->err, -EROFS,
+			"this is the past, and what came of it is recorded already");
+	if (g->vm->call_state == VM_CALL_INTERRUPTED)
+		return err_set(&g->err, -EBUSY,
+			"this hypercall has begun, and so has its recording: step over it first");
+	if (!get_regs(g, &regs))
+		e->rip = regs.rip;
+	e->held = in_held_call(g);
+	return e->held ? 0 : count_insns(g, e);
+}
+
+static void tell_edit(struct gdb_vm *g, const struct trace_edit *e, const void *data, size_t len)
+{
+	const struct trace_event event = {
+		.kind = TRACE_EDIT, .edit = e, .data = data, .len = len
+	};
+
+	g->edited = true;
+	for (struct trace_sink *s = g->vm->trace; s; s = s->next)
+		s->emit(s, &event);
+}
+
+static void tell_memory(struct gdb_vm *g, struct trace_edit *e, const uint8_t *data, size_t len)
+{
+	for (size_t n; len; data += n, len -= n, e->gpa += n) {
+		n = len < TRACE_BLOCK_MAX ? len : TRACE_BLOCK_MAX;
+		tell_edit(g, e, data, n);
+	}
+}
+
+/* The registers that are others now. */
+static void tell_registers(struct gdb_vm *g, struct trace_edit *e, const struct cpu_state *before,
+	const struct cpu_state *now)
+{
+	const struct gdb_counts counts = { 0 };
+	uint8_t was[GDB_REG_MAX], is[GDB_REG_MAX];
+
+	for (unsigned n = 0; n < gdb_regs_count(true); n++) {
+		size_t size = gdb_reg_size(true, n);
+
+		gdb_reg_get(before, &counts, n, was);
+		gdb_reg_get(now, &counts, n, is);
+		e->reg = gdb_reg_name(n);
+		if (memcmp(was, is, size) != 0)
+			tell_edit(g, e, is, size);
+	}
+}
+
+/* What is written in the past would change what came of it. */
+static int edit_begin(struct gdb_vm *g, struct trace_edit *e, const char **why)
+{
+	int r = place_edit(g, e);
 
 	*why = g->err.text;
+	if (r) {
+		log_warn("gdb: %s", g->err.text); /* not every gdb shows what it is told */
+		return r;
+	}
 	if (!g->history)
 		return g->ended ? err_set(&g->err, -EPERM, "the guest is at its end") : 0;
 	if (history_in_past(g->history) && !g->diverge)
@@ -130,17 +225,11 @@ static int edit_end(struct gdb_vm *g, int r, const char **why)
 	return r ? r : e;
 }
 
-static bool same_but_regs(const struct cpu_state *a, const struct cpu_state *b)
-{
-	const size_t at = sizeof(a->regs);
-
-	return !memcmp((const uint8_t *)a + at, (const uint8_t *)b + at, sizeof(*a) - at);
-}
-
 static int set_state(void *target, const struct cpu_state *state, const char **why)
 {
 	struct gdb_vm *g = of(target);
 	struct gdb_counts counts;
+	struct trace_edit edit;
 	struct cpu_state now;
 	int r = get_state(g, &now, &counts);
 
@@ -150,11 +239,12 @@ static int set_state(void *target, const struct cpu_state *state, const char **w
 		*why = "the registers wait for this hypercall's answer: step over it first";
 		return -EBUSY;
 	}
-	r = edit_begin(g, why);
+	r = edit_begin(g, &edit, why);
 	if (r)
 		return r;
-	r = same_but_regs(&now, state) ? backend_set_regs(g->vm->cpu, &state->regs)
-				       : backend_load(g->vm->cpu, state);
+	r = edits_put_state(g->vm, &now, state);
+	if (!r)
+		tell_registers(g, &edit, &now, state);
 	return edit_end(g, r, why);
 }
 
@@ -205,9 +295,9 @@ static int write_memory(
 	void *target, bool physical, uint64_t addr, const void *buf, size_t len, const char **why)
 {
 	struct gdb_vm *g = of(target);
+	struct trace_edit edit;
 	size_t done, n;
 	uint64_t gpa;
-
 	int r;
 
 	for (done = 0; done < len; done += n) {
@@ -218,7 +308,7 @@ static int write_memory(
 		if (!gmem_span(&g->vm->mem, gpa, n))
 			return -EFAULT;
 	}
-	r = edit_begin(g, why);
+	r = edit_begin(g, &edit, why);
 	if (r)
 		return r;
 	for (done = 0; done < len; done += n) {
@@ -227,6 +317,8 @@ static int write_memory(
 			n = len - done;
 		gmem_write(&g->vm->mem, gpa, (const uint8_t *)buf + done, n);
 		backend_code_changed(g->vm->cpu, gpa, n);
+		edit.gpa = gpa;
+		tell_memory(g, &edit, (const uint8_t *)buf + done, n);
 	}
 	return edit_end(g, 0, why);
 }
@@ -372,7 +464,8 @@ static bool hold(void *ctx, struct vm *vm, const struct hcall *call, bool answer
 	struct gdb_vm *g = ctx;
 	size_t row = (size_t)(call->row - vm->abi->rows);
 
-	(void)answered;
+	if (!answered)
+		g->base = backend_icount(vm->cpu) + 1; /* its instruction is not retired yet */
 	return g->catches && row < GDB_ROWS_MAX && g->catch_row[row];
 }
 
@@ -410,8 +503,11 @@ static const struct vm_stop *go(struct gdb_vm *g, const struct vcpu_debug *debug
 	int r;
 
 	session_go_on();
+	g->at_call = false;
 	if (g->history)
 		return history_run(g->history, debug);
+	if (g->session->edits)
+		return edits_run(g->session->edits, debug);
 	r = backend_set_debug(g->vm->cpu, debug);
 	if (!r)
 		return vm_run(g->vm);
@@ -549,6 +645,11 @@ static enum verdict at_step(struct gdb_vm *g, const struct gdb_resume *how,
 	return TELL;
 }
 
+static bool is_step(const struct vm_stop *stop)
+{
+	return stop->kind == VM_DEBUG && stop->exit.why == VCPU_STEP;
+}
+
 /* Behind a call's answer the CPU still stands at its instruction: it is finished, and then told. */
 static enum verdict at_call(struct gdb_vm *g, struct gdb_stop *stop)
 {
@@ -562,7 +663,7 @@ static enum verdict at_call(struct gdb_vm *g, struct gdb_stop *stop)
 	}
 	stop_is(stop, GDB_WHY_CALL_RETURN, GDB_SIG_TRAP, number);
 	snprintf(stop->text, sizeof(stop->text), "%s", last_line(g));
-	go(g, &(struct vcpu_debug){ .step = true });
+	g->at_call = is_step(go(g, &(struct vcpu_debug){ .step = true }));
 	return TELL;
 }
 
@@ -805,6 +906,9 @@ static void attach(struct gdb_vm *g, struct vm *vm)
 	vm->hold = hold;
 	vm->hold_ctx = g;
 	g->ended = false;
+	g->base = backend_icount(vm->cpu);
+	g->at_call = true;
+	g->edited = false;
 	stop_is(&g->stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
 }
 
@@ -821,7 +925,10 @@ static bool history_poll(void *ctx)
 void gdb_vm_begin(struct gdb_vm *g)
 {
 	struct history_options o = {
-		.max_bytes = g->session->options.history, .poll = history_poll, .poll_ctx = g
+		.max_bytes = g->session->options.history,
+		.poll = history_poll,
+		.poll_ctx = g,
+		.edits = g->session->edits,
 	};
 
 	if (!g->history && !g->ended && !in_held_call(g) && o.max_bytes &&

@@ -59,6 +59,9 @@ struct gdb_vm {
 	bool diverge; /* writes in the past are let through: what came behind them is forgotten */
 	bool replays; /* the answers are a recording's */
 	bool shows_interrupts;  /* a step may end in a handler; else it goes over it */
+	uint64_t base;          /* where the CPU counts: behind the last call */
+	bool at_call;           /* nothing ran since the last call, or since the start */
+	bool edited;            /* something was written, since the start */
 	bool stop_at_exit;      /* before the guest is gone, for there is a way back */
 	enum gdb_poll polled;   /* what history's poll came to */
 	uint64_t edit_until_ns; /* history looks for a place until then; 0: as long as it takes */

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "edits.h"
 #include "err.h"
 #include "history_move.h"
 #include "hcall.h"
+#include "trace_record.h"
 #include "vm.h"
 
 enum { CHECKPOINTS = 128 };
@@ -156,6 +158,85 @@ static void limit_by_edit(struct history *h, const struct place *edit)
 	h->limit_answered = !edit || edit->stage != PLACE_ASKED;
 }
 
+/* ---- what a debugger wrote in the recording ---- */
+
+/* What is to be written before the next new call, the machine being behind the last one that is known. */
+static const struct trace_edit *pending(const struct history *h, const struct place *here)
+{
+	const struct edits *e = h->options.edits;
+	const struct trace_record *record =
+		e && here->calls == journal_end(&h->journal) ? e->next(e->ctx) : NULL;
+
+	return record ? &record->edit : NULL;
+}
+
+static bool is_pending_here(const struct history *h, const struct place *here)
+{
+	const struct trace_edit *edit = pending(h, here);
+
+	if (!edit || is_past(h, here))
+		return false;
+	if (edit->held || here->stage != PLACE_PLAIN)
+		return edit->held && h->vm->call_state == VM_CALL_HELD;
+	if (!h->counted)
+		return h->options.edits->steps == (int64_t)edit->insns;
+	return here->at == h->options.edits->base + edit->insns && here->happened == edit->happened;
+}
+
+/* 0; or -errno with err, or with vm->stop of another kind. */
+static int make_pending(struct history *h, struct err *err)
+{
+	int r = history_edit(h, err);
+
+	h->vm->stop.kind = VM_RUNNING;
+	if (!r)
+		edits_make(h->options.edits);
+	if (!r && h->vm->stop.kind == VM_RUNNING)
+		return history_edited(h, err);
+	return r ? r : -ECANCELED;
+}
+
+/* No further than there. */
+static void plan_pending(struct history *h, const struct place *here, struct vcpu_debug *d)
+{
+	const struct trace_edit *edit = pending(h, here);
+	uint64_t at = edit ? h->options.edits->base + edit->insns : 0;
+
+	if (!edit || edit->held || here->stage == PLACE_ASKED)
+		return;
+	if (!h->counted || here->stage == PLACE_ANSWERED || backend_icount(h->vm->cpu) >= at)
+		d->step = true;
+	else if (!d->until || at < d->until)
+		d->until = at;
+}
+
+/*
+ * What was written in the recording is written here. 1: it was, 0: there is nothing, or -errno with err: where it is is
+ * not known any more, or vm->stop says why.
+ */
+static int write_pending(struct history *h, struct err *err)
+{
+	struct place here = history_here(h);
+	const struct trace_edit *edit = pending(h, &here);
+	int r = edit && !edit->held && here.vague ? history_locate(h, err) : 0;
+
+	here = history_here(h);
+	if (!r && is_pending_here(h, &here))
+		r = make_pending(h, err) ? -ECANCELED : 1;
+	if (r < 0 && h->vm->stop.kind != VM_KICKED)
+		vm_stop_set(h->vm, r == -EINTR ? VM_PAUSED : VM_FAILED, "%s", err->text);
+	return r;
+}
+
+/* Is the next step one that was not taken before, on the way to what is to be written? */
+static bool counts_for_pending(const struct history *h, const struct place *here)
+{
+	const struct trace_edit *edit = pending(h, here);
+
+	return edit && !edit->held && !h->counted && here->stage <= PLACE_PLAIN &&
+	       !is_past(h, here);
+}
+
 /* What to ask the backend for: no more than until the next place where something is to be done. */
 static struct vcpu_debug plan(struct history *h, const struct vcpu_debug *debug,
 	const struct place *here, const struct place *edit)
@@ -167,6 +248,8 @@ static struct vcpu_debug plan(struct history *h, const struct vcpu_debug *debug,
 	if (edit && edit->stage == PLACE_PLAIN && here->calls == edit->calls && !here->vague &&
 		(!h->counted || here->at >= edit->at))
 		d.step = true;
+	if (!edit)
+		plan_pending(h, here, &d);
 	if (d.step || !h->counted)
 		return d;
 	until = here->at + history_pace(h);
@@ -188,7 +271,7 @@ static bool is_ours(struct history *h, const struct vcpu_debug *debug)
 		return false;
 	if (stop->exit.why == VCPU_COUNTED)
 		return !debug->until || backend_icount(h->vm->cpu) < debug->until;
-	return stop->exit.why == VCPU_STEP && !debug->step && !history_stop_at_break(h, debug);
+	return stop->exit.why == VCPU_STEP && !debug->step && !history_stop_at_break(h->vm, debug);
 }
 
 static void checkpoint_if_due(struct history *h)
@@ -227,11 +310,26 @@ static void stop_behind_edits(struct history *h)
 	}
 }
 
+static void drive_on(struct history *h, const struct vcpu_debug *debug, const struct place *here)
+{
+	bool counts = counts_for_pending(h, here);
+
+	if (counts)
+		edits_step(h->options.edits);
+	history_drive(h, debug, HOLD_AS_ASKED);
+	if (counts) {
+		edits_stepped(h->options.edits);
+		note_end(h);
+	}
+}
+
 const struct vm_stop *history_run(struct history *h, const struct vcpu_debug *debug)
 {
 	const struct checkpoint *edit;
+	struct err err = { "" };
 	struct vcpu_debug d;
 	struct place here;
+	int r;
 
 	if (h->stage == PLACE_ENDED) {
 		history_show(h);
@@ -245,8 +343,14 @@ const struct vm_stop *history_run(struct history *h, const struct vcpu_debug *de
 			history_restore(h, edit);
 			continue;
 		}
+		r = edit ? 0 : write_pending(h, &err);
+		if (r < 0)
+			break;
+		if (r)
+			continue;
+		here = history_here(h);
 		d = plan(h, debug, &here, edit ? &edit->place : NULL);
-		history_drive(h, &d, HOLD_AS_ASKED);
+		drive_on(h, &d, &here);
 		if (!is_ours(h, debug))
 			break;
 		checkpoint_if_due(h);

@@ -20,6 +20,7 @@
 
 #include "checkpoint.h"
 
+struct edits;
 struct err;
 struct history;
 struct vcpu_debug;
@@ -38,6 +39,7 @@ struct history_options {
 	 */
 	int (*rewind)(void *ctx, uint64_t call, struct err *err);
 	void *rewind_ctx;
+	struct edits *edits; /* a recording's, that are made at the end of what is known; or NULL */
 };
 
 /* A place, in order of time: calls first, then insns, stage, happened. */

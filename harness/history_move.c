@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "edits.h"
 #include "err.h"
 #include "vm.h"
 
@@ -73,6 +74,15 @@ static bool checkpoint_is_due(const struct history *h)
 	       (double)(now_ns() - h->last_checkpoint_ns) > (ns < PACE_NS ? PACE_NS : ns);
 }
 
+/* Is there something that a debugger wrote in the recording, in or behind this call, which is new? */
+static bool hold_for_edit(const struct history *h, uint64_t call, bool answered)
+{
+	struct edits *e = h->options.edits;
+
+	return e && h->live && call + answered == journal_end(&h->journal) &&
+	       edits_hold(e, answered);
+}
+
 /* Whether a call is held, for our own reasons. */
 static bool hold_for_us(const struct history *h, uint64_t call, bool answered)
 {
@@ -89,11 +99,13 @@ static bool on_hold(void *ctx, struct vm *vm, const struct hcall *call, bool ans
 {
 	struct history *h = ctx;
 
+	bool edit = hold_for_edit(h, call->seq, answered);
+
 	if (!answered)
 		h->journal.at = backend_icount(vm->cpu);
 	if (h->hold == HOLD_AS_ASKED && h->asked && h->asked(h->asked_ctx, vm, call, answered))
 		return true;
-	h->held_by_us = hold_for_us(h, call->seq, answered);
+	h->held_by_us = edit || hold_for_us(h, call->seq, answered);
 	return h->held_by_us;
 }
 
@@ -203,9 +215,8 @@ const struct vm_stop *history_drive(
 	return &vm->stop;
 }
 
-bool history_stop_at_break(struct history *h, const struct vcpu_debug *debug)
+bool history_stop_at_break(struct vm *vm, const struct vcpu_debug *debug)
 {
-	struct vm *vm = h->vm;
 	struct cpu_regs regs;
 
 	if (!debug->n_breaks || (!h->counted && h->turns) || backend_get_regs(vm->cpu, &regs))

@@ -58,7 +58,7 @@ struct place history_here(struct history *h);
 const struct vm_stop *history_drive(
 	struct history *h, const struct vcpu_debug *debug, enum history_hold hold);
 /* Is this a breakpoint of these? Then vm->stop says so. */
-bool history_stop_at_break(struct history *h, const struct vcpu_debug *debug);
+bool history_stop_at_break(struct vm *vm, const struct vcpu_debug *debug);
 
 /* A checkpoint here. 0 or -errno. */
 int history_checkpoint_here(struct history *h, bool edit);

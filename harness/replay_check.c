@@ -505,6 +505,7 @@ static void emit(struct trace_sink *sink, const struct trace_event *event)
 		return on_write(c, event);
 	case TRACE_LEAVE:
 		return on_leave(c, event->call);
+	case TRACE_EDIT:
 	case TRACE_STOP:
 	case TRACE_KIND_COUNT:
 		return;

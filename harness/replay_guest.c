@@ -16,6 +16,7 @@
 #include "cleanup.h"
 #include "cmd.h"
 #include "divergence.h"
+#include "edits.h"
 #include "err.h"
 #include "gmem.h"
 #include "log.h"
@@ -62,6 +63,7 @@ struct replay {
 	struct replay_result *result;
 	struct trace_reader *reader;
 	struct trace_record next;
+	struct edits edits;
 	int error; /* of the trace, in the middle of the run; err says why */
 	struct err *err;
 	bool done; /* the trace has been seen to its end */
@@ -105,7 +107,7 @@ static uint64_t fingerprint_of(const struct trace_record *record)
 
 /* ---- The trace ---- */
 
-/* To the next record that a machine takes part in. */
+/* To the next record that a machine takes part in. One that has diverged is not written to any more. */
 static void advance(struct replay *r)
 {
 	int n;
@@ -113,7 +115,8 @@ static void advance(struct replay *r)
 	do
 		n = trace_reader_next(r->reader, &r->next, r->err);
 	while (n > 0 && (r->next.kind == TRACE_BLOB || r->next.kind == TRACE_BEFORE ||
-				r->next.kind == TRACE_AFTER));
+				r->next.kind == TRACE_AFTER ||
+				(r->next.kind == TRACE_EDITED && r->diverged)));
 	if (n == 0)
 		n = err_set(r->err, -EINVAL, "the trace stops without saying so");
 	if (n < 0)
@@ -145,6 +148,45 @@ static int64_t stop_cut(struct replay *r)
 {
 	r->done = r->result->cut = true;
 	return stop(r, "the recording was cut off here");
+}
+
+/* ---- What a debugger wrote ---- */
+
+static const struct trace_record *next_edit(void *ctx)
+{
+	const struct replay *r = ctx;
+
+	return r->next.kind == TRACE_EDITED && !r->error && !r->diverged ? &r->next : NULL;
+}
+
+static void edit_done(void *ctx, const char *why)
+{
+	struct replay *r = ctx;
+
+	if (why)
+		r->error = err_set(r->err, -EINVAL, "%s: before call %llu: %s", r->path,
+			(unsigned long long)r->next.edit.calls, why);
+	else
+		advance(r);
+	if (r->error)
+		stop(r, "the trace is no good");
+}
+
+/* The guest came to a call, but not to where something was written before it. */
+static int64_t stop_unedited(struct replay *r, const struct hcall *call)
+{
+	r->error = err_set(r->err, -EINVAL,
+		"%s: before call %llu a debugger wrote, %llu instructions behind the one before "
+		"it: and the guest asks %s without coming there",
+		r->path, (unsigned long long)call->seq, (unsigned long long)r->next.edit.insns,
+		call->row->name);
+	return stop(r, "the guest did not come to where a debugger wrote");
+}
+
+static const struct vm_stop *drive(void *ctx, struct vm *vm)
+{
+	(void)vm;
+	return edits_run(ctx, &(struct vcpu_debug){ 0 });
 }
 
 /* ---- The same call? ---- */
@@ -378,6 +420,12 @@ static int64_t respond(void *ctx, struct vm *vm, struct hcall *call)
 	r->seen = false;
 	if (r->diverged)
 		return answer_diverged(r, vm, call);
+	if (r->error)
+		return stop(r, "the trace is no good");
+	if (r->next.kind == TRACE_EDITED)
+		return stop_unedited(r, call);
+	if (is_cut(&r->next))
+		return stop_cut(r);
 	if (!same_call(r, vm, call))
 		return diverge(r, vm, call, false);
 	if (r->next.kind == TRACE_PENDING)
@@ -563,6 +611,8 @@ static struct divergence_state *begin_divergence(struct replay *r, uint64_t seq,
 		return NULL;
 	}
 	r->result->mismatches = 1;
+	if (r->next.kind == TRACE_EDITED)
+		advance(r);
 	report = &d->report;
 	report->seq = seq;
 	report->frames = d->frames;
@@ -665,7 +715,7 @@ static bool ended_as_recorded(const struct replay *r, const struct vm_stop *stop
 {
 	if (r->done || r->diverged || stop->kind != VM_CRASHED)
 		return true;
-	return r->next.kind == TRACE_PENDING ||
+	return r->next.kind == TRACE_PENDING || is_cut(&r->next) ||
 	       (r->next.kind == TRACE_END && r->next.stop_kind == VM_CRASHED);
 }
 
@@ -731,7 +781,8 @@ static int run(
 		return r->error;
 	if (r->diverged)
 		print_report(r, path, o);
-	else if (r->next.kind == TRACE_PENDING && stop->kind == VM_CRASHED)
+	else if (!r->done && stop->kind == VM_CRASHED &&
+		 (r->next.kind == TRACE_PENDING || is_cut(&r->next)))
 		r->result->cut = true;
 	else if (!r->done && stop->kind != VM_CRASHED)
 		*exit_code = session_exit_code(r->session, stop);
@@ -822,12 +873,22 @@ int replay_guest_on(struct session *s, struct trace_reader *reader, const char *
 	r->err = err;
 	s->vm->respond = respond;
 	s->vm->respond_ctx = r;
+	r->edits = (struct edits){ .next = next_edit, .done = edit_done, .ctx = r };
+	edits_init(&r->edits, s->vm);
+	s->edits = &r->edits;
+	if (!s->drive) {
+		s->drive = drive;
+		s->drive_ctx = &r->edits;
+	}
 	advance(r);
 	e = r->error;
 	if (!e && is_cut(&r->next))
 		result->cut = true; /* before its first call */
 	else if (!e)
 		e = run(r, path, o, exit_code);
+	s->edits = NULL;
+	if (s->drive == drive)
+		s->drive = NULL;
 	finish(r);
 	return e;
 }

@@ -328,6 +328,13 @@ static int on_pending(struct host_replay *h, struct vcpu_exit *exit)
 	return 1;
 }
 
+/* In the guest's place there is nothing to write to: what came of it is in the calls. */
+static int on_edited(struct host_replay *h, struct vcpu_exit *exit)
+{
+	(void)h, (void)exit;
+	return 1;
+}
+
 static int on_late_tree(struct host_replay *h, struct vcpu_exit *exit)
 {
 	(void)exit;
@@ -343,6 +350,7 @@ static on_record_fn *const on_record[TRACE_RECORD_COUNT] = {
 	[TRACE_BEFORE] = on_late_tree,
 	[TRACE_CALL] = on_call,
 	[TRACE_PENDING] = on_pending,
+	[TRACE_EDITED] = on_edited,
 	[TRACE_AFTER] = on_after,
 	[TRACE_END] = on_end,
 	[TRACE_CUT] = on_cut,

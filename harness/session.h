@@ -16,6 +16,7 @@
 #include "trace_record.h"
 #include "vm.h"
 
+struct edits;
 struct err;
 struct gdb_server;
 
@@ -40,6 +41,8 @@ struct session {
 	bool no_files;               /* no host file is touched: answers come from respond */
 	hcall_respond_fn *respond;   /* NULL: the handlers */
 	void *respond_ctx;
+	struct edits
+		*edits; /* NULL, or what is to be written on the way: who drives sees to that */
 	/* Who drives, until the guest's end: may be set until session_run. NULL: vm_run alone. */
 	const struct vm_stop *(*drive)(void *ctx, struct vm *vm);
 	void *drive_ctx;

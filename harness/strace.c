@@ -320,6 +320,8 @@ static void strace_emit(struct trace_sink *sink, const struct trace_event *event
 	case TRACE_LEAVE:
 		s->in_call = false;
 		return print_call(s);
+	case TRACE_EDIT:
+		return;
 	case TRACE_STOP:
 		return print_stop(s, event->stop);
 	case TRACE_KIND_COUNT:

@@ -80,12 +80,21 @@ static bool same_entry(const struct tree_entry *a, const struct tree_entry *b)
 	       same_bytes(a->target, a->target_len, b->target, b->target_len);
 }
 
+static bool same_edit(const struct trace_record *a, const struct trace_record *b)
+{
+	return a->edit.held == b->edit.held && a->edit.insns == b->edit.insns &&
+	       a->edit.happened == b->edit.happened && a->edit.reg == b->edit.reg &&
+	       a->edit.gpa == b->edit.gpa && same_bytes(a->out, a->out_len, b->out, b->out_len);
+}
+
 static bool same(const struct trace_record *a, const struct trace_record *b)
 {
 	if (a->kind != b->kind)
 		return false;
 	if (a->kind == TRACE_AFTER)
 		return same_entry(&a->tree, &b->tree);
+	if (a->kind == TRACE_EDITED)
+		return same_edit(a, b);
 	if (a->kind == TRACE_END) /* the text may name addresses */
 		return a->stop_kind == b->stop_kind && a->stop_code == b->stop_code;
 	if (!is_call(a))
@@ -154,6 +163,8 @@ static struct digest digest_of(const struct trace_record *r)
 	full = mix(h, (uint64_t)(r->stop_code) << 8 | (unsigned)r->stop_kind);
 	if (r->kind == TRACE_AFTER)
 		full = mix_entry(full, &r->tree);
+	if (r->kind == TRACE_EDITED)
+		full = mix_bytes(mix(mix(full, r->edit.insns), r->edit.gpa), r->out, r->out_len);
 	if (r->kind == TRACE_CALL) {
 		full = mix(full, (uint64_t)(r->ends * 2 + r->fault));
 		if (!r->ends && !(r->masked & TRACE_MASK_RESULT))

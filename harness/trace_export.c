@@ -13,6 +13,7 @@
 #include "names.h"
 #include "trace_read.h"
 #include "trace_show.h"
+#include "trace_text.h"
 #include "trace_write.h"
 #include "vm.h"
 
@@ -246,6 +247,32 @@ static void put_call(FILE *out, const struct trace_header *header, const struct 
 	fputs("}\n", out);
 }
 
+/* The value of a register as in golden text: a number, of any size. */
+static void put_edit(FILE *out, const struct trace_record *r)
+{
+	const struct trace_edit *e = &r->edit;
+
+	fprintf(out, "{\"edit\":\"%s\"", e->reg ? e->reg : "memory");
+	put_uint(out, "n", e->calls);
+	put_true(out, "held", e->held);
+	if (!e->held)
+		put_uint(out, "instructions", e->insns);
+	if (!e->held && e->happened)
+		put_uint(out, "exceptions", e->happened);
+	if (e->rip)
+		fprintf(out, ",\"ip\":\"0x%llx\"", (unsigned long long)e->rip);
+	if (e->reg) {
+		fputs(",\"value\":\"0x", out);
+		for (size_t i = r->out_len; i--;)
+			fprintf(out, "%02x", r->out[i]);
+		fputc('"', out);
+	} else {
+		fprintf(out, ",\"address\":\"0x%llx\"", (unsigned long long)e->gpa);
+		put_bytes(out, "out", r->out, r->out_len);
+	}
+	fputs("}\n", out);
+}
+
 static void put_end(FILE *out, const struct trace_record *r, uint64_t calls)
 {
 	fputs("{\"end\":", out);
@@ -278,6 +305,8 @@ int trace_export_jsonl(FILE *out, struct trace_reader *reader, struct err *err)
 			put_entry(out, "before", &r.tree);
 		else if (r.kind == TRACE_AFTER)
 			put_entry(out, "after", &r.tree);
+		else if (r.kind == TRACE_EDITED)
+			put_edit(out, &r);
 		else
 			put_end(out, &r, calls);
 	}
@@ -382,6 +411,18 @@ static void put_call_event(struct chrome *c, const struct trace_record *r)
 	c->last_end_ns = pending || ns > UINT64_MAX - begin ? begin : begin + ns;
 }
 
+static void put_edit_event(struct chrome *c, const struct trace_record *r)
+{
+	char line[200];
+
+	trace_text_line(c->header, r, line, sizeof(line));
+	begin_event(c, "i", TRACK_GUEST,
+		(int64_t)((r->time_ns ? r->time_ns : c->last_end_ns) - c->first_ns));
+	fputs(",\"s\":\"t\",\"name\":", c->out);
+	put_plain(c->out, line);
+	fputc('}', c->out);
+}
+
 static void put_stop_event(struct chrome *c, const struct trace_record *r)
 {
 	begin_event(c, "i", TRACK_GUEST, (int64_t)(c->last_end_ns - c->first_ns));
@@ -411,6 +452,8 @@ int trace_export_chrome(FILE *out, struct trace_reader *reader, struct err *err)
 	while ((more = trace_reader_next(reader, &r, err)) > 0 && !ferror(out)) {
 		if (r.kind == TRACE_CALL || r.kind == TRACE_PENDING)
 			put_call_event(&c, &r);
+		else if (r.kind == TRACE_EDITED)
+			put_edit_event(&c, &r);
 		else if (r.kind == TRACE_END || r.kind == TRACE_CUT)
 			put_stop_event(&c, &r);
 	}

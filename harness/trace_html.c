@@ -47,8 +47,8 @@ struct page {
 	uint64_t limit, listed, first_ns;
 	size_t data; /* bytes of data in the page so far */
 	bool has_times, left_out;
-	struct strings changes;
-	size_t more_changes;
+	struct strings changes, edits;
+	size_t more_changes, more_edits;
 	char end[400];
 	bool crashed;
 };
@@ -141,12 +141,13 @@ static int keep_change(struct page *p, const struct trace_record *r, struct err 
 {
 	char line[400];
 
-	if (p->changes.n == CHANGES_SHOWN) {
-		p->more_changes++;
+	if (r->kind == TRACE_EDITED ? p->edits.n == CHANGES_SHOWN : p->changes.n == CHANGES_SHOWN) {
+		p->more_changes += r->kind == TRACE_AFTER;
+		p->more_edits += r->kind == TRACE_EDITED;
 		return 0;
 	}
 	trace_text_line(p->header, r, line, sizeof(line));
-	return strings_add(&p->changes, line, err);
+	return strings_add(r->kind == TRACE_EDITED ? &p->edits : &p->changes, line, err);
 }
 
 static void keep_end(struct page *p, const struct trace_record *r)
@@ -180,7 +181,7 @@ static int put_records(struct page *p, struct trace_reader *reader, struct err *
 			put_call(p, &r);
 		else if (call)
 			p->left_out = true;
-		else if (r.kind == TRACE_AFTER)
+		else if (r.kind == TRACE_AFTER || r.kind == TRACE_EDITED)
 			error = keep_change(p, &r, err);
 		else if (r.kind == TRACE_END || r.kind == TRACE_CUT)
 			keep_end(p, &r);
@@ -315,6 +316,13 @@ static void put_facts(struct page *p)
 		put_mount(out, &h->mounts[i]);
 	put_fact_string(out, "recorded by", h->program);
 	put_fact_string(out, "recorded on", h->cpu);
+	for (size_t i = 0; i < p->edits.n; i++) {
+		fputs(",\n[\"a debugger wrote\",", out);
+		json_put_text(out, p->edits.list[i] + strlen("edit "));
+		fputc(']', out);
+	}
+	if (p->more_edits)
+		fprintf(out, ",\n[\"a debugger wrote\",\"%zu times more\"]", p->more_edits);
 	for (size_t i = 0; i < p->changes.n; i++) {
 		fputs(",\n[\"file changed\",", out);
 		json_put_text(out, p->changes.list[i] + strlen("after "));
@@ -431,6 +439,7 @@ int trace_html(
 	}
 	trace_stat_finish(&p->stat);
 	strings_finish(&p->changes);
+	strings_finish(&p->edits);
 	free(p);
 	return r;
 }

@@ -2,6 +2,7 @@
 /* Payloads taken apart by two tables of keys: one for the header, one for everything behind it. */
 #include "trace_packet.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -161,6 +162,7 @@ static int get_args(struct cbor_cursor *c, void *field, struct trace_why *why)
 	return r;
 }
 
+static_assert(KEY_COUNT <= 32, "a bit of `has` each");
 #define PACKET(member) offsetof(struct trace_packet, member)
 
 static const struct key_row packet_keys[KEY_COUNT] = {
@@ -168,16 +170,21 @@ static const struct key_row packet_keys[KEY_COUNT] = {
 	[KEY_D] = { "d", get_uint, PACKET(duration) },
 	[KEY_N] = { "n", get_uint, PACKET(seq) },
 	[KEY_R] = { "r", get_int, PACKET(result) },
+	[KEY_AT] = { "at", get_uint, PACKET(insns) },
+	[KEY_EX] = { "ex", get_uint, PACKET(happened) },
 	[KEY_IN] = { "in", get_bytes, PACKET(in) },
 	[KEY_IP] = { "ip", get_uint, PACKET(ip) },
 	[KEY_NR] = { "nr", get_uint, PACKET(port) },
 	[KEY_BAD] = { "bad", get_bool, PACKET(fault) },
 	[KEY_END] = { "end", get_uint, PACKET(end) },
 	[KEY_FIN] = { "fin", get_bool, PACKET(ends) },
+	[KEY_GPA] = { "gpa", get_uint, PACKET(gpa) },
 	[KEY_OUT] = { "out", get_bytes, PACKET(out) },
+	[KEY_REG] = { "reg", get_text, PACKET(reg) },
 	[KEY_BLOB] = { "blob", get_hash, PACKET(blob) },
 	[KEY_CODE] = { "code", get_int, PACKET(code) },
 	[KEY_DATA] = { "data", get_bytes, PACKET(data) },
+	[KEY_EDIT] = { "edit", get_uint, PACKET(edit) },
 	[KEY_HASH] = { "hash", get_hash, PACKET(hash) },
 	[KEY_MODE] = { "mode", get_uint, PACKET(mode) },
 	[KEY_MORE] = { "more", get_bool, PACKET(more) },

@@ -23,16 +23,21 @@ enum trace_key {
 	KEY_D,
 	KEY_N,
 	KEY_R,
+	KEY_AT,
+	KEY_EX,
 	KEY_IN,
 	KEY_IP,
 	KEY_NR,
 	KEY_BAD,
 	KEY_END,
 	KEY_FIN,
+	KEY_GPA,
 	KEY_OUT,
+	KEY_REG,
 	KEY_BLOB,
 	KEY_CODE,
 	KEY_DATA,
+	KEY_EDIT,
 	KEY_HASH,
 	KEY_MODE,
 	KEY_MORE,
@@ -54,9 +59,10 @@ struct trace_packet {
 	size_t n_args;
 	uint64_t args[HCALL_FIELDS_MAX];
 	uint64_t duration, seq, ip, port, end, stop, mode, same, size, before, after, mount;
+	uint64_t edit, insns, happened, gpa;
 	int64_t result, code;
 	bool fault, ends, more;
-	struct span in, out, data, blob, hash, path, target, text;
+	struct span in, out, data, blob, hash, path, target, text, reg;
 };
 
 struct trace_why {

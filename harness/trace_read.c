@@ -502,6 +502,31 @@ static int make_tree(struct trace_reader *r, const struct trace_packet *p,
 	return 0;
 }
 
+static int make_edit(struct trace_reader *r, const struct trace_packet *p,
+	struct trace_record *record, struct err *err)
+{
+	bool reg = p->has & 1u << KEY_REG;
+	struct err why;
+
+	if (reg == !!(p->has & 1u << KEY_GPA))
+		return refuse(r, record->where, err,
+			"a debugger's write to neither a register nor memory, or to both");
+	record->kind = TRACE_EDITED;
+	record->edit = (struct trace_edit){ .calls = p->edit,
+		.held = !(p->has & 1u << KEY_AT),
+		.insns = p->insns,
+		.happened = p->happened,
+		.rip = p->ip,
+		.gpa = p->gpa };
+	if (reg)
+		record->edit.reg =
+			trace_edit_register(p->reg.len ? (const char *)p->reg.p : "", p->reg.len);
+	if (reg && !record->edit.reg)
+		return refuse(r, record->where, err, "a debugger's write to an unknown register");
+	record->out = p->out.p, record->out_len = p->out.len;
+	return trace_edit_is_sane(record, &why) ? 0 : refuse(r, record->where, err, "%s", why.text);
+}
+
 static int make_end(struct trace_reader *r, const struct trace_packet *p,
 	struct trace_record *record, struct err *err)
 {
@@ -532,6 +557,7 @@ static const struct maker {
 	{ KEY_TREE, make_tree },
 	{ KEY_AFTER, make_tree },
 	{ KEY_END, make_end },
+	{ KEY_EDIT, make_edit },
 };
 
 static const struct maker *find_maker(const struct trace_packet *p)
@@ -549,6 +575,7 @@ static int check_phase(struct trace_reader *r, const struct trace_record *record
 		[TRACE_BEFORE] = PHASE_TREE,
 		[TRACE_CALL] = PHASE_CALLS,
 		[TRACE_PENDING] = PHASE_PENDING,
+		[TRACE_EDITED] = PHASE_CALLS,
 		[TRACE_AFTER] = PHASE_AFTER,
 		[TRACE_END] = PHASE_END,
 	};

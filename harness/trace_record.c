@@ -11,6 +11,7 @@
 #include "abi_uhyve.h"
 #include "cpuid_table.h"
 #include "err.h"
+#include "gdb_regs.h"
 
 enum { PORT_GENERATION_2 = 0x1000 }; /* abi_uhyve.h: the ports of v2 begin here */
 
@@ -261,6 +262,32 @@ bool trace_record_is_sane(const struct trace_record *record, struct err *why)
 	if (trace_row_has(record->row, HCALL_DATA_IN))
 		return bytes_are_sane(record, "to the host", record->in_len, room, result, why);
 	return true;
+}
+
+const char *trace_edit_register(const char *name, size_t len)
+{
+	for (unsigned n = 0; n < gdb_regs_count(true); n++)
+		if (strlen(gdb_reg_name(n)) == len && !memcmp(gdb_reg_name(n), name, len))
+			return gdb_reg_name(n);
+	return NULL;
+}
+
+bool trace_edit_is_sane(const struct trace_record *record, struct err *why)
+{
+	const char *reg = record->edit.reg;
+	size_t size = reg ? gdb_reg_size(true, (unsigned)gdb_reg_find(true, reg)) : 0;
+
+	if (reg && record->edit.held)
+		err_set(why, 0, "register %s written before a call's answer", reg);
+	else if (reg && record->out_len != size)
+		err_set(why, 0, "register %s of %zu bytes; expected %zu", reg, record->out_len,
+			size);
+	else if (!record->out_len || record->out_len > TRACE_BLOCK_MAX)
+		err_set(why, 0, "%zu bytes written; expected 1 to %d", record->out_len,
+			TRACE_BLOCK_MAX);
+	else
+		return true;
+	return false;
 }
 
 void trace_record_of_call(struct trace_record *record, const struct hcall *call)

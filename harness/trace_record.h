@@ -14,6 +14,7 @@
 #include "hcall.h"
 #include "fileio.h"
 #include "options.h" /* struct strings */
+#include "trace.h"
 
 struct cpuid_entry;
 struct err;
@@ -63,6 +64,7 @@ enum trace_record_kind {
 	TRACE_BEFORE,  /* one object of the mounts' trees as the guest found them */
 	TRACE_CALL,    /* a finished call */
 	TRACE_PENDING, /* the call in flight when the recorder was killed: no result */
+	TRACE_EDITED,  /* a debugger wrote, between the calls before and behind it */
 	TRACE_AFTER,   /* one difference of the trees at the end; see enum tree_kind */
 	TRACE_END,     /* why the machine stopped: only calls' number and this follow */
 	TRACE_CUT,     /* there is no end: the recording was cut off here */
@@ -123,6 +125,9 @@ struct trace_record {
 	const uint8_t *in, *out;
 	size_t in_len, out_len;
 
+	/* EDITED: out, and where it went. reg is one of gdb_regs.h. */
+	struct trace_edit edit;
+
 	/* BLOB: hash, in. BEFORE, AFTER: */
 	struct tree_entry tree;
 
@@ -165,6 +170,10 @@ bool trace_tree_target_is_sane(const uint8_t *target, size_t len);
  * Calls that are not finished, and values behind ~, are held to the room alone. Else false, with why.
  */
 bool trace_record_is_sane(const struct trace_record *record, struct err *why);
+/* The same of an edit: a register that there is, with as many bytes as it has; or memory, that a packet holds. */
+bool trace_edit_is_sane(const struct trace_record *record, struct err *why);
+/* The register of this name, as in trace_edit.reg; NULL: there is none. */
+const char *trace_edit_register(const char *name, size_t len);
 /*
  * A record as it passes by a running machine: fills kind, seq, rip, port, row, args, result, ends, fault
  * from the call. in and out stay as they are.

@@ -258,6 +258,18 @@ static void put_after(
 	fprintf(out, "# %s\n", line);
 }
 
+/* What a debugger wrote, as strace tells what comes from outside. */
+static void put_edit(
+	FILE *out, const struct trace_header *header, const struct trace_record *record, bool full)
+{
+	char line[200];
+
+	trace_text_line(header, record, line, sizeof(line));
+	fprintf(out, "--- %s ---\n", line);
+	if (full && !record->edit.reg)
+		put_data(out, '<', record->out, record->out_len);
+}
+
 int trace_show(
 	FILE *out, struct trace_reader *reader, const struct trace_show_options *o, struct err *err)
 {
@@ -280,6 +292,9 @@ int trace_show(
 			trace_lines_put(&lines, &record);
 		if (call && o->full)
 			trace_show_full(out, &record);
+		if (record.kind == TRACE_EDITED && record.edit.calls >= o->from &&
+			record.edit.calls <= o->to)
+			put_edit(out, header, &record, o->full);
 		if (record.kind == TRACE_AFTER && o->header)
 			put_after(out, header, &record);
 		if (record.kind == TRACE_END || record.kind == TRACE_CUT)

@@ -38,6 +38,7 @@ void trace_stat_add(struct trace_stat *stat, const struct trace_header *header,
 {
 	stat->cut |= record->kind == TRACE_CUT;
 	stat->unfinished |= record->kind == TRACE_PENDING;
+	stat->edits += record->kind == TRACE_EDITED;
 	if (record->kind != TRACE_CALL)
 		return;
 	count(&stat->rows[record->row - header->abi->rows], record);
@@ -136,6 +137,8 @@ void trace_stat_print(FILE *out, const struct trace_stat *stat)
 		print_row(out, &stat->rows[i], &stat->total);
 	fputs(rule, out);
 	print_row(out, &stat->total, &stat->total);
+	if (stat->edits)
+		fprintf(out, "A debugger wrote %llu times.\n", (unsigned long long)stat->edits);
 	if (stat->cut)
 		fprintf(out, "The recording was cut%s.\n",
 			stat->unfinished ? "; one call more was in flight" : "");
@@ -170,5 +173,9 @@ void trace_stat_json(FILE *out, const struct trace_stat *stat, const char *file)
 	}
 	fputs("],\"total\":", out);
 	json_row(out, &stat->total);
+	if (stat->edits) {
+		fputs(",\"edits\":", out);
+		json_put_uint(out, stat->edits);
+	}
 	fputs("}\n", out);
 }

@@ -34,6 +34,7 @@ struct trace_stat {
 	struct trace_stat_row total;
 	bool cut;        /* the recording has no end */
 	bool unfinished; /* and a call was in flight; it is not counted */
+	uint64_t edits;  /* times that a debugger wrote */
 };
 
 /* For those who read themselves: begin (0 or -ENOMEM with err), add every record, end. */

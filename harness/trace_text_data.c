@@ -195,10 +195,10 @@ static int add_data(
 
 	if (scan_take_word(in, "blob"))
 		return add_blob(in, d->blob_dir, to);
-	if (out && trace_row_has(rec->row, HCALL_STAT_OUT))
+	if (out && rec->row && trace_row_has(rec->row, HCALL_STAT_OUT))
 		return scan_take_word(in, "attr") ? add_attr(in, d->header, to)
 						  : scan_expected(in, "attr, or <x and hex");
-	if (out && trace_row_has(rec->row, HCALL_DENTS_OUT))
+	if (out && rec->row && trace_row_has(rec->row, HCALL_DENTS_OUT))
 		return scan_take_word(in, "dent") ? add_dent(in, to)
 						  : scan_expected(in, "dent, or <x and hex");
 	return scan_escaped(in, to, rest);
@@ -219,7 +219,9 @@ int text_read_data_line(struct scan *in, struct text_data *d, struct trace_recor
 		to = &d->in;
 	else if (scan_at_end(in) || *in->at != '<')
 		return scan_expected(in, "<, <x, >, >x, ~< or ~<x");
-	if (rec->row->local)
+	if (!rec->row && (to == &d->in || masked))
+		return scan_expected(in, "< or <x, for a debugger wrote it");
+	if (rec->row && rec->row->local)
 		return scan_fail(in, "data of %s; expected none: it is not kept", rec->row->name);
 	if (to == &d->in && trace_row_has(rec->row, HCALL_PATH))
 		return scan_fail(in, "data read from %s; expected none", rec->row->name);

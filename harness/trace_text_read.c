@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "err.h"
+#include "gdb_regs.h"
 #include "names.h"
 #include "scan.h"
 #include "trace_text.h"
@@ -335,6 +336,95 @@ static int next_call(struct trace_text_reader *r, struct trace_record *rec)
 	return 1;
 }
 
+/* held, or +INSTRUCTIONS[/EXCEPTIONS] */
+static int read_edit_place(struct scan *in, struct trace_edit *e)
+{
+	struct word s, insns;
+	const char *slash;
+
+	e->held = scan_take_word(in, "held");
+	if (e->held)
+		return 0;
+	if (!scan_peek_key(in, "+", &s))
+		return scan_expected(in, "held or +INSTRUCTIONS");
+	slash = s.n ? memchr(s.p, '/', s.n) : NULL;
+	insns = (struct word){ s.p, slash ? (size_t)(slash - s.p) : s.n };
+	if (!word_number(insns, 10, &e->insns))
+		return scan_expected(in, "+INSTRUCTIONS");
+	if (slash &&
+		(!word_number((struct word){ slash + 1, s.n - insns.n - 1 }, 10, &e->happened) ||
+			!e->happened))
+		return scan_expected(in, "+INSTRUCTIONS/EXCEPTIONS");
+	scan_skip(in, s);
+	return 0;
+}
+
+static int read_register(struct scan *in, const struct trace_edit *e, struct bytes *to)
+{
+	size_t size = gdb_reg_size(true, (unsigned)gdb_reg_find(true, e->reg));
+	struct word s;
+
+	if (!bytes_room(to, size))
+		return scan_no_memory(in);
+	if (!scan_peek_key(in, "0x", &s) || !word_hex(s, to->data, size))
+		return scan_fail(
+			in, "a value of %s; expected 0x and %zu hex digits", e->reg, 2 * size);
+	for (size_t i = 0; i < size / 2; i++) {
+		uint8_t byte = to->data[i];
+
+		to->data[i] = to->data[size - 1 - i];
+		to->data[size - 1 - i] = byte;
+	}
+	to->len = size;
+	scan_skip(in, s);
+	return 0;
+}
+
+/* memory 0xADDR, or a register and its value; then where the CPU was. */
+static int read_edit(struct trace_text_reader *r, struct trace_edit *e)
+{
+	struct scan *in = &r->scan;
+	struct word s;
+	int n = read_edit_place(in, e);
+
+	if (n)
+		return n;
+	s = scan_peek(in);
+	if (!word_is(s, "memory")) {
+		e->reg = trace_edit_register(s.n ? s.p : "", s.n);
+		if (!e->reg)
+			return scan_expected(in, "memory or the name of a register");
+	}
+	scan_skip(in, s);
+	n = e->reg ? read_register(in, e, &r->data.out)
+		   : scan_keyed(in, "0x", 16, UINT64_MAX, "0xADDRESS", &e->gpa);
+	if (!n && scan_peek_key(in, "@ip=", &s))
+		n = scan_keyed(in, "@ip=0x", 16, UINT64_MAX, "@ip=0x..", &e->rip);
+	return n ? n : scan_end_of_line(in);
+}
+
+static int next_edit(struct trace_text_reader *r, struct trace_record *rec)
+{
+	struct err why;
+	int n;
+
+	if (r->state != IN_CALLS)
+		return scan_fail(&r->scan, "'edit' behind the calls; expected it between them");
+	rec->kind = TRACE_EDITED;
+	rec->edit.calls = r->seq;
+	n = read_edit(r, &rec->edit);
+	if (!n && !rec->edit.reg)
+		n = read_data(r, rec);
+	if (n < 0)
+		return n;
+	rec->out = r->data.out.data;
+	rec->out_len = r->data.out.len;
+	if (!trace_edit_is_sane(rec, &why))
+		return err_set(r->scan.err, -EINVAL, "%.90s:%llu: %s", r->scan.name,
+			(unsigned long long)rec->where, why.text);
+	return 1;
+}
+
 static int read_target(struct trace_text_reader *r)
 {
 	struct bytes *b = &r->data.out;
@@ -475,6 +565,8 @@ int trace_text_next(struct trace_text_reader *r, struct trace_record *record, st
 		return next_end(r, record, false);
 	if (scan_take_word(&r->scan, "cut"))
 		return next_end(r, record, true);
+	if (scan_take_word(&r->scan, "edit"))
+		return next_edit(r, record);
 	if (scan_take_word(&r->scan, "after"))
 		return next_after(r, record);
 	return next_call(r, record);

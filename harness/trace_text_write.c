@@ -246,6 +246,27 @@ static void put_call(struct out *o, const struct trace_header *header, const str
 	put_result(o, r);
 }
 
+/* A register's value as a number: most significant digit first, and all of them. */
+static void put_edit(struct out *o, const struct trace_record *r)
+{
+	const struct trace_edit *e = &r->edit;
+
+	put(o, "edit ");
+	if (e->held)
+		put(o, "held ");
+	else
+		put_keyed(o, "+", e->insns);
+	if (!e->held && e->happened)
+		put_keyed(o, "/", e->happened);
+	put(o, e->held ? "" : " ");
+	put(o, e->reg ? e->reg : "memory");
+	put(o, " 0x");
+	for (size_t i = r->out_len; e->reg && i--;)
+		put_hex(o, r->out + i, 1);
+	if (!e->reg)
+		put_number(o, e->gpa, 16);
+}
+
 static void put_after(struct out *o, const struct trace_record *r)
 {
 	enum { LINK_MODE = 0777 };
@@ -317,6 +338,9 @@ static bool put_line(struct out *o, const struct trace_header *header, const str
 	case TRACE_CALL:
 	case TRACE_PENDING:
 		put_call(o, header, r);
+		return true;
+	case TRACE_EDITED:
+		put_edit(o, r);
 		return true;
 	case TRACE_AFTER:
 		put_after(o, r);
@@ -582,7 +606,13 @@ int trace_text_put(FILE *out, const struct trace_header *header, const struct tr
 		return 0;
 	if (call && config->full)
 		put_full(&o, record, config->last.time_ns);
+	if (record->kind == TRACE_EDITED && config->full && record->edit.rip) {
+		put(&o, " @ip=0x");
+		put_number(&o, record->edit.rip, 16);
+	}
 	put(&o, "\n");
+	if (record->kind == TRACE_EDITED && !record->edit.reg)
+		r = put_data(&o, config, "  <", record->out, record->out_len, true, err);
 	if (call && !record->row->local) {
 		if (!trace_row_has(record->row, HCALL_PATH) && record->in_len)
 			r = put_data(&o, config, "  >", record->in, record->in_len, true, err);

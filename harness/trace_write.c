@@ -724,6 +724,42 @@ static void on_leave(struct trace_writer *w, const struct trace_event *event)
 	finish_call(w);
 }
 
+/* A debugger wrote: what is absent from its map says that it was in a call, or no exception was taken. */
+static int put_edit(struct trace_writer *w, const struct trace_edit *e, const void *data,
+	size_t len, uint64_t time_ns)
+{
+	struct map map;
+	uint8_t *p;
+
+	if (len > TRACE_BLOCK_MAX)
+		return -E2BIG;
+	begin_call(w);
+	p = packet_begin(w, PACKET_REST + len);
+	if (!p)
+		return w->broken;
+	map = map_begin(p);
+	if (!e->held)
+		map_uint(&map, "at", e->insns);
+	if (!e->held && e->happened)
+		map_uint(&map, "ex", e->happened);
+	if (e->rip)
+		map_uint(&map, "ip", e->rip);
+	if (!e->reg)
+		map_uint(&map, "gpa", e->gpa);
+	map_bytes(&map, "out", data, len);
+	if (e->reg)
+		map_text(&map, "reg", e->reg);
+	map_uint(&map, "edit", e->calls);
+	packet_end(w, map.p, time_ns);
+	commit(w);
+	return 0;
+}
+
+static void on_edit(struct trace_writer *w, const struct trace_event *event)
+{
+	put_edit(w, event->edit, event->data, event->len, ticker_now(&w->ticker));
+}
+
 static void on_stop(struct trace_writer *w, const struct trace_event *event)
 {
 	if (event->stop->kind == VM_DEBUG)
@@ -740,6 +776,7 @@ static void emit(struct trace_sink *sink, const struct trace_event *event)
 		[TRACE_READ] = on_read,
 		[TRACE_WRITE] = on_write,
 		[TRACE_LEAVE] = on_leave,
+		[TRACE_EDIT] = on_edit,
 		[TRACE_STOP] = on_stop,
 	};
 	struct trace_writer *w = (struct trace_writer *)sink;
@@ -759,6 +796,11 @@ static int put_record_call(struct trace_writer *w, const struct trace_record *re
 	if (!w->broken)
 		stage(w, &w->out, record->out, record->out_len);
 	return w->broken ? w->broken : finish_call(w);
+}
+
+static int put_edited(struct trace_writer *w, const struct trace_record *record)
+{
+	return put_edit(w, &record->edit, record->out, record->out_len, record->time_ns);
 }
 
 static int put_blob(struct trace_writer *w, const struct trace_record *record)
@@ -856,6 +898,7 @@ int trace_writer_put(struct trace_writer *w, const struct trace_record *record)
 		[TRACE_BLOB] = put_blob,
 		[TRACE_BEFORE] = put_entry,
 		[TRACE_CALL] = put_record_call,
+		[TRACE_EDITED] = put_edited,
 		[TRACE_AFTER] = put_entry,
 		[TRACE_END] = keep_end,
 	};

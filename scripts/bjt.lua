@@ -25,6 +25,11 @@ local f = {
 	more = ProtoField.bool("bjt.more", "More follows"),
 	args = ProtoField.none("bjt.args", "Arguments"),
 	other = ProtoField.uint64("bjt.arg.other", "Argument"),
+	-- what a debugger wrote
+	edit = ProtoField.string("bjt.edit", "A debugger wrote"),
+	gpa = ProtoField.uint64("bjt.gpa", "Guest-physical address", base.HEX),
+	at = ProtoField.uint64("bjt.at", "Instructions since the last call"),
+	ex = ProtoField.uint64("bjt.ex", "Exceptions since the last instruction"),
 	-- header
 	version = ProtoField.uint32("bjt.version", "Format version"),
 	abi = ProtoField.string("bjt.abi", "Guest ABI"),
@@ -375,6 +380,20 @@ local function show_tree(r)
 		.. (target and ' to "' .. target .. '"' or "")
 end
 
+local function show_edit(r)
+	local reg = show_string(r, "reg", f.edit)
+	if not reg then r.tree:add(f.edit, "memory") end
+	show_u64(r, "edit", f.n)
+	show_u64(r, "at", f.at)
+	show_u64(r, "ex", f.ex)
+	show_u64(r, "ip", f.ip)
+	show_u64(r, "gpa", f.gpa)
+	local data = show(r, "out", f.out, "bytes")
+	return "edit", "a debugger wrote " .. (reg or (data and data.to - data.start or 0) .. " bytes of memory")
+		.. (r.map.at and " " .. tostring(r.map.at.value) .. " instructions behind the call before"
+			or ", the next call being held")
+end
+
 local function show_end(r)
 	show_u64(r, "end", f.calls)
 	local it = r.map.stop
@@ -398,6 +417,7 @@ local function show_record(r)
 	if map.blob then return show_blob(r) end
 	if is_number(map.tree) or is_number(map.after) then return show_tree(r) end
 	if map["end"] then return show_end(r) end
+	if is_number(map.edit) then return show_edit(r) end
 	return "unknown", "unknown record"
 end
 

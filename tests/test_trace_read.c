@@ -197,7 +197,7 @@ static struct bytes *recording(const char *const *lines)
 /* Reads to the end; the number of records, or -errno. Kinds go to kinds, a letter each. */
 static int read_all(const void *p, size_t len, char *kinds, size_t size, struct err *err)
 {
-	static const char letters[] = "BTCPAEX";
+	static const char letters[] = "BTCPWAEX";
 	struct trace_reader *r;
 	struct trace_record record;
 	size_t n = 0;
@@ -247,6 +247,36 @@ static void reads_what_is_written_by_hand(void)
 }
 
 #define FIRST_NAME "{ hash z32 mode 0 path 'a' tree 1 mount 0 }"
+
+/* Between the calls, and only there. */
+static void tells_what_a_debugger_wrote(void)
+{
+	const char *const lines[] = { HEADER, "{ at 5 ex 2 ip 9 out z8 reg rax edit 0 }", CLOSE,
+		"{ gpa 4096 out 'abc' edit 1 }", END, NULL };
+	const char *const late[] = { HEADER, "{ path 'a/b' after 0 mount 0 }",
+		"{ gpa 4096 out 'abc' edit 1 }", END, NULL };
+	const char *const large[] = { HEADER, "{ gpa 4096 out z65537 edit 1 }", END, NULL };
+	struct bytes *b = recording(lines);
+	struct trace_record record;
+	struct trace_reader *r;
+	struct err err;
+	char kinds[20];
+
+	CU_ASSERT_EQUAL(read_all(b->p, b->len, kinds, sizeof(kinds), &err), 4);
+	CU_ASSERT_STRING_EQUAL(kinds, "WCWE");
+	CU_ASSERT_EQUAL_FATAL(trace_reader_open_memory(&r, b->p, b->len, "x.pcapng", &err), 0);
+	CU_ASSERT_EQUAL(trace_reader_next(r, &record, &err), 1);
+	CU_ASSERT(!record.edit.held && record.edit.insns == 5 && record.edit.happened == 2);
+	CU_ASSERT(record.edit.rip == 9 && record.out_len == 8);
+	CU_ASSERT_STRING_EQUAL(record.edit.reg, "rax");
+	CU_ASSERT_EQUAL(trace_reader_next(r, &record, &err), 1);
+	CU_ASSERT_EQUAL(trace_reader_next(r, &record, &err), 1);
+	CU_ASSERT(record.edit.held && !record.edit.reg && record.edit.gpa == 4096);
+	CU_ASSERT(record.edit.calls == 1 && !record.edit.rip);
+	trace_reader_close(r);
+	CU_ASSERT(contains(error_of(late), "comes too late"));
+	CU_ASSERT(contains(error_of(large), "65537 bytes written; expected 1 to 65536"));
+}
 
 static void another_name_is_one_of_an_earlier_object(void)
 {
@@ -406,6 +436,16 @@ static void refuses_a_bad_record(void)
 		const char *line, *why;
 	} rows[] = {
 		{ "{ a [ 1 ] n 0 r 0 nr 0x1121 }", "unknown call 0x1121" },
+		{ "{ at 1 out 'a' edit 0 }", "to neither a register nor memory" },
+		{ "{ at 1 gpa 1 out 'a' reg cs edit 0 }", "or to both" },
+		{ "{ at 1 out z8 reg rap edit 0 }", "unknown register" },
+		{ "{ at 1 out z7 reg rax edit 0 }", "register rax of 7 bytes; expected 8" },
+		{ "{ at 1 out z9 reg rax edit 0 }", "register rax of 9 bytes; expected 8" },
+		{ "{ out z8 reg rax edit 0 }", "register rax written before a call's answer" },
+		{ "{ at 1 gpa 1 edit 0 }", "0 bytes written" },
+		{ "{ at 1 gpa 1 out 'a' reg 5 edit 0 }", "key \"reg\": expected text" },
+		{ "{ at 1 gpa -1 out 'a' edit 0 }", "key \"gpa\": expected a number" },
+		{ "{ gpa 1 out 'a' edit 0 edit 0 }", "key \"edit\" twice" },
 		{ "{ a [ 1 ] n 0 r 0 nr 0x11120 }", "unknown call 0x11120" },
 		{ "{ a [ 1 2 ] n 0 r 0 nr 0x1120 }", "close with 2 arguments in place of 1" },
 		{ "{ n 0 r 0 nr 0x1120 }", "close with 0 arguments" },
@@ -1105,7 +1145,7 @@ static bool exists(const char *name)
 
 static int read_file(const char *name, char *kinds, size_t size, struct err *err)
 {
-	static const char letters[] = "BTCPAEX";
+	static const char letters[] = "BTCPWAEX";
 	struct trace_reader *r;
 	struct trace_record record;
 	size_t n = 0;
@@ -1780,6 +1820,7 @@ static void says_what_is_wrong_with_the_file_itself(void)
 
 static const struct unit_case cases[] = {
 	{ "reads_what_is_written_by_hand", reads_what_is_written_by_hand },
+	{ "tells_what_a_debugger_wrote", tells_what_a_debugger_wrote },
 	{ "another_name_is_one_of_an_earlier_object", another_name_is_one_of_an_earlier_object },
 	{ "refuses_a_bad_header", refuses_a_bad_header },
 	{ "text_is_utf8_on_one_line", text_is_utf8_on_one_line },

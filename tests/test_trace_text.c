@@ -116,6 +116,10 @@ static void text_comes_back_as_it_was(void)
 	static const char *const texts[] = {
 		BEGIN "end\n",
 		BEGIN "cut\n",
+		BEGIN "edit +0 memory 0x201000\n  < hello\nedit +18446744073709551615/7 rip "
+		      "0x0000000000401000\nedit held memory 0x0\n  <x 00ff80\ncut\n",
+		BEGIN "close 3 -> 0\nedit +12 mxcsr 0x00001f80\nedit +12/4294967295 xmm0 "
+		      "0x000102030405060708090a0b0c0d0e0f\nexit 0\nend\n",
 		BEGIN "exit 3\nend\n",
 		BEGIN "exit 3\nend code=4\n",
 		BEGIN "exit -1\nend\n",
@@ -197,6 +201,7 @@ static void full_text_comes_back_as_it_was(void)
 		"write 3 -> 2 @n=6 t=+10ns d=0ns ip=0x100a31 ptr=0x2000\n  > hi\n"
 		"stat \"\" stat -> -ENOENT @n=7 t=1600000000000000000ns d=0ns ip=0x0 "
 		"ptr=0x2000,0xffffffffffffffff\n"
+		"edit held memory 0x1000 @ip=0x100a31\n  < a\nedit +3 rax 0x0000000000000001\n"
 		"exit 0 @n=9 t=+0ns d=0ns ip=0x1\nend\n";
 	struct err err = { 0 };
 	struct kept k;
@@ -353,6 +358,36 @@ static void says_where_and_why_it_is_refused(void)
 			"a target of 0 bytes" },
 		{ HEADER "mount \"a\" \"/a\" ro\n\nafter 0 \"b\" link x\nend\n",
 			"expected what the link holds, in quotes" },
+		{ BEGIN "edit\nend\n", "t.bjt:5: the line ends; expected held or +INSTRUCTIONS" },
+		{ BEGIN "edit 5 rip 0x0\nend\n", "expected held or +INSTRUCTIONS" },
+		{ BEGIN "edit + rip 0x0\nend\n", "expected +INSTRUCTIONS" },
+		{ BEGIN "edit +-1 rip 0x0\nend\n", "expected +INSTRUCTIONS" },
+		{ BEGIN "edit +18446744073709551616 rip 0x0\nend\n", "expected +INSTRUCTIONS" },
+		{ BEGIN "edit +5/ rip 0x0\nend\n", "expected +INSTRUCTIONS/EXCEPTIONS" },
+		{ BEGIN "edit +5/0 rip 0x0\nend\n", "expected +INSTRUCTIONS/EXCEPTIONS" },
+		{ BEGIN "edit +5/18446744073709551616 rip 0x0\nend\n", "+INSTRUCTIONS/EXCEPTIONS" },
+		{ BEGIN "edit +5/1/1 rip 0x0\nend\n", "+INSTRUCTIONS/EXCEPTIONS" },
+		{ BEGIN "edit +5\nend\n", "expected memory or the name of a register" },
+		{ BEGIN "edit +5 rap 0x0\nend\n", "'rap 0x0'; expected memory or the name" },
+		{ BEGIN "edit +5 rip\nend\n", "a value of rip; expected 0x and 16 hex digits" },
+		{ BEGIN "edit +5 rip 0x0\nend\n", "expected 0x and 16 hex digits" },
+		{ BEGIN "edit +5 rip 0x00000000000000000\nend\n", "0x and 16 hex digits" },
+		{ BEGIN "edit +5 rip 0x000000000000000G\nend\n", "0x and 16 hex digits" },
+		{ BEGIN "edit +5 rip 0x0000000000000000 1\nend\n", "expected the end of the line" },
+		{ BEGIN "edit held rip 0x0000000000000000\nend\n",
+			"t.bjt:5: register rip written before a call's answer" },
+		{ BEGIN "edit +5 memory\nend\n", "expected 0xADDRESS" },
+		{ BEGIN "edit +5 memory 0x10000000000000000\n  < a\nend\n", "0xADDRESS" },
+		{ BEGIN "edit +5 memory 0x1000\nend\n", "t.bjt:5: 0 bytes written; expected 1 to" },
+		{ BEGIN "edit +5 memory 0x1000\n  > a\nend\n", "for a debugger wrote it" },
+		{ BEGIN "edit +5 memory 0x1000\n  ~< a\nend\n", "for a debugger wrote it" },
+		{ BEGIN "edit +5 memory 0x1000 @ip=5\n  < a\nend\n", "expected @ip=0x" },
+		{ BEGIN "edit +5 rip 0x0000000000000000\n  < a\nend\n", "t.bjt:6: " },
+		{ BEGIN "close 3 -> ?\nedit +5 memory 0x1000\n  < a\ncut\n",
+			"'edit' behind the calls" },
+		{ HEADER "mount \"a\" \"/a\" ro\n\nafter 0 \"b\" removed\nedit +5 memory 0x1\n  < "
+			 "a\nend\n",
+			"'edit' behind the calls" },
 		{ BEGIN "clsoe 3 -> 0\nend\n", "t.bjt:5: 'clsoe 3 -> 0'; expected a call" },
 		{ BEGIN " close 3 -> 0\nend\n", "t.bjt:5: " },
 		{ BEGIN "close  3 -> 0\nend\n", "expected a descriptor" },

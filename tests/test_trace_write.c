@@ -204,12 +204,24 @@ static bool same_tree(const struct tree_entry *a, const struct tree_entry *b)
 	       same_bytes(a->target, a->target_len, b->target, b->target_len);
 }
 
+static bool same_edit(const struct trace_record *a, const struct trace_record *b)
+{
+	const struct trace_edit *x = &a->edit, *y = &b->edit;
+
+	return x->calls == y->calls && x->held == y->held && x->insns == y->insns &&
+	       x->happened == y->happened && x->rip == y->rip && !x->reg == !y->reg &&
+	       (!x->reg || !strcmp(x->reg, y->reg)) && x->gpa == y->gpa &&
+	       same_bytes(a->out, a->out_len, b->out, b->out_len);
+}
+
 static bool same_record(const struct trace_record *a, const struct trace_record *b)
 {
 	if (a->kind != b->kind)
 		return false;
 	if (a->kind == TRACE_CALL)
 		return same_call(a, b);
+	if (a->kind == TRACE_EDITED)
+		return same_edit(a, b);
 	if (a->kind == TRACE_BLOB)
 		return !memcmp(a->tree.hash, b->tree.hash, TRACE_HASH_LEN) &&
 		       same_bytes(a->in, a->in_len, b->in, b->in_len);
@@ -260,6 +272,22 @@ static void reads_back_every_kind_of_record(void)
 		read_call(0, 3, 5),
 		read_call(1, 0, 0),
 		read_call(UINT32_MAX, 0, 0),
+		{ .kind = TRACE_EDITED,
+			.edit = { .calls = 3,
+				.insns = UINT64_MAX,
+				.happened = 7,
+				.rip = 5,
+				.reg = "xmm15" },
+			.out = bytes,
+			.out_len = 16 },
+		{ .kind = TRACE_EDITED,
+			.edit = { .calls = 3, .insns = 0, .reg = "eflags" },
+			.out = bytes,
+			.out_len = 4 },
+		{ .kind = TRACE_EDITED,
+			.edit = { .calls = 3, .held = true, .gpa = UINT64_MAX },
+			.out = bytes,
+			.out_len = TRACE_BLOCK_MAX },
 		{ .kind = TRACE_AFTER,
 			.tree = { TREE_FILE, 1, 0600, 1ull << 40, { 5 }, .path = BYTES("new") } },
 		{ .kind = TRACE_AFTER, .tree = { TREE_NONE, 0, .path = BYTES("gone") } },
@@ -278,6 +306,9 @@ static void reads_back_every_kind_of_record(void)
 	for (size_t i = 0; i < ARRAY_LEN(records); i++)
 		put(&records[i]);
 	CU_ASSERT_EQUAL(trace_writer_count(writer), 3);
+	records[13].out_len = TRACE_BLOCK_MAX + 1;
+	CU_ASSERT_EQUAL(trace_writer_put(writer, &records[13]), -E2BIG);
+	records[13].out_len = 16;
 	close_writer();
 	CU_ASSERT_EQUAL_FATAL(trace_reader_open(&reader, file, &err), 0);
 	check_header(trace_reader_header(reader), &header);
@@ -418,6 +449,11 @@ static void tell_stop(enum vm_stop_kind kind, int code)
 	tell(&(struct trace_event){ .kind = TRACE_STOP, .stop = &stop });
 }
 
+static void tell_edit(const struct trace_edit *edit, const void *data, size_t len)
+{
+	tell(&(struct trace_event){ .kind = TRACE_EDIT, .edit = edit, .data = data, .len = len });
+}
+
 /* The next record of the reader, which must be of this kind. */
 static struct trace_record next(struct trace_reader *reader, enum trace_record_kind kind)
 {
@@ -482,6 +518,41 @@ static void records_what_a_machine_tells(void)
 	CU_ASSERT_EQUAL(got.stop_kind, VM_EXITED);
 	CU_ASSERT_EQUAL(got.stop_code, 42);
 	trace_reader_close(reader);
+	tmptree_remove(&dir);
+}
+
+/* It is there at once, and of no harm to a call that is given up for it. */
+static void records_what_a_debugger_writes(void)
+{
+	const struct trace_edit reg = { .insns = 12, .rip = 0x1000, .reg = "rax" };
+	const struct trace_edit memory = { .calls = 1, .held = true, .gpa = 0x201000 };
+	struct trace_reader *reader;
+	struct trace_record got;
+
+	start();
+	open_writer();
+	tell_edit(&reg, bytes, 8);
+	tell_open(0, "/a", 3, 3);
+	enter(UHYVE_V2_READ, 1);
+	tell_kind(TRACE_ENTER);
+	tell_data(TRACE_WRITE, 0x7000, bytes, 100000);
+	tell_edit(&memory, bytes + 3, 5);
+	reader = open_reader(file);
+	got = next(reader, TRACE_EDITED);
+	CU_ASSERT(!got.edit.calls && got.edit.insns == 12 && got.edit.rip == 0x1000);
+	CU_ASSERT_STRING_EQUAL(got.edit.reg, "rax");
+	CU_ASSERT(same_bytes(got.out, got.out_len, bytes, 8));
+	CU_ASSERT(got.time_ns > 1600000000000000000);
+	next(reader, TRACE_CALL);
+	got = next(reader, TRACE_EDITED);
+	CU_ASSERT(got.edit.held && !got.edit.reg && got.edit.gpa == 0x201000);
+	CU_ASSERT(same_bytes(got.out, got.out_len, bytes + 3, 5));
+	next(reader, TRACE_CUT);
+	trace_reader_close(reader);
+	tell_read(1, 10, 10);
+	tell_stop(VM_EXITED, 0);
+	CU_ASSERT_EQUAL(trace_writer_count(writer), 2);
+	close_writer();
 	tmptree_remove(&dir);
 }
 
@@ -869,6 +940,7 @@ static const struct unit_case cases[] = {
 	{ "reads_back_payloads_of_any_size", reads_back_payloads_of_any_size },
 	{ "is_well_formed_pcapng", is_well_formed_pcapng },
 	{ "records_what_a_machine_tells", records_what_a_machine_tells },
+	{ "records_what_a_debugger_writes", records_what_a_debugger_writes },
 	{ "forgets_a_call_that_was_interrupted", forgets_a_call_that_was_interrupted },
 	{ "can_be_read_at_any_moment", can_be_read_at_any_moment },
 	{ "loses_no_finished_call_to_sigkill", loses_no_finished_call_to_sigkill },
