@@ -271,7 +271,7 @@ static bool is_ours(struct history *h, const struct vcpu_debug *debug)
 		return false;
 	if (stop->exit.why == VCPU_COUNTED)
 		return !debug->until || backend_icount(h->vm->cpu) < debug->until;
-	return stop->exit.why == VCPU_STEP && !debug->step && !history_stop_at_break(h->vm, debug);
+	return stop->exit.why == VCPU_STEP && !debug->step && !history_breaks_here(h, debug);
 }
 
 static void checkpoint_if_due(struct history *h)

@@ -89,7 +89,7 @@ static int look(struct search *s, struct err *err)
 			consider(s, stop->exit.why == VCPU_WATCHPOINT);
 		}
 		if ((stop->exit.why == VCPU_WATCHPOINT || stop->exit.why == VCPU_STEP) &&
-			history_stop_at_break(h->vm, &s->debug))
+			history_breaks_here(h, &s->debug))
 			consider(s, false);
 		return 0;
 	case VM_CALL:
@@ -102,7 +102,7 @@ static int look(struct search *s, struct err *err)
 		if (!history_goes_on(h))
 			return -EINTR;
 		here = history_here(h);
-		if (place_compare(&here, &s->from) > 0 && history_stop_at_break(h->vm, &s->debug))
+		if (place_compare(&here, &s->from) > 0 && history_breaks_here(h, &s->debug))
 			consider(s, false);
 		return 0;
 	case VM_KICKED:

@@ -215,11 +215,16 @@ const struct vm_stop *history_drive(
 	return &vm->stop;
 }
 
+bool history_breaks_here(struct history *h, const struct vcpu_debug *debug)
+{
+	return (h->counted || !h->turns) && history_stop_at_break(h->vm, debug);
+}
+
 bool history_stop_at_break(struct vm *vm, const struct vcpu_debug *debug)
 {
 	struct cpu_regs regs;
 
-	if (!debug->n_breaks || (!h->counted && h->turns) || backend_get_regs(vm->cpu, &regs))
+	if (!debug->n_breaks || backend_get_regs(vm->cpu, &regs))
 		return false;
 	for (size_t i = 0; i < debug->n_breaks; i++) {
 		if (debug->breaks[i] != regs.rip)

@@ -59,6 +59,8 @@ const struct vm_stop *history_drive(
 	struct history *h, const struct vcpu_debug *debug, enum history_hold hold);
 /* Is this a breakpoint of these? Then vm->stop says so. */
 bool history_stop_at_break(struct vm *vm, const struct vcpu_debug *debug);
+/* The same, of a history's machine: but not in the middle of a string instruction where nobody counts. */
+bool history_breaks_here(struct history *h, const struct vcpu_debug *debug);
 
 /* A checkpoint here. 0 or -errno. */
 int history_checkpoint_here(struct history *h, bool edit);
