@@ -130,6 +130,7 @@ travels() { # BACKEND FILE OPTIONS...
 		break spin
 		continue
 		detach
+		shell sleep 2
 	EOF
 	says "$1: detached" talk 'Count: 7 turns, sum 17'
 	gdb_talk talk "$(replayed_on "$1" "$2" --history 0)" <<-'EOF'

@@ -112,7 +112,7 @@ static int put_result(struct vm *vm, const struct hcall *call, struct vcpu_exit 
 	vm_stop_set(vm, VM_CRASHED,
 		"%s(0x%llx) at RIP 0x%llx: %s, and this call has no way to tell the guest",
 		call->row->name, (unsigned long long)call->arg, (unsigned long long)call->rip,
-		strerrorname_np((int)-r));
+		strerrorname_np((int)-(uint64_t)r));
 	return 0;
 }
 
