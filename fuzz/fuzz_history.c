@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: ISC
 /*
- * A guest made of pieces, and journeys through its time: the input says which pieces (a count, then a byte each), how far it
- * is stepped at first, and then three bytes for each thing to do. Beyond not crashing: wherever it is taken, registers and
- * memory are what they were when it first came by; backwards the same things stop it as forwards; no call is
- * asked twice, and the sinks see each once.
+ * A guest made of pieces, and journeys through its time: the input says which pieces (a count, then
+ * a byte each), how far it is stepped at first, and then three bytes for each thing to do. Beyond
+ * not crashing: wherever it is taken, registers and memory are what they were when it first came
+ * by; backwards the same things stop it as forwards; no call is asked twice, and the sinks see each
+ * once.
  */
 #include <assert.h>
 #include <errno.h>

@@ -83,7 +83,8 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* How little would be missed: the less room there is around it, for how far it is from where it may be wanted. */
+/* How little would be missed: the less room there is around it, for how far it is from where it may
+ * be wanted. */
 static double surplus(const struct checkpoint_list *list, size_t i)
 {
 	const struct place *p = &list->items[i]->place;

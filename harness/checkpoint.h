@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Places in a machine's time, and the states it was in at some of them: in order, few enough for what they may cost,
- * nearer to each other the nearer they are to where they are wanted.
+ * Places in a machine's time, and the states it was in at some of them: in order, few enough for
+ * what they may cost, nearer to each other the nearer they are to where they are wanted.
  */
 #ifndef CHECKPOINT_H
 #define CHECKPOINT_H
@@ -64,11 +64,13 @@ int checkpoint_list_init(struct checkpoint_list *list, struct vm *vm, size_t max
 void checkpoint_list_finish(struct checkpoint_list *list);
 
 /*
- * The machine as it is now, which is at this place; one that is there already is replaced. Others make room
- * for it, first those that are dense for how far they are from the next focus. 0 or -errno.
+ * The machine as it is now, which is at this place; one that is there already is replaced. Others
+ * make room for it, first those that are dense for how far they are from the next focus. 0 or
+ * -errno.
  */
 int checkpoint_take(struct checkpoint_list *list, const struct place *here, bool edit);
-/* The machine as it is now, in no list; NULL when memory is short. For checkpoint_free, which takes NULL. */
+/* The machine as it is now, in no list; NULL when memory is short. For checkpoint_free, which takes
+ * NULL. */
 struct checkpoint *checkpoint_new(struct checkpoint_list *list, const struct place *here);
 void checkpoint_free(struct checkpoint_list *list, struct checkpoint *c);
 /* The machine as it was. 0 or -errno. */

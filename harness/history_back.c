@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
 /*
- * Backwards. The stops in front of a place are found by running up to it, from one checkpoint after the other, the newest
- * first; the last one that is wanted is it. Where there are too many of them on the way, the way is divided by more
- * checkpoints first, so that only the last part of it is searched.
+ * Backwards. The stops in front of a place are found by running up to it, from one checkpoint after
+ * the other, the newest first; the last one that is wanted is it. Where there are too many of them
+ * on the way, the way is divided by more checkpoints first, so that only the last part of it is
+ * searched.
  */
 #include <errno.h>
 #include <string.h>
@@ -44,8 +45,8 @@ static bool is_return(const struct vm_stop *stop, const struct vm *vm)
 }
 
 /*
- * A call is back when its instruction is over, which is one step behind the place where it is held; that
- * takes no instruction more.
+ * A call is back when its instruction is over, which is one step behind the place where it is held;
+ * that takes no instruction more.
  */
 static int order_of_return(const struct search *s, const struct place *here)
 {
@@ -67,7 +68,8 @@ static void consider(struct search *s, bool watch)
 	bool back = is_return(stop, s->h->vm);
 	int order = back ? order_of_return(s, &here) : place_compare_run(&here, &s->to);
 
-	/* An access is before its instruction, so what stands right behind one has it behind itself. */
+	/* An access is before its instruction, so what stands right behind one has it behind
+	 * itself. */
 	if (order > 0 || (!order && !s->inclusive && !watch))
 		return;
 	if (s->back->wanted && !s->back->wanted(s->back->ctx, s->h->vm, stop))
@@ -181,7 +183,8 @@ static int restore(struct history *h, const struct checkpoint *c, struct err *er
 	return r ? err_set(err, r, "the machine cannot be put back: %s", strerror(-r)) : 0;
 }
 
-/* One way: from the last checkpoint before s->to. WAY_DONE with s->to where it began, and s->hit. */
+/* One way: from the last checkpoint before s->to. WAY_DONE with s->to where it began, and s->hit.
+ */
 static int look_at_last_way(struct search *s, struct err *err)
 {
 	struct history *h = s->h;
@@ -227,7 +230,8 @@ static int find_last(struct search *s, struct err *err)
 	return r < 0 ? r : 0;
 }
 
-/* What was changed there lies behind who comes by going forward, and is still to be undone by who comes back. */
+/* What was changed there lies behind who comes by going forward, and is still to be undone by who
+ * comes back. */
 static int move_behind_edits(struct history *h, const struct place *place, struct err *err)
 {
 	struct place to = *place;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 /*
- * How a machine with a history is moved: by a checkpoint and from there by running, told when to stop by a count of
- * instructions, by a call that is held, or, where nobody counts, by single steps. Knows nothing of why.
+ * How a machine with a history is moved: by a checkpoint and from there by running, told when to
+ * stop by a count of instructions, by a call that is held, or, where nobody counts, by single
+ * steps. Knows nothing of why.
  */
 #include "history_move.h"
 
@@ -152,8 +153,9 @@ static uint64_t rip_of(struct vm *vm)
 }
 
 /*
- * Where nobody counts. A step that comes to a breakpoint, or makes an access that is watched, may say that instead. One that
- * stays where it was is a turn of a string instruction: how many those are depends on who executes it.
+ * Where nobody counts. A step that comes to a breakpoint, or makes an access that is watched, may
+ * say that instead. One that stays where it was is a turn of a string instruction: how many those
+ * are depends on who executes it.
  */
 static void count_steps(struct history *h, const struct place *before, bool step, uint64_t rip)
 {
@@ -395,7 +397,8 @@ static int run_to_count(struct history *h, uint64_t at, bool dense, struct err *
 	return r ? r : run_until(h, at, err);
 }
 
-/* Held in a call, before or behind its answer. limit: instructions that are too many; 0: nobody counts. */
+/* Held in a call, before or behind its answer. limit: instructions that are too many; 0: nobody
+ * counts. */
 static int run_to_call(
 	struct history *h, uint64_t call, bool answered, uint64_t limit, struct err *err)
 {

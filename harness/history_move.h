@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* How a machine with a history is moved. Shared by history.c and history_back.c, for nobody else. */
+/* How a machine with a history is moved. Shared by history.c and history_back.c, for nobody else.
+ */
 #ifndef HISTORY_MOVE_H
 #define HISTORY_MOVE_H
 
@@ -69,7 +70,8 @@ int history_restore(struct history *h, const struct checkpoint *c);
 uint64_t history_insns_for(const struct history *h, double ns);
 /* How many it is from one checkpoint to the next. */
 uint64_t history_pace(const struct history *h);
-/* Until at most HISTORY_NEAR of so many are left, with checkpoints on the way, the denser the nearer. As history_move. */
+/* Until at most HISTORY_NEAR of so many are left, with checkpoints on the way, the denser the
+ * nearer. As history_move. */
 int history_approach(struct history *h, uint64_t at, struct err *err);
 /* Has somebody asked us to stop? */
 bool history_interrupted(struct history *h);
@@ -77,20 +79,21 @@ bool history_interrupted(struct history *h);
 bool history_goes_on(struct history *h);
 
 /*
- * To a place that is known to be one. dense: with checkpoints on the way, the denser the nearer. 0, -EINTR, -ERANGE when
- * it is not one, -EIO when the guest did otherwise than before; with err.
+ * To a place that is known to be one. dense: with checkpoints on the way, the denser the nearer. 0,
+ * -EINTR, -ERANGE when it is not one, -EIO when the guest did otherwise than before; with err.
  */
 int history_move(struct history *h, const struct place *to, bool dense, struct err *err);
 /* The last place before one, which is not the beginning. */
 int history_place_before(
 	struct history *h, const struct place *now, struct place *before, struct err *err);
 /*
- * Around what may fail or be interrupted: the second puts the machine back to where it was unless r is 0, and returns
- * r.
+ * Around what may fail or be interrupted: the second puts the machine back to where it was unless r
+ * is 0, and returns r.
  */
 int history_begin_journey(struct history *h, struct checkpoint **origin, struct err *err);
 int history_end_journey(struct history *h, struct checkpoint *origin, int r, struct err *err);
-/* The edits that were made before a place: of those that it might have, the nearest to what it says. */
+/* The edits that were made before a place: of those that it might have, the nearest to what it
+ * says. */
 uint32_t history_edits_at(const struct history *h, const struct place *p);
 /* What the machine shows that has been moved here. */
 void history_show(struct history *h);

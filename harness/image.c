@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 /*
- * Images of RAM: a table of leaves, a leaf is a table of pages, and both leaves and pages are counted and shared. What is
- * shared is never written to. NULL stands for zeroes. Knows no machine and no time.
+ * Images of RAM: a table of leaves, a leaf is a table of pages, and both leaves and pages are
+ * counted and shared. What is shared is never written to. NULL stands for zeroes. Knows no machine
+ * and no time.
  */
 #include "image.h"
 

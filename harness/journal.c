@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 /*
- * The journal of answers. What the host writes is kept as runs of bytes, each with its address, as the sinks are told.
- * Knows nothing of positions but their count.
+ * The journal of answers. What the host writes is kept as runs of bytes, each with its address, as
+ * the sinks are told. Knows nothing of positions but their count.
  */
 #include "journal.h"
 

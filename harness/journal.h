@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * What was answered to a guest, kept in memory so that it can be answered once more: put before a machine's responder
- * and its sinks. Calls that it knows are answered from it, and nobody else sees them; behind the last one it asks
- * who answered before, and remembers.
+ * What was answered to a guest, kept in memory so that it can be answered once more: put before a
+ * machine's responder and its sinks. Calls that it knows are answered from it, and nobody else sees
+ * them; behind the last one it asks who answered before, and remembers.
  */
 #ifndef JOURNAL_H
 #define JOURNAL_H

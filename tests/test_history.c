@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 /*
- * Time travel: every place gone to again is what it was when the machine first came by, bit for bit, and backwards the
- * same things stop it that do so forwards.
+ * Time travel: every place gone to again is what it was when the machine first came by, bit for
+ * bit, and backwards the same things stop it that do so forwards.
  */
 #include "history.h"
 
@@ -198,7 +198,8 @@ static void see(struct machine *m, struct log *log, bool all)
 	s->all = all ? hash_all(m) : 0;
 }
 
-/* To the next instruction: on kvm a string instruction takes more steps, and who executes it decides how many. */
+/* To the next instruction: on kvm a string instruction takes more steps, and who executes it
+ * decides how many. */
 static const struct vm_stop *step_with(
 	struct machine *m, const struct vcpu_debug *debug, bool *watched)
 {
@@ -742,7 +743,8 @@ static void finds_out_where_it_is_on_kvm(void)
 
 /* ---- interrupts ---- */
 
-/* Counts in a loop; a timer interrupts it, and now and then the handler makes a call or waits for the next one. */
+/* Counts in a loop; a timer interrupts it, and now and then the handler makes a call or waits for
+ * the next one. */
 __asm__(".pushsection .rodata\n"
 	"timer_start: mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $0xb, 0x3e0(%rbx)\n"
 	"movl $0x2007b, 0x320(%rbx)\n movl $700, 0x380(%rbx)\n xor %eax, %eax\n xor %ecx, %ecx\n "
