@@ -22,7 +22,8 @@ static char unit_skip_reason[200];
 /* Leaves a case that needs something absent; the reason is printed. Use as: { unit_skip("..."); return; } */
 static inline void unit_skip(const char *reason)
 {
-	snprintf(unit_skip_reason, sizeof(unit_skip_reason), "%s", reason);
+	snprintf(unit_skip_reason, sizeof(unit_skip_reason), "%.*s",
+		(int)sizeof(unit_skip_reason) - 1, reason);
 }
 
 static int unit_passed, unit_failed, unit_skipped;
