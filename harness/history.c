@@ -68,8 +68,7 @@ static uint64_t base_of(const struct history *h, uint64_t calls)
 {
 	if (!h->counted)
 		return 0;
-	return calls > h->journal.first ? journal_call(&h->journal, calls - 1)->at + 1
-					: h->begin.at;
+	return calls > h->journal.first ? journal_at(&h->journal, calls - 1) + 1 : h->begin.at;
 }
 
 static struct history_pos pos_of(const struct history *h, const struct place *p)

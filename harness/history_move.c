@@ -35,7 +35,7 @@ static struct place here_counted(struct history *h, struct place p)
 {
 	switch (p.stage) {
 	case PLACE_ANSWERED: /* its instruction may not be retired yet, but it is behind us */
-		p.at = journal_call(&h->journal, p.calls - 1)->at + 1;
+		p.at = journal_at(&h->journal, p.calls - 1) + 1;
 		break;
 	case PLACE_ASKED:
 		p.at = h->journal.at;
@@ -536,6 +536,7 @@ static struct place call_before(const struct history *h, const struct place *now
 
 	if (now->stage == PLACE_ANSWERED ||
 		(now->stage == PLACE_ENDED && calls > h->journal.first &&
+			calls <= journal_end(&h->journal) &&
 			journal_call(&h->journal, calls - 1)->stop))
 		calls--;
 	return calls > h->begin.calls ? (struct place){ .calls = calls, .stage = PLACE_ANSWERED }

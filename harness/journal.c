@@ -43,6 +43,11 @@ const struct journal_call *journal_call(const struct journal *j, uint64_t seq)
 	return &j->calls[seq - j->first];
 }
 
+uint64_t journal_at(const struct journal *j, uint64_t seq)
+{
+	return seq < journal_end(j) ? journal_call(j, seq)->at : j->at;
+}
+
 size_t journal_size(const struct journal *j)
 {
 	return j->max * sizeof(*j->calls) + j->max_bytes;

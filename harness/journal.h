@@ -60,6 +60,8 @@ void journal_detach(struct journal *j, struct vm *vm);
 
 /* The number of the first call that is not known. */
 uint64_t journal_end(const struct journal *j);
+/* Instructions before a call's own: of one that is known, or of the last one, which memory was too short for. */
+uint64_t journal_at(const struct journal *j, uint64_t seq);
 /* A call that is known. */
 const struct journal_call *journal_call(const struct journal *j, uint64_t seq);
 /* Forgets the calls from this one on. */

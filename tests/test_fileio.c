@@ -5,6 +5,7 @@
  * root and as anybody alike.
  */
 #include "fileio.h"
+#include "filemap.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -1515,7 +1516,7 @@ static void look_at_everything(void)
 		{ UNLINK, "/ro/file", 0, -EROFS, NULL },
 	};
 
-	CU_ASSERT_EQUAL(fileio_look_begin(w.files, hostfs_dry(engine)), 0);
+	CU_ASSERT_EQUAL(fileio_look_begin(w.files, hostfs_dry(fileio_map(w.files)->host)), 0);
 	RUN(rows);
 	fileio_look_end(w.files);
 }

@@ -220,7 +220,7 @@ static const struct vm_stop *step_with(
 
 static const struct vm_stop *step(struct machine *m)
 {
-	bool watched;
+	bool watched = false;
 
 	return step_with(m, &one_step, &watched);
 }

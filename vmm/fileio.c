@@ -31,13 +31,13 @@ enum {
 	FLAGS_KNOWN = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK |
 		      O_SYNC | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | FLAG_LARGEFILE | O_NOATIME,
 	FLAGS_PASSED = O_ACCMODE | O_TRUNC | O_APPEND | O_SYNC,
-	MODE_PASSED = 0777 & ~022, /* no set-id, no sticky, umask 022 */
-	IO_MAX = 0x7ffff000,       /* as Linux's MAX_RW_COUNT */
-	OPEN_TRIES = 64,           /* while the host changes what we look at */
-	ACCESS_TRIES = 4,          /* that a file may not be opened, before it is believed */
-	OWN_FDS = 256,             /* descriptors for everything else in the process */
-	DEVICE = 1,                /* deterministic: what everything lies on, */
-	BLOCK = 4096,              /* its blocks, and the size of its directories */
+	MODE_PASSED = 0777 & ~022,  /* no set-id, no sticky, umask 022 */
+	IO_MAX = 0x7ffff000,        /* as Linux's MAX_RW_COUNT */
+	OPEN_TRIES = FILEMAP_TRIES, /* while the host changes what we look at */
+	ACCESS_TRIES = 4,           /* that a file may not be opened, before it is believed */
+	OWN_FDS = 256,              /* descriptors for everything else in the process */
+	DEVICE = 1,                 /* deterministic: what everything lies on, */
+	BLOCK = 4096,               /* its blocks, and the size of its directories */
 };
 
 const struct fileio_limits fileio_limits_usual = {
@@ -567,14 +567,14 @@ int fileio_open(struct fileio *f, const char *path, int flags, mode_t mode)
 		r = fd;
 	if (r)
 		return r;
-	for (int tries = 0; tries < OPEN_TRIES; tries++) {
+	r = -EAGAIN;
+	for (unsigned tries = 0; r == -EAGAIN && tries < OPEN_TRIES; tries++) {
+		filemap_back_off(tries);
 		r = resolve(f, path, fileio_open_want(flags), &place);
-		if (!r) {
-			r = open_place(f, &place, flags, mode, &what);
-			filemap_leave(&f->map, &place, r != 0);
-		}
-		if (r != -EAGAIN)
+		if (r)
 			break;
+		r = open_place(f, &place, flags, mode, &what);
+		filemap_leave(&f->map, &place, r != 0);
 	}
 	if (r)
 		return (int)guest_result(r);

@@ -602,14 +602,23 @@ static char *set_text(struct filemap *map, const char *path, size_t len)
 	return memcpy(text, map->cwd, map->cwd_len);
 }
 
+void filemap_back_off(unsigned tries)
+{
+	enum { PAUSES = 16 };
+
+	for (unsigned i = 0; i < tries * PAUSES; i++)
+		__builtin_ia32_pause();
+}
+
 static int resolve(struct filemap *map, const char *path, size_t len, unsigned int want,
 	struct filemap_place *place)
 {
 	int r = -EAGAIN;
 
-	for (int tries = 0; r == -EAGAIN && tries < FILEMAP_TRIES; tries++) {
+	for (unsigned tries = 0; r == -EAGAIN && tries < FILEMAP_TRIES; tries++) {
 		char *text = set_text(map, path, len);
 
+		filemap_back_off(tries);
 		r = resolve_fast(map, text, want, place);
 		if (r == STEP_LINK) {
 			filemap_leave(map, place, false);

@@ -22,7 +22,7 @@ struct fileio_mount;
 struct hostfs;
 
 enum {
-	FILEMAP_TRIES = 64,       /* while the host changes what we walk through */
+	FILEMAP_TRIES = 256,      /* while the host changes what we walk through */
 	FILEMAP_LINKS_MAX = 40,   /* followed in one path, as in Linux */
 	FILEMAP_DEPTH_MAX = 2048, /* beneath the root; a walk holds so many directories open */
 	FILEMAP_TEXT_MAX = 42 * PATH_MAX, /* cwd, path, and the text of every link */
@@ -150,6 +150,8 @@ int filemap_open(
 	const struct filemap *map, const struct filemap_place *place, int flags, mode_t mode);
 /* Is the directory that this node lies in writable? Its own name belongs to that. */
 bool filemap_parent_writable(const struct filemap *map, int node);
+/* Before a try that follows others: for longer and longer, so as not to dance in step with who changes the host. */
+void filemap_back_off(unsigned tries);
 /* failed: what the place was for did not come about, so parents made for it go again. */
 void filemap_leave(struct filemap *map, struct filemap_place *place, bool failed);
 
