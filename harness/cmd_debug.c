@@ -27,17 +27,6 @@ static int set_guest(void *ctx, const char *value, struct err *err)
 	return 0;
 }
 
-static int debug_guest(struct session *s, char **words, size_t n_words)
-{
-	struct err err = { "" };
-
-	if (session_prepare(s, words, n_words, &err)) {
-		log_error("%s: %s", words[0], err.text);
-		return session_exit_code(s, NULL);
-	}
-	return session_exit_code(s, session_run(s));
-}
-
 static int debug_trace(struct session *s, const struct options *o)
 {
 	struct replay_guest_options replay = { .out = stderr };
@@ -86,7 +75,7 @@ static int cmd_debug_main(const struct cmd *cmd, int argc, char **argv)
 	else if (options.trace)
 		code = debug_trace(&session, &options);
 	else
-		code = debug_guest(&session, argv + first, (size_t)(argc - first));
+		code = session_run_guest(&session, argv + first, (size_t)(argc - first));
 	session_finish(&session);
 	return session_die(code);
 }

@@ -4,19 +4,7 @@
 
 #include "cmd.h"
 #include "err.h"
-#include "log.h"
 #include "session.h"
-
-static int run_guest(struct session *s, char **words, size_t n_words)
-{
-	struct err err = { "" };
-
-	if (session_prepare(s, words, n_words, &err)) {
-		log_error("%s: %s", words[0], err.text);
-		return session_exit_code(s, NULL);
-	}
-	return session_exit_code(s, session_run(s));
-}
 
 static int cmd_run_main(const struct cmd *cmd, int argc, char **argv)
 {
@@ -33,7 +21,7 @@ static int cmd_run_main(const struct cmd *cmd, int argc, char **argv)
 	if (r)
 		code = r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
 	else
-		code = run_guest(&session, argv + first, (size_t)(argc - first));
+		code = session_run_guest(&session, argv + first, (size_t)(argc - first));
 	session_finish(&session);
 	return session_die(code);
 }

@@ -25,6 +25,7 @@
 #include "cpu.h"
 #include "err.h"
 #include "gmem.h"
+#include "output.h"
 #include "paging.h"
 #include "vm.h"
 #include "xsave.h"
@@ -210,24 +211,6 @@ static void add_vectors(struct notes *notes, const struct cpu_state *s)
 
 /* ---- the file ---- */
 
-static int put(int fd, const void *bytes, size_t len, uint64_t at)
-{
-	const uint8_t *p = bytes;
-
-	while (len) {
-		ssize_t n = pwrite(fd, p, len, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -ENOSPC;
-		p += n;
-		at += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 static int put_headers(int fd, const struct ranges *rs, const struct notes *notes, uint64_t ram_at)
 {
 	size_t n = rs->n + 1;
@@ -263,10 +246,10 @@ static int put_headers(int fd, const struct ranges *rs, const struct notes *note
 			.p_memsz = range->len,
 			.p_align = PAGE };
 	}
-	r = put(fd, &elf, sizeof(elf), 0);
+	r = output_at(fd, &elf, sizeof(elf), 0);
 	if (!r)
-		r = put(fd, heads, n * sizeof(*heads), sizeof(elf));
-	return r ? r : put(fd, notes->bytes, notes->len, notes_at);
+		r = output_at(fd, heads, n * sizeof(*heads), sizeof(elf));
+	return r ? r : output_at(fd, notes->bytes, notes->len, notes_at);
 }
 
 /* Each run of pages that are not all zero; the rest stays a hole. */
@@ -288,8 +271,8 @@ static int put_ram(int fd, const struct core *core, uint64_t ram_at, uint64_t *u
 			if (!holds[i])
 				continue;
 			*used += run * PAGE;
-			r = put(fd, gmem_span(m, m->gpa + (at + i) * PAGE, run * PAGE), run * PAGE,
-				ram_at + (at + i) * PAGE);
+			r = output_at(fd, gmem_span(m, m->gpa + (at + i) * PAGE, run * PAGE),
+				run * PAGE, ram_at + (at + i) * PAGE);
 		}
 	}
 	return r;

@@ -8,10 +8,10 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "edits.h"
 #include "err.h"
+#include "ticker.h"
 #include "vm.h"
 
 enum {
@@ -20,14 +20,6 @@ enum {
 	PACE = 16, /* how many times longer than a checkpoint takes it is to the next one, */
 	PACE_NS = 4000000, /* at least */
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 /* ---- where it is ---- */
 
@@ -72,7 +64,7 @@ static bool checkpoint_is_due(const struct history *h)
 	double ns = PACE * h->ns_per_checkpoint;
 
 	return !h->counted && h->live &&
-	       (double)(now_ns() - h->last_checkpoint_ns) > (ns < PACE_NS ? PACE_NS : ns);
+	       (double)(monotonic_ns() - h->last_checkpoint_ns) > (ns < PACE_NS ? PACE_NS : ns);
 }
 
 /* Is there something that a debugger wrote in the recording, in or behind this call, which is new? */
@@ -205,9 +197,9 @@ const struct vm_stop *history_drive(
 	vm->hold_ctx = h;
 	h->journal.quiet = !h->live;
 	journal_attach(&h->journal, vm);
-	started = now_ns();
+	started = monotonic_ns();
 	vm_run(vm);
-	measure(h, backend_icount(vm->cpu) - insns, now_ns() - started);
+	measure(h, backend_icount(vm->cpu) - insns, monotonic_ns() - started);
 	journal_detach(&h->journal, vm);
 	vm->hold = h->asked;
 	vm->hold_ctx = h->asked_ctx;
@@ -284,7 +276,7 @@ int history_checkpoint_here(struct history *h, bool edit)
 {
 	struct place here = history_here(h);
 	size_t answers = journal_size(&h->journal);
-	uint64_t started = now_ns();
+	uint64_t started = monotonic_ns();
 	int r;
 
 	h->checkpoints.focus[0] = h->aim.calls || h->aim.at ? h->aim : here;
@@ -292,7 +284,7 @@ int history_checkpoint_here(struct history *h, bool edit)
 	h->checkpoints.max_bytes =
 		h->options.max_bytes > answers ? h->options.max_bytes - answers : 0;
 	r = checkpoint_take(&h->checkpoints, &here, edit);
-	h->last_checkpoint_ns = now_ns();
+	h->last_checkpoint_ns = monotonic_ns();
 	h->ns_per_checkpoint =
 		(3 * h->ns_per_checkpoint + (double)(h->last_checkpoint_ns - started)) / 4;
 	return r;

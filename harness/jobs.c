@@ -21,6 +21,7 @@
 #include "err.h"
 #include "log.h"
 #include "scratch.h"
+#include "ticker.h"
 
 /* One that is told to end has the grace to tidy up; no job needs a tenth of it. */
 enum { READ_AT_ONCE = 16384, PARALLEL_MAX = 1024, GRACE_MS = 2000 };
@@ -52,14 +53,6 @@ static volatile sig_atomic_t stop_signal;
 static void on_signal(int signum)
 {
 	stop_signal = signum;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 unsigned jobs_cores(void)
@@ -143,7 +136,7 @@ static int child_begin(struct pool *pool, const struct signals *signals, struct 
 	pid_t parent = getpid();
 	int pipes[2], r;
 
-	*child = (struct child){ .job = pool->n_begun, .start = now_ns() };
+	*child = (struct child){ .job = pool->n_begun, .start = monotonic_ns() };
 	r = scratch_init(&child->tmp, NULL, err);
 	if (r)
 		return r;
@@ -240,7 +233,7 @@ static int child_reap(struct pool *pool, struct child *child)
 		      : WIFEXITED(status) ? JOB_EXITED
 					  : JOB_KILLED;
 	result->code = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
-	result->ns = now_ns() - child->start;
+	result->ns = monotonic_ns() - child->start;
 	pool->ended[child->job] = true;
 	pool->n_ended++;
 	child_finish(child);
@@ -267,14 +260,14 @@ static void tell(struct pool *pool)
 static void child_stop(struct child *child)
 {
 	kill(-child->pid, child->told ? SIGKILL : SIGTERM);
-	child->deadline = child->told ? 0 : now_ns() + GRACE_MS * NS_PER_MS;
+	child->deadline = child->told ? 0 : monotonic_ns() + GRACE_MS * NS_PER_MS;
 	child->told = true;
 }
 
 /* Stops who is late. Nanoseconds until the next one is; 0: nobody will be. */
 static uint64_t watch_clocks(struct pool *pool)
 {
-	uint64_t now = now_ns(), next = 0;
+	uint64_t now = monotonic_ns(), next = 0;
 
 	for (size_t i = 0; i < pool->n_children; i++) {
 		struct child *child = &pool->children[i];

@@ -485,6 +485,17 @@ int session_exit_code(struct session *s, const struct vm_stop *stop)
 	return EXIT_OURS;
 }
 
+int session_run_guest(struct session *s, char **words, size_t n_words)
+{
+	struct err err = { "" };
+
+	if (session_prepare(s, words, n_words, &err)) {
+		log_error("%s: %s", words[0], err.text);
+		return session_exit_code(s, NULL);
+	}
+	return session_exit_code(s, session_run(s));
+}
+
 int session_die(int code)
 {
 	if (code < 0) {

@@ -84,6 +84,8 @@ const struct vm_stop *session_run(struct session *s);
  * signal ended it: see session_die. stop NULL: session_prepare failed, and the caller has said why.
  */
 int session_exit_code(struct session *s, const struct vm_stop *stop);
+/* All of it, from words to exit code; what goes wrong is said. */
+int session_run_guest(struct session *s, char **words, size_t n_words);
 /* code as it is; or, when negative, dies of that signal so that the parent sees why. */
 int session_die(int code);
 /* What the next signal that is to end us will set: for work before or behind a run that may be given up. */

@@ -18,6 +18,11 @@ static uint64_t read_clock(clockid_t id)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
+uint64_t monotonic_ns(void)
+{
+	return read_clock(CLOCK_MONOTONIC);
+}
+
 /* SDM 3B 18.17.1: CPUID.80000007H:EDX[8], the rate never changes. */
 static bool tsc_is_constant(void)
 {
@@ -28,7 +33,7 @@ static bool tsc_is_constant(void)
 
 void ticker_init(struct ticker *t)
 {
-	uint64_t now = read_clock(CLOCK_MONOTONIC);
+	uint64_t now = monotonic_ns();
 
 	*t = (struct ticker){ .constant = tsc_is_constant(), .tsc = __rdtsc() };
 	t->origin = read_clock(CLOCK_REALTIME) - now;
@@ -37,7 +42,7 @@ void ticker_init(struct ticker *t)
 
 uint64_t ticker_sync(struct ticker *t, uint64_t tsc)
 {
-	uint64_t ns = t->origin + read_clock(CLOCK_MONOTONIC), ticks = tsc - t->tsc, told;
+	uint64_t ns = t->origin + monotonic_ns(), ticks = tsc - t->tsc, told;
 
 	if (!t->constant || tsc <= t->tsc || ns < t->ns + TOO_SHORT_NS)
 		return ns;

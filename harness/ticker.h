@@ -19,6 +19,9 @@ struct ticker {
 	uint64_t origin;   /* ns since 1970 of the monotonic clock's 0 */
 };
 
+/* The system's clock that nobody sets: for what is not a hot path. */
+uint64_t monotonic_ns(void);
+
 void ticker_init(struct ticker *t);
 uint64_t ticker_sync(struct ticker *t, uint64_t tsc);
 

@@ -29,6 +29,7 @@
 #include "cpuid_table.h"
 #include "err.h"
 #include "hcall.h"
+#include "output.h"
 #include "trace_tail.h"
 #include "ticker.h"
 #include "vm.h"
@@ -80,22 +81,6 @@ struct trace_writer {
 	struct staged in, out;
 };
 
-static int write_at(int fd, const uint8_t *p, size_t len, uint64_t at)
-{
-	while (len) {
-		ssize_t n = pwrite(fd, p, len, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -ENOSPC;
-		p += n;
-		at += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 static void store(uint64_t *to, uint64_t value)
 {
 	__atomic_store_n(to, value, __ATOMIC_RELEASE);
@@ -130,7 +115,7 @@ static int flush(struct trace_writer *w)
 		w->allocated = w->base + w->used + AHEAD;
 		fallocate(w->fd, FALLOC_FL_KEEP_SIZE, (off_t)w->base, (off_t)w->used + AHEAD);
 	}
-	r = write_at(w->fd, w->tail->data, w->used, w->base);
+	r = output_at(w->fd, w->tail->data, w->used, w->base);
 	if (r)
 		return broken(w, r);
 	w->base += w->used;
@@ -1168,7 +1153,7 @@ static int fold(struct trace_writer *w)
 	int r;
 
 	roll_back(w);
-	r = write_at(w->fd, w->tail->data, w->used, w->base);
+	r = output_at(w->fd, w->tail->data, w->used, w->base);
 	if (r) {
 		cut(w);
 		return r;
