@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "cpu.h"
 #include "cpuid_table.h"
@@ -20,6 +19,7 @@
 #include "paging.h"
 #include "report.h"
 #include "session.h"
+#include "ticker.h"
 
 /* What is to be done about a stop of the machine. */
 enum verdict { GO_ON, TELL };
@@ -73,14 +73,6 @@ static int get_regs(void *target, struct cpu_regs *regs)
 	return r;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 /*
  * Where nobody counts instructions, history looks for this place step by step, and the guest may have come far: then what was
  * before is given up.
@@ -89,9 +81,9 @@ static int edit_in_time(struct gdb_vm *g)
 {
 	int r;
 
-	g->edit_until_ns = now_ns() + EDIT_NS;
+	g->edit_until_ns = monotonic_ns() + EDIT_NS;
 	r = history_edit(g->history, &g->err);
-	g->edit_forgets = r == -EINTR && now_ns() >= g->edit_until_ns;
+	g->edit_forgets = r == -EINTR && monotonic_ns() >= g->edit_until_ns;
 	g->edit_until_ns = 0;
 	return g->edit_forgets ? 0 : r;
 }
@@ -267,22 +259,23 @@ static bool find_page(struct gdb_vm *g, bool physical, uint64_t addr, uint64_t *
 	return true;
 }
 
+/* Up to the end of RAM. */
+static size_t read_physical(const struct gmem *m, uint64_t gpa, void *buf, size_t len)
+{
+	if (gpa - m->gpa < m->size && len > m->size - (gpa - m->gpa))
+		len = m->size - (gpa - m->gpa);
+	return gmem_read(m, gpa, buf, len) ? 0 : len;
+}
+
 size_t gdb_vm_read(struct gdb_vm *g, bool physical, uint64_t addr, void *buf, size_t len)
 {
-	const struct gmem *m = &g->vm->mem;
-	size_t done = 0, n;
-	uint64_t gpa;
+	struct paging paging;
 
-	while (done < len && find_page(g, physical, addr + done, &gpa, &n)) {
-		if (n > len - done)
-			n = len - done;
-		if (gpa - m->gpa < m->size && n > m->size - (gpa - m->gpa))
-			n = m->size - (gpa - m->gpa);
-		if (gmem_read(m, gpa, (uint8_t *)buf + done, n))
-			break;
-		done += n;
-	}
-	return done;
+	if (physical)
+		return read_physical(&g->vm->mem, addr, buf, len);
+	return backend_paging(g->vm->cpu, &paging)
+		       ? 0
+		       : paging_read(&g->vm->mem, &paging, addr, buf, len);
 }
 
 static size_t read_memory(void *target, bool physical, uint64_t addr, void *buf, size_t len)
@@ -523,6 +516,12 @@ static void stop_is(struct gdb_stop *stop, enum gdb_why why, int signal, uint64_
 	stop->value = value;
 }
 
+static void stop_at_break(struct gdb_stop *stop, const struct gdb_point *p, uint64_t rip)
+{
+	stop_is(stop, p && p->kind == GDB_BREAK_HARD ? GDB_WHY_BREAK_HARD : GDB_WHY_BREAK_SOFT,
+		GDB_SIG_TRAP, rip);
+}
+
 /* All breakpoints at this address: what they want to be run, is run. */
 static enum verdict at_breakpoint(struct gdb_vm *g, uint64_t rip, struct gdb_stop *stop)
 {
@@ -539,8 +538,7 @@ static enum verdict at_breakpoint(struct gdb_vm *g, uint64_t rip, struct gdb_sto
 			if (!stop->text[0])
 				continue;
 		}
-		stop_is(stop, p->kind == GDB_BREAK_HARD ? GDB_WHY_BREAK_HARD : GDB_WHY_BREAK_SOFT,
-			GDB_SIG_TRAP, rip);
+		stop_at_break(stop, p, rip);
 		verdict = TELL;
 	}
 	return verdict;
@@ -558,18 +556,33 @@ static enum verdict at_watchpoint(
 	return TELL;
 }
 
+/* gdb's numbers of Linux's signals that a crash may be. */
+static int gdb_signal_of(int signal)
+{
+	static const struct {
+		int linux_one, gdb;
+	} rows[] = { { SIGILL, GDB_SIG_ILL }, { SIGTRAP, GDB_SIG_TRAP }, { SIGABRT, GDB_SIG_ABRT },
+		{ SIGFPE, GDB_SIG_FPE }, { SIGSEGV, GDB_SIG_SEGV }, { SIGBUS, GDB_SIG_BUS },
+		{ SIGSYS, GDB_SIG_SYS } };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].linux_one == signal)
+			return rows[i].gdb;
+	return GDB_SIG_SEGV;
+}
+
 /* Before the guest's handler, if it has one, sees anything of it. */
 static enum verdict at_exception(struct gdb_vm *g, struct gdb_stop *stop)
 {
 	struct cpu_state state;
 	char text[200];
-	int signal = GDB_SIG_SEGV;
+	int signal = SIGSEGV;
 
 	if (!backend_save(g->vm->cpu, &state)) {
 		signal = report_exception(&state, text, sizeof(text));
 		snprintf(stop->text, sizeof(stop->text), "The guest raised %s.\n", text);
 	}
-	stop_is(stop, GDB_WHY_SIGNAL, signal == SIGBUS ? GDB_SIG_BUS : signal, 0);
+	stop_is(stop, GDB_WHY_SIGNAL, gdb_signal_of(signal), 0);
 	return TELL;
 }
 
@@ -688,21 +701,6 @@ static enum verdict at_known_end(const struct vm_stop *s, struct gdb_stop *stop)
 	return TELL;
 }
 
-/* gdb's numbers of Linux's signals that a crash may be. */
-static int gdb_signal_of(int signal)
-{
-	static const struct {
-		int linux_one, gdb;
-	} rows[] = { { SIGILL, GDB_SIG_ILL }, { SIGTRAP, GDB_SIG_TRAP }, { SIGABRT, GDB_SIG_ABRT },
-		{ SIGFPE, GDB_SIG_FPE }, { SIGSEGV, GDB_SIG_SEGV }, { SIGBUS, GDB_SIG_BUS },
-		{ SIGSYS, GDB_SIG_SYS } };
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (rows[i].linux_one == signal)
-			return rows[i].gdb;
-	return GDB_SIG_SEGV;
-}
-
 static void tell_crash(struct gdb_vm *g, struct gdb_stop *stop)
 {
 	FILE *out = fmemopen(stop->text, sizeof(stop->text) - 1, "w");
@@ -805,18 +803,14 @@ static void told_back(struct gdb_vm *g, struct gdb_stop *stop)
 
 	stop_is(stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
 	if (s->kind == VM_CALL) {
-		stop_is(stop,
-			s->kind == VM_CALL && g->vm->call.answered ? GDB_WHY_CALL_RETURN
-								   : GDB_WHY_CALL_ENTRY,
+		stop_is(stop, g->vm->call.answered ? GDB_WHY_CALL_RETURN : GDB_WHY_CALL_ENTRY,
 			GDB_SIG_TRAP, gdb_call_number(g->vm, g->vm->call.row));
 		strace_describe(g->vm, &g->vm->call, stop->text, sizeof(stop->text));
 	} else if (s->kind == VM_DEBUG && s->exit.why == VCPU_WATCHPOINT) {
 		at_watchpoint(g, &s->exit, stop);
 	} else if (s->kind == VM_DEBUG && s->exit.why == VCPU_BREAKPOINT) {
 		p = gdb_points_break_at(&g->points, s->exit.rip, 0);
-		stop_is(stop,
-			p && p->kind == GDB_BREAK_HARD ? GDB_WHY_BREAK_HARD : GDB_WHY_BREAK_SOFT,
-			GDB_SIG_TRAP, s->exit.rip);
+		stop_at_break(stop, p, s->exit.rip);
 	}
 }
 
@@ -917,7 +911,7 @@ static bool history_poll(void *ctx)
 {
 	struct gdb_vm *g = ctx;
 
-	if (g->edit_until_ns && now_ns() >= g->edit_until_ns)
+	if (g->edit_until_ns && monotonic_ns() >= g->edit_until_ns)
 		return true;
 	return g->link.poll(g->link.ctx) != GDB_POLL_NOTHING;
 }
@@ -961,22 +955,26 @@ static int back_to_begin(struct gdb_vm *g)
 	return history_seek(g->history, &begin, &g->err);
 }
 
+/* With another machine, from where the way back begins anew. */
+static int start_anew(struct gdb_vm *g)
+{
+	int r;
+
+	gdb_vm_end(g);
+	gdb_monitor_end_recording(g);
+	r = session_restart(g->session, &g->err);
+	if (!r)
+		attach(g, g->session->vm);
+	gdb_vm_begin(g);
+	return r;
+}
+
 static int restart(void *target, struct gdb_stop *stop, const char **why_not)
 {
 	struct gdb_vm *g = of(target);
-	bool once = g->replays || g->session->sinks;
-	int r;
+	int r = g->replays || g->session->sinks ? back_to_begin(g) : start_anew(g);
 
 	*why_not = g->err.text;
-	if (!once) {
-		gdb_vm_end(g);
-		gdb_monitor_end_recording(g);
-	}
-	r = once ? back_to_begin(g) : session_restart(g->session, &g->err);
-	if (!r && !once)
-		attach(g, g->session->vm);
-	if (!once)
-		gdb_vm_begin(g);
 	if (r)
 		return r;
 	g->ended = false;

@@ -63,7 +63,6 @@ struct gdb_vm {
 	bool at_call;           /* nothing ran since the last call, or since the start */
 	bool edited;            /* something was written, since the start */
 	bool stop_at_exit;      /* before the guest is gone, for there is a way back */
-	enum gdb_poll polled;   /* what history's poll came to */
 	uint64_t edit_until_ns; /* history looks for a place until then; 0: as long as it takes */
 	bool edit_forgets;      /* what was before this change cannot be gone back to */
 	struct err err;         /* of the last refusal */
