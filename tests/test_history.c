@@ -58,6 +58,15 @@ static void count_events(struct trace_sink *sink, const struct trace_event *even
 	m->stops += event->kind == TRACE_STOP;
 }
 
+static void finish(struct machine *m)
+{
+	history_close(m->h);
+	vm_destroy(m->vm);
+	fileio_destroy(m->files);
+	free(m->image);
+	memset(m, 0, sizeof(*m));
+}
+
 /* False when it cannot be had; then the case is skipped. */
 static bool machine_on(struct machine *m, const char *backend, const char *guest, const char *arg,
 	const struct history_options *options)
@@ -102,6 +111,8 @@ static bool machine_on(struct machine *m, const char *backend, const char *guest
 	if (r && r != -ENODEV)
 		printf("     %s: %s\n", guest, err.text);
 	CU_ASSERT_FATAL(!r || r == -ENODEV);
+	if (r)
+		finish(m);
 	return !r;
 }
 
@@ -114,14 +125,6 @@ static unsigned rounds(unsigned n)
 static bool machine(struct machine *m, const char *guest, const char *arg)
 {
 	return machine_on(m, "tcg", guest, arg, NULL);
-}
-
-static void finish(struct machine *m)
-{
-	history_close(m->h);
-	vm_destroy(m->vm);
-	fileio_destroy(m->files);
-	free(m->image);
 }
 
 static uint64_t mix(uint64_t hash, const void *bytes, size_t len)
@@ -664,10 +667,8 @@ static void finds_places_by_steps_on_kvm(void)
 	struct vcpu_debug debug = { .breaks = breaks, .n_breaks = 2 };
 	struct vcpu_watch watch = { .len = 8, .on_write = true };
 
-	if (!machine_on(&m, "kvm", "hello", NULL, NULL)) {
-		finish(&m);
+	if (!machine_on(&m, "kvm", "hello", NULL, NULL))
 		return;
-	}
 	srandom(3);
 	step_through(&m, &log, 20000, 37);
 	wander(&m, &log, rounds(40));
@@ -696,10 +697,8 @@ static void finds_out_where_it_is_on_kvm(void)
 	uint64_t at;
 	size_t want = 0;
 
-	if (!machine_on(&m, "kvm", "hello", NULL, NULL)) {
-		finish(&m);
+	if (!machine_on(&m, "kvm", "hello", NULL, NULL))
 		return;
-	}
 	step_through(&m, &log, 20000, 37);
 	at = log.at[log.n / 2].rip;
 	seek_to(&m, &log.at[0]);
@@ -895,10 +894,8 @@ static void changes_twice_on_kvm(void)
 	struct machine m;
 	uint64_t rips[2];
 
-	if (!machine_on(&m, "kvm", "hello", NULL, NULL)) {
-		finish(&m);
+	if (!machine_on(&m, "kvm", "hello", NULL, NULL))
 		return;
-	}
 	step_through(&m, &log, 20000, 37);
 	rips[0] = log.at[log.n / 4].rip;
 	rips[1] = log.at[log.n / 2].rip;
