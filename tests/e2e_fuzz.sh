@@ -96,7 +96,7 @@ triaged() { # OUT: both causes are named and kept
 		grep -qE "^planted: assertion .size < 4 \|\| data\[3\] != '!'' in refuse fuzz/fuzz_planted\.c:18  \([0-9]+ input" <<<"$1" &&
 		[ "$(grep -c '^planted: ' <<<"$1")" = 2 ] &&
 		[ "$(cat fuzz/seeds/planted/crash-heap-buffer-overflow-read-1-in-byte-behind)" = O ] &&
-		grep -q '^A..!$' fuzz/seeds/planted/crash-assertion-size-4-data-3-in-refuse &&
+		od -An -tx1 fuzz/seeds/planted/crash-assertion-size-4-data-3-in-refuse | grep -qx ' 41 .. .. 21' &&
 		grep -qx '# 1 bytes, first 4f' golden/planted-crash-heap-buffer-overflow-read-1-in-byte-behind.bjt
 }
 
