@@ -1310,12 +1310,16 @@ GUEST(varied, "mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $11, 0x3e0
 LABEL(varied, irq);
 LABEL(varied, open);
 
+static void interrupt_to(struct guest *g, uint64_t handler)
+{
+	write64(g, IDT + 16 * TIMER_VECTOR,
+		(handler & 0xffff) | 8u << 16 | 0x8e00ull << 32 | (handler >> 16) << 48);
+}
+
 static void start_varied(struct guest *g, const struct backend_ops *ops)
 {
 	start_with(g, ops, BYTES(varied), true);
-	write64(g, IDT + 16 * TIMER_VECTOR,
-		(AT(varied, irq) & 0xffff) | 8u << 16 | 0x8e00ull << 32 |
-			(AT(varied, irq) >> 16) << 48);
+	interrupt_to(g, AT(varied, irq));
 	g->answer = true;
 	g->in_value = 0x1357;
 }
@@ -1352,6 +1356,35 @@ static void watches_what_an_interrupt_writes(const struct backend_ops *ops)
 		alarm_us(g.b, 0);
 	}
 	CU_ASSERT(read64(&g, DATA + 0x20) > 5);
+	finish(&g);
+}
+
+/* Passed again and again, a breakpoint is missed never, and interrupts come all the same. */
+GUEST(passed, "mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $11, 0x3e0(%rbx)\n"
+	      "movl $0x2007b, 0x320(%rbx)\n movl $2777, 0x380(%rbx)\n sti\n"
+	      "passed_loop: inc %rax\n passed_a: mov %rax, 0x200030\n dec %rcx\n jmp passed_loop\n"
+	      "passed_irq: incq 0x200020\n push %rax\n mov $0xfee00000, %eax\n"
+	      "movl $0, 0xb0(%rax)\n pop %rax\n iretq");
+LABEL(passed, a);
+LABEL(passed, irq);
+
+static void passes_breakpoints_and_takes_interrupts(const struct backend_ops *ops)
+{
+	enum { LEAST = 1000, MOST = 200000 };
+	const uint64_t at = AT(passed, a);
+	struct guest g;
+	uint64_t i;
+
+	start_with(&g, ops, BYTES(passed), true);
+	interrupt_to(&g, AT(passed, irq));
+	debug(&g, false, &at, 1);
+	for (i = 0; i < LEAST || (i < MOST && read64(&g, DATA + 0x20) < 5); i++) {
+		if (!run_to(&g, VCPU_DEBUG) || g.exit.why != VCPU_BREAKPOINT || g.exit.rip != at ||
+			regs_of(&g).gpr[CPU_RAX] != i + 1 || read64(&g, DATA + 0x30) != i)
+			break;
+	}
+	CU_ASSERT(i >= LEAST);
+	CU_ASSERT(read64(&g, DATA + 0x20) >= 5);
 	finish(&g);
 }
 
@@ -2372,6 +2405,7 @@ static const struct row {
 	CASE(stops_after_a_watched_access, NEEDS_DEBUG | NEEDS_WATCH),
 	CASE(watches_whatever_is_asked_for, NEEDS_DEBUG | NEEDS_WATCH | NEEDS_ALL_WATCHES),
 	CASE(steps_and_breaks_while_it_watches, NEEDS_DEBUG | NEEDS_WATCH | NEEDS_ALL_WATCHES),
+	CASE(passes_breakpoints_and_takes_interrupts, NEEDS_DEBUG),
 	CASE(watches_what_an_interrupt_writes, NEEDS_DEBUG | NEEDS_WATCH | NEEDS_ALL_WATCHES),
 	CASE(counts_instructions_exactly, NEEDS_ICOUNT),
 	CASE(stops_before_the_count_is_exceeded, NEEDS_ICOUNT),

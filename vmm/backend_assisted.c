@@ -10,6 +10,8 @@
  * breakpoint, and after a while, so that interrupts, which wait in kvm, come in time. Then the
  * registers go back. Instructions that need state only kvm has are interpreted here.
  *
+ * How a breakpoint is passed: by a burst, too. kvm would take a step without breakpoints, then be told of them again.
+ *
  * How watching works, where debug registers do not do it: the other way round. tcg, which sees each access,
  * runs bursts of what it can run, and kvm steps over what only it can. What kvm wrote is found by comparing;
  * what it read is not. Interrupts wait in kvm, so after each burst it takes a step in which they may come.
@@ -29,6 +31,7 @@
 
 enum {
 	BURST = 100 * 1000, /* instructions; up to 1 ms once translated */
+	PASSES = 16,        /* breakpoints in a row that tcg passes; kvm has the interrupts */
 	CALM_TRIES = 16,    /* instructions to find one in that touches no memory */
 	WINDOW = 4096,      /* of a watch, how much is compared */
 	XCR0_RUN = 3,       /* x87 and SSE: what the two of us can execute */
@@ -40,7 +43,8 @@ struct assisted {
 	bool step;
 	uint64_t *breaks;
 	size_t n_breaks;
-	bool watching; /* kvm does not do it alone */
+	unsigned passed; /* breakpoints in a row, by tcg */
+	bool watching;   /* kvm does not do it alone */
 	struct vcpu_watch *watches;
 	uint64_t *hashes; /* of what they watch, before a step */
 	size_t n_watches;
@@ -397,14 +401,51 @@ static int run_kvm(struct assisted *a, struct vcpu_exit *exit, bool *helped)
 	return exit->kind == VCPU_DEBUG && exit->why == VCPU_WATCHPOINT;
 }
 
+static struct insn insn_at(const struct assisted *a, uint8_t bytes[static 15])
+{
+	const struct cpu_state *s = &a->state;
+	struct paging p = { .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
+
+	return insn_decode(
+		bytes, (size_t)paging_read(a->base.config.mem, &p, s->regs.rip, bytes, 15));
+}
+
+/* Goes on from the breakpoint that kvm has stopped at: as run_kvm, or -ENOTSUP when it is for kvm to do. */
+static int pass(struct assisted *a, struct vcpu_exit *exit)
+{
+	struct cpu_regs regs;
+	uint8_t bytes[15];
+	struct insn i;
+	int r;
+
+	if (a->step || !a->n_breaks || a->passed >= PASSES || backend_get_regs(a->kvm, &regs) ||
+		!is_break(a, regs.rip))
+		return -ENOTSUP;
+	a->state.event = (struct cpu_event){ 0 };
+	r = backend_kvm_lend(a->kvm, BACKEND_KVM_CORE, &a->state);
+	if (r)
+		return r == -EPERM ? -ENOTSUP : r;
+	i = insn_at(a, bytes);
+	if (!i.len || must_leave(&i))
+		return -ENOTSUP;
+	a->passed++;
+	r = burst(a, exit, BURST, BACKEND_KVM_CORE);
+	if (r || exit->kind == VCPU_SHUTDOWN)
+		return r ? r : 1;
+	return exit->kind == VCPU_DEBUG && exit->why == VCPU_WATCHPOINT;
+}
+
 static int run_helped(struct assisted *a, struct vcpu_exit *exit)
 {
 	struct cpu_regs regs;
 	bool helped;
-	int r;
+	int r = pass(a, exit);
 
 	for (;;) {
-		r = run_kvm(a, exit, &helped);
+		if (r == -ENOTSUP) {
+			a->passed = 0;
+			r = run_kvm(a, exit, &helped);
+		}
 		if (r)
 			return r;
 		backend_get_regs(a->kvm, &regs);
@@ -412,6 +453,7 @@ static int run_helped(struct assisted *a, struct vcpu_exit *exit)
 			return debug_exit(a, exit, VCPU_STEP);
 		if (is_break(a, regs.rip) && !a->state.event.pending)
 			return debug_exit(a, exit, VCPU_BREAKPOINT);
+		r = -ENOTSUP;
 	}
 }
 
@@ -549,15 +591,6 @@ static int burst_watched(struct assisted *a, struct vcpu_exit *exit, uint64_t ma
 	if (r || exit->kind == VCPU_SHUTDOWN)
 		return r ? r : 1;
 	return exit->kind == VCPU_DEBUG && exit->why != VCPU_STEP;
-}
-
-static struct insn insn_at(const struct assisted *a, uint8_t bytes[static 15])
-{
-	const struct cpu_state *s = &a->state;
-	struct paging p = { .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
-
-	return insn_decode(
-		bytes, (size_t)paging_read(a->base.config.mem, &p, s->regs.rip, bytes, 15));
 }
 
 /*
@@ -734,8 +767,8 @@ static int assisted_set_debug(struct backend *b, const struct vcpu_debug *d)
 	struct assisted *a = to_assisted(b);
 	struct vcpu_debug for_tcg = *d;
 	int r = backend_set_debug(a->kvm, d);
-	bool watching = d->n_watches && !d->until && !d->exceptions &&
-			(r == -EOPNOTSUPP || r == -ENOSPC);
+	bool watching =
+		d->n_watches && !d->until && !d->exceptions && (r == -EOPNOTSUPP || r == -ENOSPC);
 
 	if (watching)
 		r = backend_set_debug(a->kvm, &(struct vcpu_debug){ .step = true });

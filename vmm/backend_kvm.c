@@ -92,9 +92,9 @@ struct kvm {
 	enum out_rip out_rip;
 	bool returned_port; /* by the last run */
 	bool unseen; /* the last run was kicked where a breakpoint may be, before it was told */
-	bool not_emulated; /* the last run ended because of an instruction KVM lacks */
-	bool out_done;     /* the `out` last reported is over: its step is */
-	bool io_again;     /* thawed at an `in`: it is executed anew, its answer is in io_answer */
+	bool lendable; /* the last run ended before an instruction that KVM lacks, or at a breakpoint */
+	bool out_done; /* the `out` last reported is over: its step is */
+	bool io_again; /* thawed at an `in`: it is executed anew, its answer is in io_answer */
 	uint32_t io_answer;
 	bool halted; /* loaded so, without an interrupt controller: run says it once */
 	atomic_bool kicked;
@@ -723,6 +723,7 @@ static int at_break(struct kvm *k, struct vcpu_exit *exit)
 	exit_now(k, exit, VCPU_DEBUG);
 	exit->why = VCPU_BREAKPOINT;
 	exit->addr = exit->rip;
+	k->lendable = true;
 	return 1;
 }
 
@@ -853,8 +854,8 @@ static int on_internal_error(struct kvm *k, struct vcpu_exit *exit)
 	if (r != -ENOENT)
 		return r;
 	refuse(k, exit, texts[why < sizeof(texts) / sizeof(texts[0]) ? why : 0]);
-	k->not_emulated = why == KVM_INTERNAL_ERROR_EMULATION;
-	if (k->not_emulated && run->emulation_failure.ndata >= 3 && given <= sizeof(exit->insn) &&
+	k->lendable = why == KVM_INTERNAL_ERROR_EMULATION;
+	if (k->lendable && run->emulation_failure.ndata >= 3 && given <= sizeof(exit->insn) &&
 		given > exit->insn_len &&
 		(run->emulation_failure.flags &
 			KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES)) {
@@ -971,7 +972,7 @@ static int kvm_run(struct backend *b, struct vcpu_exit *exit)
 	struct kvm *k = to_kvm(b);
 	int r = resume(k, exit);
 
-	k->not_emulated = false;
+	k->lendable = false;
 	while (!r) {
 		bool failed;
 
@@ -1078,7 +1079,7 @@ static int kvm_load(struct backend *b, const struct cpu_state *s)
 	struct kvm *k = to_kvm(b);
 	int r = settle(k);
 
-	k->out_done = k->returned_port = k->io_again = k->unseen = false;
+	k->out_done = k->returned_port = k->io_again = k->unseen = k->lendable = false;
 	if (!r)
 		r = set_core(k, s);
 	if (!r)
@@ -1263,6 +1264,7 @@ static int kvm_thaw(struct backend *b, const void *frozen)
 		k->unseen = f->unseen;
 		k->out_done = f->out_done;
 		k->halted = f->halted;
+		k->lendable = false;
 	}
 	free(f);
 	return r;
@@ -1273,7 +1275,7 @@ int backend_kvm_lend(struct backend *b, enum backend_kvm_part part, struct cpu_s
 	struct kvm *k = to_kvm(b);
 	int r;
 
-	if (!k->not_emulated)
+	if (!k->lendable)
 		return -EPERM;
 	if (part == BACKEND_KVM_ALL)
 		return kvm_save(b, s);

@@ -19,7 +19,7 @@ enum backend_kvm_part {
 	BACKEND_KVM_ALL,
 };
 
-/* After run said VCPU_REFUSED. -EPERM when what was refused is not an instruction KVM lacks. */
+/* After run said VCPU_REFUSED, of an instruction that KVM lacks, or stopped at a breakpoint. -EPERM: it did neither. */
 int backend_kvm_lend(struct backend *b, enum backend_kvm_part part, struct cpu_state *state);
 /* The same part, as it is now. The TSC is never written: it ran on. */
 int backend_kvm_take_back(
