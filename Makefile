@@ -242,7 +242,7 @@ e2e := $(sort $(wildcard tests/e2e_*.sh))
 
 help:
 	@echo 'make demo     install what is missing, build, show what belljar does'
-	@echo 'make check    install what is missing, build, run every test'
+	@echo 'make check    install what is missing, build, run every test; [JOBS=N] at once'
 	@echo 'make          build $(B)/belljar and the guests in $(B)/kernels'
 	@echo 'make coverage what the tests reach, and whether that is enough: build/cov/report/index.html'
 	@echo 'make golden   check the golden traces alone'
