@@ -153,6 +153,9 @@ $(B)/fuzz/empty: $(B)/fuzz/empty.o $(fuzz_main)
 	$(call say,LD,$@)
 	$(Q)$(fuzz_link)
 
+# What a recipe makes, it makes on all CPUs, unless make was told how.
+at_once = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
 # Coverage: counters are written by what ends without exit(), too.
 ifeq ($(MODE),cov)
 cov_wrap := _exit chroot setrlimit sigaction signal
@@ -163,7 +166,7 @@ endif
 .PHONY: coverage
 coverage:
 	@scripts/setup coverage
-	@$(MAKE) --no-print-directory MODE=cov build tests
+	@$(MAKE) $(at_once) --no-print-directory MODE=cov build tests
 	@scripts/coverage
 
 # The guests: one image for each ABI generation, and the same bytes whatever MODE is. Not the host's
@@ -233,7 +236,7 @@ $(gdb_guest): $(gdb_guest_obj) kernels/rt/guest.ld
 .PHONY: bench-gdb
 bench-gdb:
 	@scripts/setup bench-gdb
-	@$(MAKE) --no-print-directory build $(gdb_guest)
+	@$(MAKE) $(at_once) --no-print-directory build $(gdb_guest)
 	@scripts/bench-gdb $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only '$(ONLY)') $(B)/belljar $(gdb_guest)
 
 # What a user types. Names that are folders too, hence .PHONY.
@@ -256,12 +259,12 @@ help:
 
 demo:
 	@scripts/setup build
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) $(at_once) --no-print-directory build
 	@scripts/demo $(B)
 
 check:
 	@scripts/setup check
-	@$(MAKE) --no-print-directory build tests
+	@$(MAKE) $(at_once) --no-print-directory build tests
 	@scripts/check $(B) scripts/check-layers scripts/check-warnings $(test_bin) $(fault_bin) $(e2e)
 
 bench: build $(bench_bin)
