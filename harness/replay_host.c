@@ -627,6 +627,8 @@ static int replay(struct host_replay *h, struct replay_result *result)
 		r = make_machine(h);
 	if (!r)
 		r = run(h);
+	if (!r)
+		r = trace_reader_rest(h->reader, h->err);
 	fileio_destroy(h->files);
 	h->files = NULL;
 	result->cut = h->record.kind == TRACE_CUT;

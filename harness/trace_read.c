@@ -675,3 +675,14 @@ int trace_reader_next(struct trace_reader *r, struct trace_record *record, struc
 	while (n == 2);
 	return n;
 }
+
+int trace_reader_rest(struct trace_reader *r, struct err *err)
+{
+	struct trace_record record;
+	int n;
+
+	do
+		n = trace_reader_next(r, &record, err);
+	while (n > 0);
+	return n;
+}

@@ -37,6 +37,8 @@ uint64_t trace_reader_recovered(const struct trace_reader *r);
  * The last record is always TRACE_END or TRACE_CUT.
  */
 int trace_reader_next(struct trace_reader *r, struct trace_record *record, struct err *err);
+/* Reads the rest, for who wants no more of it: 0, or -errno with err where it is damaged. */
+int trace_reader_rest(struct trace_reader *r, struct err *err);
 
 /*
  * `trace recover`: folds FILE.tail into FILE and removes it, so that other tools see all of it. Idempotent

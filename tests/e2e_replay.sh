@@ -357,6 +357,18 @@ hostile calls_after_the_end 's/^exit 0/exit 0\nclose 3 -> 0/' '.'
 
 # ---- a host that runs out is no verdict ----
 
+# All that is compared was read, and is as it was; what lies behind its end is damage all the same.
+for tail in zeros text; do
+	cp "$dir/report-tcg.pcapng" "$dir/behind.pcapng"
+	if [ $tail = zeros ]; then head -c 64 /dev/zero; else echo "exit 0 = ? and so on for a line"; fi >>"$dir/behind.pcapng"
+	for side in host guest; do
+		sides=()
+		[ $side = guest ] && sides=(--guest "$GUESTS/report.elf" --backend tcg)
+		replay 125 "$dir/behind.pcapng" "${sides[@]}" && grep -qE 'behind.pcapng: at offset [0-9]+: ' "$dir/err"
+		result "damage_behind_the_end_is_told_${tail}_$side" $? "$(tail -n 3 "$dir/err")"
+	done
+done
+
 # full NAME FILE PATTERN: a replay with $TMPDIR on a file system with 64 KiB, all but $4 of them taken
 full() {
 	local name=$1 file=$2 pattern=$3 room=$4 code
