@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bare_guest.h"
 #include "err.h"
 #include "fileio.h"
 #include "history_move.h"
@@ -742,53 +743,17 @@ static void finds_out_where_it_is_on_kvm(void)
 
 /* ---- interrupts ---- */
 
-/* Counts in a loop; a timer interrupts it, and now and then the handler makes a call or waits for
- * the next one. */
-__asm__(".pushsection .rodata\n"
-	"timer_start: mov $0xfee00000, %ebx\n movl $0x1ff, 0xf0(%rbx)\n movl $0xb, 0x3e0(%rbx)\n"
-	"movl $0x2007b, 0x320(%rbx)\n movl $700, 0x380(%rbx)\n xor %eax, %eax\n xor %ecx, %ecx\n "
-	"sti\n"
-	"1: add $3, %rax\n xor %rax, -512(%rsp)\n test $0x1f, %al\n jnz 1b\n"
-	"cmp $60, %ecx\n ja 2f\n hlt\n jmp 1b\n"
-	"2: mov $0x1010, %edx\n mov $7, %edi\n out %eax, %dx\n hlt\n"
-	"timer_handler: push %rax\n push %rdx\n push %rdi\n inc %ecx\n movl $0, 0xb0(%rbx)\n test "
-	"$3, %cl\n jnz 3f\n"
-	"mov $0x1020, %edx\n mov $'x', %edi\n out %eax, %dx\n"
-	"3: pop %rdi\n pop %rdx\n pop %rax\n iretq\n"
-	"timer_end:\n.popsection");
-extern const uint8_t timer_start[], timer_handler[], timer_end[];
-
 static void put64(struct machine *m, uint64_t gpa, uint64_t v)
 {
-	CU_ASSERT_EQUAL(gmem_write(&m->vm->mem, gpa, &v, sizeof(v)), 0);
+	bare_put64(m->vm, gpa, v);
 }
 
-/* In place of the guest's own code, with pages of 1 GiB. */
-static bool timer_machine(struct machine *m)
+/* In place of the guest's own code. */
+static bool timer_machine(struct machine *m, uint64_t *handler)
 {
-	uint64_t code, handler, pml4, pdpt, idt;
-	struct cpu_state s;
-
 	if (!machine(m, "hello", NULL))
 		return false;
-	code = m->vm->mem.gpa + (8 << 20);
-	pml4 = code + 0x10000;
-	pdpt = pml4 + PAGE;
-	idt = pdpt + PAGE;
-	handler = code + (uint64_t)(timer_handler - timer_start);
-	gmem_write(&m->vm->mem, code, timer_start, (size_t)(timer_end - timer_start));
-	put64(m, pml4, pdpt | 3);
-	for (uint64_t i = 0; i < 8; i++)
-		put64(m, pdpt + 8 * i, i << 30 | 0x83);
-	put64(m, idt + 0x7b * 16,
-		(handler & 0xffff) | 8u << 16 | 0x8e00ull << 32 | (handler >> 16) << 48);
-	put64(m, idt + 0x7b * 16 + 8, handler >> 32);
-	backend_save(m->vm->cpu, &s);
-	s.cr3 = pml4;
-	s.idt = (struct cpu_table){ .base = idt, .limit = 0xfff };
-	s.regs.rip = code;
-	s.regs.gpr[CPU_RSP] = code + 0x9000;
-	CU_ASSERT_EQUAL(backend_load(m->vm->cpu, &s), 0);
+	*handler = bare_timer_guest(m->vm);
 	history_close(m->h);
 	CU_ASSERT_EQUAL_FATAL(
 		history_open(&m->h, m->vm, &(struct history_options){ .max_bytes = 0 }, &err), 0);
@@ -802,11 +767,10 @@ static void interrupts_come_again_where_they_came(void)
 	struct machine m;
 	size_t n = 0;
 
-	if (!timer_machine(&m))
+	if (!timer_machine(&m, &handler))
 		return;
 	srandom(4);
 	step_through(&m, &log, 40000, 97);
-	handler = m.vm->mem.gpa + (8 << 20) + (uint64_t)(timer_handler - timer_start);
 	for (size_t i = 0; i < log.n; i++)
 		n += log.at[i].rip == handler && log.at[i].pos.happened;
 	CU_ASSERT(n > 20);
