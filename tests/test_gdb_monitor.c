@@ -346,6 +346,7 @@ static void shows_the_machine(void)
 					  "number from 0 to 31" },
 		{ "catch exception 32", "\"32\": expected off" },
 		{ "catch exception 14,", "\"\": expected off" },
+		{ "catch exception 000000014", "\"\": expected off" },
 		{ "catch exception 14 13", "too much" },
 		{ "irq", "a step goes over the handlers of interrupts" },
 		{ "irq on", "a step ends in an interrupt's handler" },
