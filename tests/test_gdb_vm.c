@@ -8,12 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bare_guest.h"
 #include "err.h"
 #include "history_move.h"
 #include "session.h"
+#include "tmptree.h"
 #include "unit.h"
 
 /* Three turns of a store and a load, then a byte to the console, then the end. */
@@ -1061,6 +1063,89 @@ static void the_past_stays_where_who_answers_cannot_go_back(void)
 	end();
 }
 
+/* ---- recordings that the debugger makes ---- */
+
+static struct {
+	struct tmptree tree;
+	char cwd[4096];
+} place_of_files;
+
+static bool begin_in_directory(void)
+{
+	static const char *const lines[] = { NULL };
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(getcwd(place_of_files.cwd, sizeof(place_of_files.cwd)));
+	if (!begin())
+		return false;
+	CU_ASSERT_EQUAL_FATAL(tmptree_make(&place_of_files.tree, lines), 0);
+	CU_ASSERT_EQUAL(chdir(place_of_files.tree.path), 0);
+	return true;
+}
+
+static void end_in_directory(void)
+{
+	CU_ASSERT_EQUAL(chdir(place_of_files.cwd), 0);
+	tmptree_remove(&place_of_files.tree);
+	end();
+}
+
+static void records_from_where_it_is(void)
+{
+	if (!begin_in_directory())
+		return;
+	CU_ASSERT(says("record start a.pcapng", "nothing was asked before: it replays"));
+	CU_ASSERT(says("record start b.pcapng", "there is a recording already, to a.pcapng"));
+	CU_ASSERT(says("info trace", "recording     to a.pcapng, 0 calls\n"));
+	CU_ASSERT_EQUAL(write_at(w.data, "y", 1), 0); /* is in it, */
+	break_at(GDB_BREAK_SOFT, AT(plain_exit));
+	CU_ASSERT_EQUAL(go(), GDB_WHY_BREAK_SOFT);
+	CU_ASSERT_EQUAL(back(true), GDB_WHY_SIGNAL);
+	CU_ASSERT(says("diverge on", "forgets"));
+	CU_ASSERT_EQUAL(write_at(w.data, "z", 1), 0); /* and ends with what never was */
+	CU_ASSERT(says("info trace", "recording     none"));
+	CU_ASSERT_EQUAL(access("a.pcapng", R_OK), 0);
+	CU_ASSERT(says("record start c.pcapng", "marked as a part: it does not replay"));
+	CU_ASSERT_EQUAL(write_at(w.data, "y", 1), 0); /* of which no part is */
+	CU_ASSERT_EQUAL(go(), GDB_WHY_BREAK_SOFT);
+	go();
+	CU_ASSERT_EQUAL(w.stop.kind, GDB_EXITED);
+	CU_ASSERT(says("record stop", "c.pcapng: 2 calls recorded"));
+	CU_ASSERT(says("record stop", "there is no recording"));
+	end_in_directory();
+	if (!begin_in_directory())
+		return;
+	w.session.options.deterministic = false;
+	CU_ASSERT(says("record start a.pcapng", "this run is not deterministic"));
+	CU_ASSERT(says("record stop", "a.pcapng: 0 calls recorded"));
+	step();
+	CU_ASSERT_EQUAL(write_at(w.data, "y", 1), 0);
+	CU_ASSERT(says("record start b.pcapng", "what came before is not in it"));
+	CU_ASSERT_EQUAL(w.g.ops.restart(&w.g, &w.stop, &w.why), 0); /* ends it */
+	CU_ASSERT(says("info trace", "recording     none"));
+	end_in_directory();
+}
+
+static void a_recording_that_cannot_be_written_on_is_no_reason_to_stop(void)
+{
+	struct rlimit before, limit;
+
+	if (!begin_in_directory())
+		return;
+	CU_ASSERT(says("record start a.pcapng", "recording to a.pcapng"));
+	CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = (struct rlimit){ .rlim_cur = 16, .rlim_max = before.rlim_max };
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	break_at(GDB_BREAK_SOFT, AT(plain_exit));
+	CU_ASSERT_EQUAL(go(), GDB_WHY_BREAK_SOFT);
+	CU_ASSERT(says("record stop", "the recording is not whole: "));
+	CU_ASSERT(says("record start b.pcapng", "b.pcapng"));
+	CU_ASSERT(says("info trace", "recording     none"));
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &before), 0);
+	go();
+	CU_ASSERT_EQUAL(w.stop.kind, GDB_EXITED);
+	end_in_directory();
+}
+
 /* ---- time ---- */
 
 static void places_are_named_and_come_back_to(void)
@@ -1201,6 +1286,9 @@ static const struct unit_case cases[] = {
 		the_past_is_changed_only_when_that_is_wanted },
 	{ "the_past_stays_where_who_answers_cannot_go_back",
 		the_past_stays_where_who_answers_cannot_go_back },
+	{ "records_from_where_it_is", records_from_where_it_is },
+	{ "a_recording_that_cannot_be_written_on_is_no_reason_to_stop",
+		a_recording_that_cannot_be_written_on_is_no_reason_to_stop },
 	{ "places_are_named_and_come_back_to", places_are_named_and_come_back_to },
 	{ "says_when_the_way_back_is_lost", says_when_the_way_back_is_lost },
 	{ "starts_again_with_another_machine", starts_again_with_another_machine },
