@@ -249,6 +249,7 @@ static enum gdb_why step(void)
 
 static enum gdb_why back(bool one)
 {
+	CU_ASSERT_TRUE_FATAL(w.g.ops.can_reverse); /* as the stub does */
 	return resume(&(struct gdb_resume){ .step = one, .reverse = true });
 }
 
