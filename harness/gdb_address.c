@@ -144,7 +144,7 @@ static bool is_loopback(const struct sockaddr *sa)
 
 	if (sa->sa_family == AF_INET)
 		return ntohl(in->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-	return sa->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+	return !memcmp(&in6->sin6_addr, &in6addr_loopback, sizeof(in6addr_loopback));
 }
 
 static int listen_at(const struct addrinfo *ai)

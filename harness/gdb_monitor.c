@@ -70,7 +70,7 @@ static const char *take_number(const char *at, uint64_t *value)
 		return NULL;
 	errno = 0;
 	*value = strtoull(at, &end, hex ? 16 : 10);
-	return errno || end != at + 2 * hex + len ? NULL : end;
+	return errno ? NULL : end;
 }
 
 bool gdb_monitor_number(

@@ -13,7 +13,7 @@
 #include "session.h"
 #include "trace_write.h"
 
-enum { LAST_USUAL = 10, TEXT_LEN = 1000, INSN_LEN = 3, ROW_LEN = 200 };
+enum { LAST_USUAL = 10, TEXT_LEN = 1000, INSN_LEN = 3 };
 
 /* ---- watching ---- */
 
@@ -56,9 +56,7 @@ static void feed(struct gdb_monitor *m, const struct trace_event *event)
 
 static size_t row_of(const struct gdb_vm *g, const struct hcall *call)
 {
-	size_t row = call ? (size_t)(call->row - g->vm->abi->rows) : 0;
-
-	return row < GDB_ROWS_MAX ? row : 0;
+	return call ? (size_t)(call->row - g->vm->abi->rows) : 0;
 }
 
 static void emit(struct trace_sink *sink, const struct trace_event *event)
@@ -208,35 +206,26 @@ void gdb_monitor_end_recording(struct gdb_vm *g)
 
 /* ---- the table ---- */
 
-static bool is_caught(const struct gdb_vm *g, size_t row)
-{
-	return g->catches && g->catch_row[row];
-}
-
 /* "open(name, flags, mode)" */
-static void describe_row(const struct hcall_row *row, char *buf, size_t size)
+static void put_row(const struct hcall_row *row, FILE *out)
 {
-	int n = snprintf(buf, size, "%s(", row->name);
-
-	for (const struct hcall_field *f = row->fields; f->name && n < (int)size; f++)
-		n += snprintf(
-			buf + n, size - (size_t)n, "%s%s", f == row->fields ? "" : ", ", f->name);
-	if (n < (int)size)
-		snprintf(buf + n, size - (size_t)n, ")");
+	fprintf(out, "%s(", row->name);
+	for (const struct hcall_field *f = row->fields; f->name; f++)
+		fprintf(out, "%s%s", f == row->fields ? "" : ", ", f->name);
+	fputs(")\n", out);
 }
 
 static void info_hypercalls(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 {
 	const struct guest_abi *abi = g->vm->abi;
-	char text[ROW_LEN];
 
 	(void)w;
 	fputs("number  port   caught  calls  name and fields\n", out);
-	for (size_t i = 0; i < abi->n_rows && i < GDB_ROWS_MAX; i++) {
-		describe_row(&abi->rows[i], text, sizeof(text));
-		fprintf(out, "%6" PRIu64 "  0x%-4x %-6s %6" PRIu64 "  %s\n",
+	for (size_t i = 0; i < abi->n_rows; i++) {
+		fprintf(out, "%6" PRIu64 "  0x%-4x %-6s %6" PRIu64 "  ",
 			gdb_call_number(g->vm, &abi->rows[i]), abi->rows[i].port,
-			is_caught(g, i) ? "yes" : "", g->monitor.counts[i].calls, text);
+			g->catch_row[i] ? "yes" : "", g->monitor.counts[i].calls);
+		put_row(&abi->rows[i], out);
 	}
 }
 
@@ -246,7 +235,7 @@ static void info_stats(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 
 	(void)w;
 	fputs("     calls     errors   bytes from guest     bytes to guest  call\n", out);
-	for (size_t i = 0; i < g->vm->abi->n_rows && i < GDB_ROWS_MAX; i++) {
+	for (size_t i = 0; i < g->vm->abi->n_rows; i++) {
 		if (!g->monitor.counts[i].calls)
 			continue;
 		fprintf(out, "%10" PRIu64 " %10" PRIu64 " %18" PRIu64 " %18" PRIu64 "  %s\n",

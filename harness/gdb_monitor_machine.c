@@ -142,7 +142,7 @@ static bool parse_exceptions(FILE *out, const char *word, uint32_t *exceptions)
 		return true;
 	for (size_t n;; word += n + 1) {
 		n = strcspn(word, ",");
-		snprintf(piece, sizeof(piece), "%.*s", (int)n, word);
+		snprintf(piece, sizeof(piece), "%.*s", n < sizeof(piece) ? (int)n : 0, word);
 		if (!gdb_monitor_number(
 			    out, piece, "off, or vectors such as 14,13: each", 0, 31, &vector))
 			return false;

@@ -108,17 +108,14 @@ static void info_mem(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 	put_ranges(g, &(struct ranges){ .out = out, .put = put_mem });
 }
 
-/* 4096 as "4K", 3 MiB as "3M". */
+/* Of pages: 4096 as "4K", 3 MiB as "3M". */
 static const char *size_text(uint64_t size, char buf[24])
 {
-	static const char units[] = "\0KMGT";
-	int unit = 0;
+	const char *unit = "KMGTP";
 
-	while (unit < 4 && size >= 1024 && size % 1024 == 0) {
-		size /= 1024;
+	for (size /= 1024; size % 1024 == 0; size /= 1024)
 		unit++;
-	}
-	snprintf(buf, 24, "%" PRIu64 "%c", size, units[unit] ? units[unit] : 'B');
+	snprintf(buf, 24, "%" PRIu64 "%c", size, *unit);
 	return buf;
 }
 

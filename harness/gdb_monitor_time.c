@@ -137,7 +137,7 @@ static bool take_count(FILE *out, const char *word, struct history_pos *pos)
 	char calls[24] = "";
 	size_t len = (size_t)(plus - word);
 
-	memcpy(calls, word, len < sizeof(calls) ? len : sizeof(calls) - 1);
+	memcpy(calls, word, len < sizeof(calls) ? len : 0); /* no number is that long */
 	*pos = (struct history_pos){ .stage = PLACE_PLAIN };
 	return gdb_monitor_number(out, calls,
 		       "begin, end, a checkpoint such as c1, or CALLS[+INSNS]", 0, UINT64_MAX - 2,

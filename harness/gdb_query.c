@@ -131,7 +131,7 @@ static void exec_file(struct gdb_stub *s, struct gdb_cursor *c)
 	const char *name = s->ops->exec_file(s->target);
 
 	gdb_take_until(c, ":");
-	if (gdb_take_char(c, ':') && name)
+	if (gdb_take_char(c, ':'))
 		gdb_reply_part(s, c, name, strlen(name));
 	else
 		gdb_reply_error(s, ENOENT, NULL);

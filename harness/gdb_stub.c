@@ -11,8 +11,6 @@
 
 #include "gdb_stub_parts.h"
 
-enum { GENERAL_ERROR = 1 };
-
 struct gdb_stub *gdb_stub_new(
 	const struct gdb_target_ops *ops, void *target, gdb_send_fn *send, void *ctx)
 {
@@ -47,12 +45,10 @@ void gdb_stub_reset(struct gdb_stub *s)
 void gdb_reply_error(struct gdb_stub *s, int error, const char *why)
 {
 	gdb_reply_begin(&s->out);
-	if (error < 0)
-		error = -error;
 	if (s->error_text && why)
 		gdb_printf(&s->out, "E.%s", why);
 	else
-		gdb_printf(&s->out, "E%02x", error && error < 0x100 ? error : GENERAL_ERROR);
+		gdb_printf(&s->out, "E%02x", (unsigned)abs(error));
 }
 
 void gdb_reply_result(struct gdb_stub *s, int r, const char *why)
@@ -302,13 +298,13 @@ static void write_binary(struct gdb_stub *s, struct gdb_cursor *c)
 
 /* ---- breakpoints ---- */
 
-/* "X" LEN "," HEX: its bytes go to *store, which moves on. */
+/* LEN "," HEX: its bytes go to *store, which moves on. */
 static bool take_code(struct gdb_cursor *c, struct gdb_code *code, uint8_t **store, size_t *room)
 {
 	uint64_t len;
 
-	if (!gdb_take_char(c, 'X') || !gdb_take_hex(c, &len) || !gdb_take_char(c, ',') ||
-		len > *room || !gdb_take_bytes(c, *store, len))
+	if (!gdb_take_hex(c, &len) || !gdb_take_char(c, ',') || len > *room ||
+		!gdb_take_bytes(c, *store, len))
 		return false;
 	*code = (struct gdb_code){ *store, len };
 	*store += len;
@@ -319,7 +315,7 @@ static bool take_code(struct gdb_cursor *c, struct gdb_code *code, uint8_t **sto
 static bool take_codes(
 	struct gdb_cursor *c, struct gdb_code *codes, size_t *n, uint8_t **store, size_t *room)
 {
-	while (gdb_left(c) && *c->at == 'X') {
+	while (gdb_take_char(c, 'X')) {
 		if (*n == GDB_CODES_MAX || !take_code(c, &codes[*n], store, room))
 			return false;
 		++*n;

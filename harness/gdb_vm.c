@@ -2,6 +2,7 @@
 /* The machine under gdb: the operations that a target has. Running is gdb_vm_run.c, writing gdb_vm_write.c. */
 #include "gdb_vm.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,24 +158,22 @@ static int catch_calls(void *target, bool on, const uint64_t *numbers, size_t n)
 {
 	struct gdb_vm *g = of(target);
 
-	g->catches = on;
-	for (size_t i = 0; i < GDB_ROWS_MAX; i++)
+	for (size_t i = 0; i < g->vm->abi->n_rows; i++) {
 		g->catch_row[i] = on && !n;
-	for (size_t i = 0; i < g->vm->abi->n_rows && i < GDB_ROWS_MAX; i++)
 		for (size_t k = 0; k < n; k++)
 			if (gdb_call_number(g->vm, &g->vm->abi->rows[i]) == numbers[k])
-				g->catch_row[i] = true;
+				g->catch_row[i] = on;
+	}
 	return 0;
 }
 
 static bool hold(void *ctx, struct vm *vm, const struct hcall *call, bool answered)
 {
 	struct gdb_vm *g = ctx;
-	size_t row = (size_t)(call->row - vm->abi->rows);
 
 	if (!answered)
 		g->base = backend_icount(vm->cpu) + 1; /* its instruction is not retired yet */
-	return g->catches && row < GDB_ROWS_MAX && g->catch_row[row];
+	return g->catch_row[call->row - vm->abi->rows];
 }
 
 /* ---- the log ---- */
@@ -213,13 +212,15 @@ static void detach(void *target)
 	if (!g->ended) /* the next one stops it where it is */
 		g->stop = (struct gdb_stop){ .signal = GDB_SIG_INT };
 	gdb_points_clear(&g->points);
-	g->catches = g->strace_on = g->diverge = false;
+	memset(g->catch_row, 0, sizeof(g->catch_row));
+	g->strace_on = g->diverge = false;
 	backend_set_debug(g->vm->cpu, &(struct vcpu_debug){ 0 });
 }
 
 /* The machine, and who is told what it does. */
 static void attach(struct gdb_vm *g, struct vm *vm)
 {
+	assert(vm->abi->n_rows <= GDB_ROWS_MAX);
 	g->vm = vm;
 	g->files.sink.next = vm->trace;
 	g->strace.sink.next = &g->files.sink;

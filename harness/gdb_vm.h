@@ -49,7 +49,7 @@ struct gdb_vm {
 	struct gdb_link link;
 	struct gdb_target_ops ops;
 	struct gdb_points points;
-	bool catches, catch_row[GDB_ROWS_MAX]; /* by index into abi->rows */
+	bool catch_row[GDB_ROWS_MAX]; /* by index into abi->rows */
 	bool strace_on, ended;
 	struct gdb_stop stop; /* why it stands still */
 	struct strace strace;

@@ -104,12 +104,6 @@ void gdb_stop_is(struct gdb_stop *stop, enum gdb_why why, int signal, uint64_t v
 	stop->value = value;
 }
 
-static void stop_at_break(struct gdb_stop *stop, const struct gdb_point *p, uint64_t rip)
-{
-	gdb_stop_is(stop, p && p->kind == GDB_BREAK_HARD ? GDB_WHY_BREAK_HARD : GDB_WHY_BREAK_SOFT,
-		GDB_SIG_TRAP, rip);
-}
-
 /* Commands instead of a stop; one that cannot be evaluated is told after all. */
 static bool runs_commands(struct gdb_vm *g, const struct gdb_point *p, struct gdb_stop *stop)
 {
@@ -131,7 +125,9 @@ static enum verdict at_breakpoint(struct gdb_vm *g, uint64_t rip, bool back, str
 		if ((back && p->n_commands) || !condition_holds(g, p, stop) ||
 			runs_commands(g, p, stop))
 			continue;
-		stop_at_break(stop, p, rip);
+		gdb_stop_is(stop,
+			p->kind == GDB_BREAK_HARD ? GDB_WHY_BREAK_HARD : GDB_WHY_BREAK_SOFT,
+			GDB_SIG_TRAP, rip);
 		verdict = TELL;
 	}
 	return verdict;
@@ -156,8 +152,7 @@ static int gdb_signal_of(int signal)
 	static const struct {
 		int linux_one, gdb;
 	} rows[] = { { SIGILL, GDB_SIG_ILL }, { SIGTRAP, GDB_SIG_TRAP }, { SIGABRT, GDB_SIG_ABRT },
-		{ SIGFPE, GDB_SIG_FPE }, { SIGSEGV, GDB_SIG_SEGV }, { SIGBUS, GDB_SIG_BUS },
-		{ SIGSYS, GDB_SIG_SYS } };
+		{ SIGFPE, GDB_SIG_FPE }, { SIGBUS, GDB_SIG_BUS }, { SIGSYS, GDB_SIG_SYS } };
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (rows[i].linux_one == signal)
@@ -257,11 +252,6 @@ static bool is_step(const struct vm_stop *stop)
 	return stop->kind == VM_DEBUG && stop->exit.why == VCPU_STEP;
 }
 
-static const char *last_line(const struct gdb_vm *g)
-{
-	return g->n_log ? g->log[(g->n_log - 1) % GDB_LOG_LINES].text : "";
-}
-
 /* Behind a call's answer the CPU still stands at its instruction: it is finished, and then told. */
 static enum verdict at_call(struct gdb_vm *g, struct gdb_stop *stop)
 {
@@ -274,7 +264,8 @@ static enum verdict at_call(struct gdb_vm *g, struct gdb_stop *stop)
 		return TELL;
 	}
 	gdb_stop_is(stop, GDB_WHY_CALL_RETURN, GDB_SIG_TRAP, number);
-	snprintf(stop->text, sizeof(stop->text), "%s", last_line(g));
+	snprintf(stop->text, sizeof(stop->text), "%s", /* the last line is this call's */
+		g->log[(g->n_log - 1) % GDB_LOG_LINES].text);
 	g->at_call = is_step(go(g, &(struct vcpu_debug){ .step = true }));
 	return TELL;
 }
@@ -393,7 +384,6 @@ static bool wanted(void *ctx, struct vm *vm, const struct vm_stop *s)
 static void told_back(struct gdb_vm *g, struct gdb_stop *stop)
 {
 	const struct vm_stop *s = &g->vm->stop;
-	const struct gdb_point *p;
 
 	gdb_stop_is(stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
 	if (s->kind == VM_CALL) {
@@ -403,8 +393,7 @@ static void told_back(struct gdb_vm *g, struct gdb_stop *stop)
 	} else if (s->kind == VM_DEBUG && s->exit.why == VCPU_WATCHPOINT) {
 		at_watchpoint(g, &s->exit, stop);
 	} else if (s->kind == VM_DEBUG && s->exit.why == VCPU_BREAKPOINT) {
-		p = gdb_points_break_at(&g->points, s->exit.rip, 0);
-		stop_at_break(stop, p, s->exit.rip);
+		at_breakpoint(g, s->exit.rip, true, stop);
 	}
 }
 

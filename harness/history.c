@@ -2,7 +2,6 @@
 /* The history of a machine: its beginning, its end, the way forward, and what may be changed in it. */
 #include "history.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -672,10 +671,4 @@ void history_stat(const struct history *h, struct history_stat *stat)
 		.bytes = h->checkpoints.cost.bytes + journal_size(&h->journal),
 		.calls = h->journal.n,
 	};
-}
-
-void history_checkpoint(struct history *h, size_t i, struct history_pos *pos)
-{
-	assert(i < h->checkpoints.n);
-	*pos = pos_of(h, &h->checkpoints.items[i]->place);
 }

@@ -133,7 +133,5 @@ struct history_stat {
 	uint64_t calls;            /* answers kept */
 };
 void history_stat(const struct history *h, struct history_stat *stat);
-/* The i-th checkpoint's place. */
-void history_checkpoint(struct history *h, size_t i, struct history_pos *pos);
 
 #endif

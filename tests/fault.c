@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -344,8 +345,10 @@ MAKES(void *, calloc, (size_t n, size_t size), (n, size), ALLOC, ENOMEM)
 MAKES(char *, strdup, (const char *s), (s), ALLOC, ENOMEM)
 MAKES(char *, strndup, (const char *s, size_t n), (s, n), ALLOC, ENOMEM)
 TAKES(void, free, (void *p), (p), p)
+PLAIN(int, mprotect, (void *p, size_t size, int how), (p, size, how), ALLOC, ENOMEM, -1)
 MAKES(FILE *, fopencookie, (void *cookie, const char *mode, cookie_io_functions_t io), (cookie, mode, io),
 	ALLOC, ENOMEM)
+MAKES(FILE *, fmemopen, (void *buf, size_t size, const char *mode), (buf, size, mode), ALLOC, ENOMEM)
 MAKES(FILE *, fdopen, (int fd, const char *mode), (fd, mode), ALLOC, ENOMEM)
 MAKES(DIR *, fdopendir, (int fd), (fd), ALLOC, ENOMEM)
 PLAIN(int, pthread_create, (pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg),
@@ -415,6 +418,14 @@ PLAIN(int, flock, (int fd, int how), (fd, how), IO, ENOLCK, -1)
 PLAIN(int, poll, (struct pollfd *fds, nfds_t n, int timeout_ms), (fds, n, timeout_ms), IO | INTR, ENOMEM, -1)
 PLAIN(int, ppoll, (struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask),
 	(fds, n, timeout, mask), IO | INTR, ENOMEM, -1)
+
+/* Sockets. */
+MAKES_FD(socket, (int domain, int type, int protocol), (domain, type, protocol), EMFILE)
+PLAIN(int, bind, (int fd, const struct sockaddr *at, socklen_t len), (fd, at, len), IO, EACCES, -1)
+PLAIN(int, connect, (int fd, const struct sockaddr *to, socklen_t len), (fd, to, len), IO, EAGAIN, -1)
+PLAIN(int, listen, (int fd, int backlog), (fd, backlog), IO, EADDRINUSE, -1)
+MAKES_FD(accept4, (int fd, struct sockaddr *from, socklen_t *len, int flags), (fd, from, len, flags), EMFILE)
+MOVES(send, (int fd, const void *buf, size_t len, int flags), (fd, buf, len, flags), EPIPE)
 
 /* Processes and what else the kernel has. */
 PLAIN(ssize_t, getrandom, (void *buf, size_t len, unsigned flags), (buf, len, flags), IO, ENOSYS, -1)

@@ -3,6 +3,8 @@
 #include "gdb_monitor.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -192,6 +194,7 @@ static void helps(void)
 		{ "help", "\n  help [COMMAND]                this list" },
 		{ "help xp", "monitor xp [/FORMAT] ADDRESS\n  show physical memory\n  FORMAT is" },
 		{ "  help   info   fds ", "monitor info fds\n" },
+		{ "\thelp\tinfo\tfds\t", "monitor info fds\n" },
 		{ "help trace", "  trace last [N]         the last" },
 		{ "info", "  info fds " },
 		{ "help nothing", "no such command: \"nothing\"" },
@@ -239,6 +242,7 @@ static void takes_numbers_strictly(void)
 		{ "xp /1ub 0x101000", "    7\n" },
 		{ "xp /1tb 0x101000", ": 00000111\n" },
 		{ "xp /2cb 0x101000", ": \"\\x07\" \" \"\n" },
+		{ "xp /1c 0x100800", ": \"\\x00\"\n" },
 		{ "xp 0x10fffe", "000000000010fffe: not RAM\n" },
 		{ "xp /2xw 0x10fffc", "000000000010fffc: 0x00000000 not RAM\n" },
 		{ "xp 0xffffffffffffffff", "not RAM" },
@@ -252,6 +256,11 @@ static void takes_numbers_strictly(void)
 		{ "xp $rsp+", "expected an address" },
 		{ "xp $rsp+1+1", "expected an address" },
 		{ "xp $", "expected an address" },
+		{ "xp $aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "expected an address" },
+		{ "xp $pc", "0000000000400010: not RAM" },
+		{ "xp $sp", "0000000000400800: not RAM" },
+		{ "xp $fp", "0000000000000000: not RAM" },
+		{ "xp 0X100800", "0000000000100800: 0x00000000\n" },
 		{ "xp 1 2", "expected: monitor xp" },
 		{ "xp /4x", "expected: monitor xp" },
 		{ "xp /4097xb 0", "\"/4097xb\": expected /[COUNT]" },
@@ -261,6 +270,8 @@ static void takes_numbers_strictly(void)
 		{ "trace last 0", "\"0\": expected how many calls, a number from 1 to 1024" },
 		{ "trace last 1025", "from 1 to 1024" },
 		{ "trace last ten", "from 1 to 1024" },
+		{ "trace last 5x", "from 1 to 1024" },
+		{ "trace filter open 0", "from 1 to 1024" },
 		{ "trace last 5 5", "too much" },
 	};
 
@@ -287,6 +298,8 @@ static void shows_what_is_mapped(void)
 		{ "info pages 0x600000", "0x600000 is not mapped\n" },
 		{ "info pages 0x600000",
 			"PD   entry   3 at 000103018: 0000000000000000  not present\n" },
+		{ "info pages here", "expected an address" },
+		{ "gva2gpa here", "expected an address" },
 		{ "gva2gpa 0x400123", "gpa: 0x100123\n" },
 		{ "gva2gpa 0x7fff00000000", "Unmapped\n" },
 	};
@@ -346,6 +359,7 @@ static void shows_the_machine(void)
 					  "number from 0 to 31" },
 		{ "catch exception 32", "\"32\": expected off" },
 		{ "catch exception 14,", "\"\": expected off" },
+		{ "catch exception 000000014", "\"\": expected off" },
 		{ "catch exception 14 13", "too much" },
 		{ "irq", "a step goes over the handlers of interrupts" },
 		{ "irq on", "a step ends in an interrupt's handler" },
@@ -447,6 +461,7 @@ static void makes_no_file_but_of_a_plain_name(void)
 		{ "record start -x.pcapng", "expected NAME.pcapng" },
 		{ "record start a\nb.pcapng", "expected NAME.pcapng" },
 		{ "record start \xff.pcapng", "expected NAME.pcapng" },
+		{ "record start \x7f.pcapng", "expected NAME.pcapng" },
 		{ "record start there.pcapng", "\"there.pcapng\" is there already" },
 		{ "record start dangling.pcapng", "\"dangling.pcapng\" is there already" },
 		{ "record stop", "there is no recording" },
@@ -489,6 +504,291 @@ static void says_when_there_is_no_way_back(void)
 	end();
 }
 
+static void a_line_has_an_end(void)
+{
+	char line[5000];
+
+	begin();
+	memset(line, 'x', sizeof(line));
+	memcpy(line, "resolve ", 8);
+	line[sizeof(line) - 1] = 0;
+	CU_ASSERT_STRING_EQUAL(said(line), "the line is too long\n");
+	end();
+}
+
+/* ---- other CPUs ---- */
+
+static void set_state(const struct cpu_state *s)
+{
+	CU_ASSERT_EQUAL(backend_load(w.session.vm->cpu, s), 0);
+}
+
+static struct cpu_state state_now(void)
+{
+	struct cpu_state s;
+
+	CU_ASSERT_EQUAL(backend_save(w.session.vm->cpu, &s), 0);
+	return s;
+}
+
+static void shows_segments_of_all_kinds(void)
+{
+	enum { CODE = 8, READ = 2, ACCESSED = 1, CONFORMING = 4, WRITE = 2, DOWN = 4 };
+	static const struct {
+		uint32_t attr;
+		const char *text, *qemu;
+	} rows[] = {
+		{ CPU_SEG_P | CPU_SEG_S | CODE | CPU_SEG_L, "level 0 code, 64 bit",
+			"DPL=0 CS64 [---]" },
+		{ CPU_SEG_P | CPU_SEG_S | CODE | CPU_SEG_DB | READ | ACCESSED, "code, 32 bit",
+			"CS32 [-RA]" },
+		{ CPU_SEG_P | CPU_SEG_S | CODE | CONFORMING | 3 << CPU_SEG_DPL_SHIFT,
+			"level 3 code, 16 bit", "DPL=3 CS16 [C--]" },
+		{ CPU_SEG_P | CPU_SEG_S | CPU_SEG_DB | WRITE | ACCESSED, "data", "DS   [-WA]" },
+		{ CPU_SEG_P | CPU_SEG_S | DOWN, "data", "DS16 [E--]" },
+		{ CPU_SEG_P | 11, "system", "DPL=0 TSS64-busy" },
+		{ CPU_SEG_P | 4, "system", "DPL=0 Reserved" },
+		{ CPU_SEG_UNUSABLE | CPU_SEG_P, "not usable", "ffffffff 00000000\n" },
+		{ CPU_SEG_S, "level 0 data", "ffffffff 00001000\n" },
+	};
+	struct cpu_state s;
+
+	begin();
+	s = state_now();
+	s.seg[CPU_CS].attr &= ~(uint32_t)CPU_SEG_L; /* else data has no size */
+	s.halted = true;
+	s.regs.rflags = 0xcd5;
+	s.event = (struct cpu_event){ .pending = true, .vector = 13 };
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct row both[] = { { "info regs", rows[i].text },
+			{ "info registers", rows[i].qemu } };
+
+		s.seg[CPU_ES] = (struct cpu_seg){ .limit = 0xffffffff, .attr = rows[i].attr };
+		set_state(&s);
+		RUN(both);
+		CU_ASSERT_PTR_NOT_NULL(strstr(said("info registers"), "\nES =0000 "));
+	}
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(w.text, "RFL=00000cd5 [DOSZAPC] CPL=0 II=0 A20=1 SMM=0 HLT=1"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(said("info regs"), "rip     0000000000400010  halted\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(w.text, "exception 13 is to be delivered next\n"));
+	end();
+}
+
+static uint64_t count_nothing(struct backend *b)
+{
+	(void)b;
+	return 0;
+}
+
+static void shows_what_a_backend_has_and_lacks(void)
+{
+	static const struct row plain[] = {
+		{ "info backend", "breakpoints   no, 0 set\nwatchpoints   no, 0 set\ninstructions  "
+				  "not counted\n"
+				  "CPU state     can be read and written\nhelped by     nobody\n" },
+	};
+	static const struct row all[] = {
+		{ "info backend",
+			"note          a note\nmissing       a gap\ndebugging     by steps\n"
+			"breakpoints   yes, 0 set\nwatchpoints   yes, 0 set\ninstructions  "
+			"counted\n"
+			"CPU state     registers only\n"
+			"helped by     tcg, for instructions it refuses\n" },
+	};
+	static char one[] = "one", two[] = "two";
+	static char *const words[] = { one, two };
+	static const struct row args[] = {
+		{ "info vm", "\narguments     \"one\" \"two\"\nenvironment   \"one\"\n" },
+		{ "info vm", " kHz, deterministic\n" },
+	};
+	struct backend_ops ops = backend_script;
+	struct vm *vm;
+
+	begin();
+	vm = w.session.vm;
+	RUN(plain);
+	vm->cpu_info = (struct backend_info){ .why = "a note",
+		.gaps = "a gap",
+		.debug = "by steps",
+		.breakpoints = true,
+		.watchpoints = true,
+		.refuses = true };
+	ops.icount = count_nothing;
+	ops.load = NULL;
+	vm->cpu->ops = &ops;
+	RUN(all);
+	ops.load = backend_script.load;
+	ops.save = NULL;
+	RUN(all);
+	vm->cpu->ops = &backend_script;
+	vm->args.app = vm->args.env = words;
+	vm->args.n_app = 2;
+	vm->args.n_env = 1;
+	w.session.options.deterministic = true;
+	RUN(args);
+	end();
+}
+
+/* Of a CPU that does not tell them. */
+static void says_when_registers_cannot_be_had(void)
+{
+	static const struct row rows[] = {
+		{ "info vm", "the registers cannot be had of this backend" },
+		{ "info regs", "the registers cannot be had of this backend" },
+		{ "info registers", "the registers cannot be had of this backend" },
+		{ "info mem", "this backend does not tell its control registers" },
+		{ "info tlb", "this backend does not tell its control registers" },
+		{ "info pages", "this backend does not tell its control registers" },
+		{ "info pages 1", "this backend does not tell its control registers" },
+		{ "gva2gpa 1", "this backend does not tell its control registers" },
+		{ "xp $cr3", "expected an address" },
+		{ "info call", "in no hypercall" },
+		{ "dump-core x.core", "registers: Operation not supported" },
+	};
+	struct backend_ops ops = backend_script;
+
+	begin();
+	ops.save = NULL;
+	ops.get_regs = NULL;
+	ops.paging = NULL;
+	w.session.vm->cpu->ops = &ops;
+	RUN(rows);
+	CU_ASSERT(access("x.core", F_OK) != 0);
+	w.session.vm->cpu->ops = &backend_script;
+	end();
+}
+
+static void says_when_paging_is_off(void)
+{
+	static const struct row rows[] = {
+		{ "info mem", "paging is off: every address is a physical one" },
+		{ "info tlb", "paging is off: every address is a physical one" },
+		{ "info pages", "paging is off: every address is a physical one" },
+		{ "info pages 0x100123", "0x100123 is 0x100123 in RAM" },
+		{ "info pages 0x100123", "paging is off\n" },
+		{ "gva2gpa 0x100123", "gpa: 0x100123" },
+	};
+	struct cpu_state s;
+
+	begin();
+	s = state_now();
+	s.cr0 &= ~(uint64_t)CPU_CR0_PG;
+	set_state(&s);
+	RUN(rows);
+	end();
+}
+
+static void put_entry(unsigned i, uint64_t entry)
+{
+	gmem_write(&w.session.vm->mem, TABLES + 0x3000 + 8 * i, &entry, sizeof(entry));
+}
+
+/* What follows each other is one range as long as all that is shown of it is the same. */
+static void joins_what_is_alike(void)
+{
+	enum { GLOBAL = 1 << 8, ACCESSED = 1 << 5, DIRTY = 1 << 6 };
+	static const struct row rows[] = {
+		{ "info mem", "0000000000400000-0000000000404000 0000000000004000 -rw\n"
+			      "0000000000404000-0000000000405000 0000000000001000 urw\n" },
+		{ "info pages",
+			"0000000000400000-0000000000401fff      8K  -rwx  -> 000000100000\n"
+			"0000000000402000-0000000000402fff      4K  -rw-  -> 000000102000\n"
+			"0000000000403000-0000000000403fff      4K  -rw-  -> 000000107000\n"
+			"0000000000404000-0000000000404fff      4K  urwx  -> 000000108000\n" },
+		{ "info pages",
+			"0000000000800000-0000000000bfffff      4M  -rwx  -> 000000200000\n" },
+		{ "info tlb", "0000000000402000: 0000000000102000 X-------W\n" },
+		{ "info tlb", "0000000000404000: 0000000000108000 -G-DA--UW\n" },
+		{ "info pages 0x402000", "supervisor, rw-\n" },
+		{ "info pages 0x402000", ", writable, no execute\n" },
+		{ "info pages 0x404000", ", user, global, accessed, dirty\n" },
+	};
+	uint64_t large = 0x400000 | PRESENT | WRITABLE | 1 << 7;
+
+	begin();
+	put_entry(1, (RAM + 0x1000) | PRESENT | WRITABLE);
+	put_entry(2, (RAM + 0x2000) | PRESENT | WRITABLE | 1ull << 63);
+	put_entry(3, (RAM + 0x7000) | PRESENT | WRITABLE | 1ull << 63);
+	put_entry(4, (RAM + 0x8000) | PRESENT | WRITABLE | USER | GLOBAL | ACCESSED | DIRTY);
+	gmem_write(&w.session.vm->mem, TABLES + 0x2000 + 8 * 5, &large, sizeof(large));
+	RUN(rows);
+	end();
+}
+
+/* ---- cores and calls ---- */
+
+static void writes_a_core_where_it_was_started(void)
+{
+	static const struct row rows[] = {
+		{ "dump-core x.core", "x.core: " },
+		{ "dump-core x.core", "\"x.core\" is there already" },
+	};
+	static const struct row seen[] = {
+		{ "dump-core y.core", "y.core: " },
+		{ "record start y.pcapng", "y.pcapng: " },
+	};
+
+	begin();
+	w.g.stop.signal = GDB_SIG_BUS;
+	RUN(rows);
+	CU_ASSERT_EQUAL(unlink("x.core"), 0);
+	CU_ASSERT_EQUAL(chdir("../in"), 0); /* which the guest sees */
+	RUN(seen);
+	CU_ASSERT(access("y.core", F_OK) != 0 && access("y.pcapng", F_OK) != 0);
+	end();
+}
+
+/* An instruction at RIP, as SDM 2A and 2B have IN and OUT. */
+static void knows_a_call_by_its_instruction(void)
+{
+	static const struct {
+		uint8_t insn[3];
+		uint16_t dx;
+		bool call;
+	} rows[] = {
+		{ { 0xef }, 0x1020, true },
+		{ { 0xee }, 0x1020, true },
+		{ { 0x66, 0xef }, 0x1020, true },
+		{ { 0xe7, 0x20 }, 0x1020, false }, /* out to port 0x20 */
+		{ { 0xed }, 0x1020, false },       /* in */
+		{ { 0x90 }, 0x1020, false },
+	};
+	struct cpu_state s;
+
+	begin();
+	s = state_now();
+	s.regs.gpr[CPU_RDI] = 'y';
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		gmem_write(&w.session.vm->mem, RAM + 0x10, rows[i].insn, 3);
+		s.regs.gpr[CPU_RDX] = rows[i].dx;
+		set_state(&s);
+		CU_ASSERT_EQUAL(
+			!!strstr(said("info call"), "about to make call 0: serial_write_byte("),
+			rows[i].call);
+	}
+	end();
+}
+
+/* A name that another begins with is not that one. */
+static void filters_by_whole_names(void)
+{
+	static const struct row rows[] = {
+		{ "trace filter serial_write", "no such call among the last 1" },
+		{ "trace filter serial_write_byte", "serial_write_byte(" },
+		{ "info trace", "strace        on\n" },
+	};
+
+	begin();
+	w.calls[w.n_calls++] = (struct vcpu_exit){
+		.kind = VCPU_PORT, .port = 0x1020, .size = 4, .rdi = 'y', .rip = 0x400020
+	};
+	vm_run(w.session.vm);
+	said("strace on");
+	RUN(rows);
+	end();
+}
+
 static void answers_any_bytes(void)
 {
 	char line[200];
@@ -522,6 +822,15 @@ static const struct unit_case cases[] = {
 	{ "resolves_without_a_trace", resolves_without_a_trace },
 	{ "makes_no_file_but_of_a_plain_name", makes_no_file_but_of_a_plain_name },
 	{ "says_when_there_is_no_way_back", says_when_there_is_no_way_back },
+	{ "a_line_has_an_end", a_line_has_an_end },
+	{ "shows_segments_of_all_kinds", shows_segments_of_all_kinds },
+	{ "shows_what_a_backend_has_and_lacks", shows_what_a_backend_has_and_lacks },
+	{ "says_when_registers_cannot_be_had", says_when_registers_cannot_be_had },
+	{ "says_when_paging_is_off", says_when_paging_is_off },
+	{ "joins_what_is_alike", joins_what_is_alike },
+	{ "writes_a_core_where_it_was_started", writes_a_core_where_it_was_started },
+	{ "knows_a_call_by_its_instruction", knows_a_call_by_its_instruction },
+	{ "filters_by_whole_names", filters_by_whole_names },
 	{ "answers_any_bytes", answers_any_bytes },
 };
 UNIT_MAIN("gdb_monitor", cases)

@@ -1,17 +1,26 @@
 // SPDX-License-Identifier: ISC
-/* Where gdb is served: addresses as users write them, and sockets that are their user's alone. */
+/*
+ * Where gdb is served: addresses as users write them, sockets that are their user's alone, and debuggers that come, say
+ * something, and go, while a script stands for the guest.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "abi_uhyve.h"
 #include "err.h"
+#include "fileio.h"
 #include "gdb_address.h"
+#include "gdb_server.h"
+#include "session.h"
 #include "unit.h"
+#include "vm.h"
 
 #define X10  "xxxxxxxxxx"
 #define X100 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10
@@ -43,6 +52,9 @@ static void parses_what_users_write(void)
 		{ "127.0.0.1:1", 0, GDB_TCP, "127.0.0.1", "1" },
 		{ "[::1]:1", 0, GDB_TCP, "::1", "1" },
 		{ "::1:1", 0, GDB_TCP, "::1", "1" },
+		{ "[::1:1", 0, GDB_TCP, "[::1", "1" },
+		{ "[:1", 0, GDB_TCP, "[", "1" },
+		{ "[]:1", 0, GDB_TCP, "", "1" },
 		{ "localhost:", -EINVAL, 0, "", "" },
 		{ "localhost:port", -EINVAL, 0, "", "" },
 		{ "localhost", -EINVAL, 0, "", "" },
@@ -120,6 +132,43 @@ static void tcp_is_of_this_machine(void)
 	close_all(fd, other);
 }
 
+/* Others, if they are asked for; with a warning. */
+static void tcp_is_at_any_address_that_is_named(void)
+{
+	static const struct {
+		const char *address, *text;
+	} rows[] = { { "127.0.0.2:0", "127.0.0.2:%u" }, { "0.0.0.0:0", "0.0.0.0:%u" },
+		{ "[::1]:0", "[::1]:%u" }, { "[::]:0", "[::]:%u" } };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct sockaddr_in6 in6 = { 0 }; /* the port is where IPv4 has it */
+		socklen_t len = sizeof(in6);
+		char text[300], want[300];
+		struct gdb_address a;
+		int fd = listen_at(rows[i].address, &a, text, sizeof(text));
+
+		if (fd < 0 && rows[i].address[0] == '[') {
+			unit_skip("this machine has no IPv6");
+			return;
+		}
+		CU_ASSERT_FATAL(fd >= 0);
+		CU_ASSERT(!getsockname(fd, (struct sockaddr *)&in6, &len));
+		snprintf(want, sizeof(want), rows[i].text, ntohs(in6.sin6_port));
+		CU_ASSERT_STRING_EQUAL(text, want);
+		close_all(fd, -1);
+	}
+}
+
+static void names_of_nobody_are_refused(void)
+{
+	struct gdb_address a = { .transport = GDB_TCP, .host = "no such name", .port = "1" };
+	struct err err = { "" };
+	char text[300];
+
+	CU_ASSERT_EQUAL(gdb_address_listen(&a, text, sizeof(text), &err), -EINVAL);
+	CU_ASSERT(!strncmp(err.text, "no such name: ", 14));
+}
+
 static void a_unix_socket_is_its_users_alone(void)
 {
 	mode_t before = umask(0);
@@ -179,10 +228,303 @@ static void what_is_no_socket_stays(void)
 	rmdir(dir);
 }
 
+/* Nor what is somebody's who speaks otherwise. */
+static void a_socket_of_another_kind_stays(void)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	char dir[] = "/tmp/gdb-XXXXXX", address[100], text[300];
+	struct gdb_address a;
+	struct stat st;
+	int fd, other;
+
+	CU_ASSERT_FATAL(mkdtemp(dir) != NULL);
+	snprintf(name.sun_path, sizeof(name.sun_path), "%s/s", dir);
+	snprintf(address, sizeof(address), "unix:%s/s", dir);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	CU_ASSERT(!bind(fd, (struct sockaddr *)&name, sizeof(name)));
+	other = listen_at(address, &a, text, sizeof(text));
+	CU_ASSERT(other == -EADDRINUSE);
+	CU_ASSERT(!lstat(name.sun_path, &st) && S_ISSOCK(st.st_mode));
+	close_all(fd, other);
+	unlink(name.sun_path);
+	rmdir(dir);
+}
+
+/* ---- debuggers ---- */
+
+enum { RAM = 0x100000, SIZE = 0x10000, CALL_EXIT = 0x1010, CALL_BYTE = 0x1020, STEPS = 200 };
+
+static struct world {
+	struct session session;
+	char dir[32], address[64];
+	struct sockaddr_un name;
+	struct backend_ops ops;
+	int client, other;
+	int steps;               /* how far the guest is */
+	void (*meanwhile)(void); /* what happens outside when it is at its third */
+	char said[1 << 12];
+} w;
+
+/* As the program does it for a connection that says something. */
+static void on_input(int signum)
+{
+	(void)signum;
+	if (w.session.vm)
+		vm_pause(w.session.vm);
+}
+
+/* Bytes to the console, and then the end. */
+static int next(void *ctx, struct backend *b, struct vcpu_exit *exit)
+{
+	(void)ctx, (void)b;
+	if (++w.steps == 3 && w.meanwhile)
+		w.meanwhile();
+	*exit = (struct vcpu_exit){ .kind = VCPU_PORT,
+		.size = 4,
+		.port = w.steps < STEPS ? CALL_BYTE : CALL_EXIT,
+		.rdi = w.steps < STEPS ? 'y' : 5 };
+	return 0;
+}
+
+/* A script stops nowhere by itself, and says nothing against it. */
+static int set_debug(struct backend *b, const struct vcpu_debug *debug)
+{
+	(void)b, (void)debug;
+	return 0;
+}
+
+static int come(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CU_ASSERT(fd >= 0);
+	CU_ASSERT(!connect(fd, (struct sockaddr *)&w.name, sizeof(w.name)));
+	return fd;
+}
+
+static void say_to(int fd, const char *text)
+{
+	CU_ASSERT_EQUAL(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+/* What was sent there: all of it is, when this is asked. */
+static const char *heard(int fd)
+{
+	ssize_t n, used = 0;
+
+	while ((n = recv(fd, w.said + used, sizeof(w.said) - 1 - (size_t)used, MSG_DONTWAIT)) > 0)
+		used += n;
+	w.said[used] = 0;
+	return w.said;
+}
+
+static bool has_heard(int fd, const char *part)
+{
+	bool found = strstr(heard(fd), part);
+
+	if (!found)
+		printf("     heard %s     not %s\n", w.said, part);
+	return found;
+}
+
+static void serve_script(bool wait)
+{
+	struct err err = { "" };
+
+	memset(&w, 0, sizeof(w));
+	strcpy(w.dir, "/tmp/gdb-XXXXXX");
+	CU_ASSERT_FATAL(mkdtemp(w.dir) != NULL);
+	w.client = w.other = -1;
+	w.name.sun_family = AF_UNIX;
+	snprintf(w.name.sun_path, sizeof(w.name.sun_path), "%s/s", w.dir);
+	snprintf(w.address, sizeof(w.address), "unix:%s/s", w.dir);
+	session_init(&w.session);
+	w.session.guest = "guest.elf";
+	signal(SIGIO, on_input);
+	if (fileio_init(&w.session.files,
+		    &(struct fileio_config){ .console_in = -1, .console_out = -1 }, &err) ||
+		vm_create_script(&w.session.vm,
+			&(struct vm_script){ .abi = &abi_uhyve,
+				.abi_version = 2,
+				.ram_gpa = RAM,
+				.mem_size = SIZE,
+				.files = w.session.files,
+				.next = next },
+			&err) ||
+		gdb_server_new(&w.session.gdb, &w.session, w.address, wait, &err)) {
+		session_finish(&w.session);
+		rmdir(w.dir);
+		CU_FAIL_FATAL(err.text);
+	}
+	w.ops = backend_script;
+	w.ops.set_debug = set_debug;
+	w.session.vm->cpu->ops = &w.ops;
+}
+
+static const struct vm_stop *drive(void)
+{
+	return w.session.drive(w.session.drive_ctx, w.session.vm);
+}
+
+static void finish(void)
+{
+	close_all(w.client, w.other);
+	session_finish(&w.session);
+	CU_ASSERT_EQUAL(rmdir(w.dir), 0); /* the socket is gone */
+}
+
+#define EXPEDITED "10:0*,;07:0*,;06:0*,;11:020*\";"
+
+static void a_debugger_that_goes_lets_the_guest_go(void)
+{
+	const struct vm_stop *stop;
+
+	serve_script(true);
+	w.client = come();
+	say_to(w.client, "+$qC#b4");
+	shutdown(w.client, SHUT_WR);
+	stop = drive();
+	CU_ASSERT(stop->kind == VM_EXITED && stop->code == 5);
+	CU_ASSERT_STRING_EQUAL(heard(w.client), "+$QC1#c5");
+	CU_ASSERT_FALSE(w.session.ended_by_debugger);
+	finish();
+}
+
+/* Nor has it let go of a guest that it never spoke of. */
+static void who_says_nothing_has_not_let_it_go(void)
+{
+	serve_script(true);
+	close_all(come(), -1);
+	w.client = come();
+	say_to(w.client, "$qC#b4$k#6b");
+	CU_ASSERT_EQUAL(drive()->kind, VM_KICKED);
+	CU_ASSERT_EQUAL(w.steps, 0);
+	CU_ASSERT_STRING_EQUAL(heard(w.client), "+$QC1#c5+");
+	CU_ASSERT_TRUE(w.session.ended_by_debugger);
+	finish();
+}
+
+/* What it says while the guest runs waits until that stands. */
+static void words_to_a_running_guest_wait(void)
+{
+	serve_script(true);
+	w.client = come();
+	say_to(w.client, "$c#63$k#6b");
+	CU_ASSERT_EQUAL(drive()->kind, VM_EXITED);
+	CU_ASSERT_STRING_EQUAL(heard(w.client), "+$W05#bc+");
+
+	finish();
+}
+
+static void interrupt_and_detach(void)
+{
+	say_to(w.client, "\003$D#44");
+}
+
+static void an_interrupt_is_answered_by_a_stop(void)
+{
+	serve_script(true);
+	w.meanwhile = interrupt_and_detach;
+	w.client = come();
+	say_to(w.client, "$c#63");
+	CU_ASSERT_EQUAL(drive()->kind, VM_EXITED);
+	CU_ASSERT(has_heard(w.client, "+$T02" EXPEDITED "thread:1;#"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(w.said, "+$OK#9a"));
+	CU_ASSERT_EQUAL(w.steps, STEPS);
+	finish();
+}
+
+static void another_comes(void)
+{
+	w.other = come();
+	say_to(w.client, "+");
+}
+
+static void a_second_debugger_is_told_that_it_is_one(void)
+{
+	serve_script(true);
+	w.meanwhile = another_comes;
+	w.client = come();
+	say_to(w.client, "$c#63$k#6b");
+	CU_ASSERT_EQUAL(drive()->kind, VM_EXITED);
+	CU_ASSERT_STRING_EQUAL(
+		heard(w.other), "+$E.another debugger is connected to this guest#bb");
+	CU_ASSERT(has_heard(w.client, "$W05#bc"));
+	finish();
+}
+
+static void it_goes(void)
+{
+	close_all(w.client, -1);
+	w.client = -1;
+}
+
+/* The guest goes on, and the next one finds it where it is; there are none to come. */
+static void a_debugger_may_go_while_the_guest_runs(void)
+{
+	serve_script(false);
+	w.meanwhile = it_goes;
+	w.client = come();
+	say_to(w.client, "$c#63");
+	CU_ASSERT_EQUAL(drive()->kind, VM_EXITED);
+	CU_ASSERT_EQUAL(w.steps, STEPS);
+	finish();
+}
+
+static void it_floods(void)
+{
+	static char noise[1 << 17];
+
+	memset(noise, 'x', sizeof(noise));
+	memcpy(noise + sizeof(noise) - 5, "$k#6b", 5);
+	CU_ASSERT_EQUAL(send(w.client, noise, sizeof(noise), MSG_NOSIGNAL), sizeof(noise));
+}
+
+/* What it says is kept, but not without end. */
+static void a_debugger_that_floods_a_running_guest_stops_it(void)
+{
+	serve_script(true);
+	w.meanwhile = it_floods;
+	w.client = come();
+	say_to(w.client, "$c#63");
+	CU_ASSERT_EQUAL(drive()->kind, VM_KICKED);
+	CU_ASSERT(has_heard(w.client, "+$T02"));
+	CU_ASSERT_EQUAL(w.steps, 3);
+	finish();
+}
+
+static void it_comes(void)
+{
+	w.client = come();
+	say_to(w.client, "$?#3f$k#6b");
+}
+
+static void who_comes_to_a_running_guest_stops_it(void)
+{
+	serve_script(false);
+	w.meanwhile = it_comes;
+	CU_ASSERT_EQUAL(drive()->kind, VM_KICKED);
+	CU_ASSERT(has_heard(w.client, "+$T02" EXPEDITED "thread:1;#"));
+	CU_ASSERT(w.steps >= 3 && w.steps < STEPS);
+	finish();
+}
+
 static const struct unit_case cases[] = {
 	{ "parses_what_users_write", parses_what_users_write },
 	{ "tcp_is_of_this_machine", tcp_is_of_this_machine },
 	{ "a_unix_socket_is_its_users_alone", a_unix_socket_is_its_users_alone },
+	{ "tcp_is_at_any_address_that_is_named", tcp_is_at_any_address_that_is_named },
+	{ "names_of_nobody_are_refused", names_of_nobody_are_refused },
 	{ "what_is_no_socket_stays", what_is_no_socket_stays },
+	{ "a_socket_of_another_kind_stays", a_socket_of_another_kind_stays },
+	{ "a_debugger_that_goes_lets_the_guest_go", a_debugger_that_goes_lets_the_guest_go },
+	{ "who_says_nothing_has_not_let_it_go", who_says_nothing_has_not_let_it_go },
+	{ "words_to_a_running_guest_wait", words_to_a_running_guest_wait },
+	{ "an_interrupt_is_answered_by_a_stop", an_interrupt_is_answered_by_a_stop },
+	{ "a_second_debugger_is_told_that_it_is_one", a_second_debugger_is_told_that_it_is_one },
+	{ "a_debugger_may_go_while_the_guest_runs", a_debugger_may_go_while_the_guest_runs },
+	{ "a_debugger_that_floods_a_running_guest_stops_it",
+		a_debugger_that_floods_a_running_guest_stops_it },
+	{ "who_comes_to_a_running_guest_stops_it", who_comes_to_a_running_guest_stops_it },
 };
 UNIT_MAIN("gdb_server", cases)

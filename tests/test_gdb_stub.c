@@ -18,6 +18,7 @@
 enum { MEMORY = 0x1000, MEMORY_LEN = 0x100, SAID = 1 << 20 };
 #define NO_MEMORY   0xdead
 #define NO_ROOM     0xf0
+#define NO_BYTES    0xbad
 #define GUEST_BYTES "\177ELF}#$*guest"
 
 /* The target. Memory is at MEMORY, each byte the low part of its address; its physical address is 0. */
@@ -222,6 +223,8 @@ static ssize_t file_read(void *target, int file, uint64_t at, void *buf, size_t 
 	size_t n = strlen(GUEST_BYTES);
 
 	(void)target, (void)file;
+	if (at == NO_BYTES)
+		return -EIO;
 	if (at > n)
 		at = n;
 	if (len > n - at)
@@ -497,6 +500,7 @@ static const struct stream {
 	{ "{x1000,0}", "+<b>" },
 	{ "{x1100,1}", "+<E0e>" },
 	{ "{x1000}", "+" BAD },
+	{ "{x1000,4 }", "+" BAD },
 	{ "{x10ff,ffffffffffffffff}", "+<b\\ff>" },
 	{ "{M1000,2:abcd}{m1000,3}", "+[write 1000 2]<OK>+<abcd02>" },
 	{ "{M1000,0:}", "+<OK>" },
@@ -520,6 +524,7 @@ static const struct stream {
 	{ "{X1000,2:A%7d}", "+" BAD },
 	{ "{X1000,1:A%7d}{m1000,1}", "+[write 1000 1]<OK>+<41>" },
 	{ "{X1000,2}", "+" BAD },
+	{ "{X}", "+" BAD },
 	{ "{X1100,1:A}", "+<E0e>" },
 	{ "{Xffffffffffffffff,2:AB}", "+<E0e>" },
 	{ "{X1000,ffffffffffffffff:AB}", "+" BAD },
@@ -528,6 +533,7 @@ static const struct stream {
 	{ "{qCRC:10ff,2}", "+<E0e>" },
 	{ "{qCRC:1000,ffffffffffffffff}", "+<E0e>" },
 	{ "{qCRC:1000}", "+" BAD },
+	{ "{qCRC:1000,}", "+" BAD },
 	{ "{qCRC:}", "+" BAD },
 	{ "{qSearch:memory:1000;100;%41%42}", "+<1,1041>" },
 	{ "{qSearch:memory:1000;100;%7d%03}", "+<1,1023>" },
@@ -538,6 +544,9 @@ static const struct stream {
 	{ "{qSearch:memory:1000;0;A}", "+<0>" },
 	{ "{qSearch:memory:1000;100;}", "+" BAD },
 	{ "{qSearch:memory:1000;100}", "+" BAD },
+	{ "{qSearch:memory:1000;}", "+" BAD },
+	{ "{qSearch:memory:1000}", "+" BAD },
+	{ "{qSearch:memory:}", "+" BAD },
 	{ "{qSearch:memory:5000;100;A}", "+<0>" },
 	{ "{qSearch:memory:1000;100;%7d}", "+<0>" },
 	{ "{Qqemu.PhyMemMode:1}{m0,2}{qqemu.PhyMemMode}{M0,1:aa}{m0,1}",
@@ -570,6 +579,7 @@ static const struct stream {
 	{ "{Z0,1000,1;cmds:}", "+" BAD },
 	{ "{Z0,1000,1;cmds:,X1,27}", "+" BAD },
 	{ "{Z0,1000,1;cmds:0}", "+" BAD },
+	{ "{Z0,1000,1;cmds:0,X1}", "+" BAD },
 	{ "{Z0,1000,1;X0,}", "+[Z0 1000 1 if ]<OK>" },
 	{ "{Z0,1000,1;X1,2}", "+" BAD },
 	{ "{Z0,1000,1;X3,2227}", "+" BAD },
@@ -673,6 +683,7 @@ static const struct stream {
 	{ "{qXfer:exec-file:read::ffffffffffffffff,ffffffffffffffff}", "+<l>" },
 	{ "{qXfer:exec-file:read::0,0}", "+<m>" },
 	{ "{qXfer:exec-file:read::0}", "+" BAD },
+	{ "{qXfer:exec-file:read::0,}", "+" BAD },
 	{ "{qXfer:exec-file:read::,4}", "+" BAD },
 	{ "{qXfer:exec-file:read::-1,4}", "+" BAD },
 	{ "{qXfer:exec-file:read:0,4}", "+<E02>" },
@@ -708,6 +719,8 @@ static const struct stream {
 	{ "{vFile:open:2f67756573742e656c6,0,0}", "+<F-1,16>" },
 	{ "{vFile:open:,0,0}", "+<F-1,2>" },
 	{ "{vFile:open:2f67}", "+<F-1,16>" },
+	{ "{vFile:open:2f67,}", "+<F-1,16>" },
+	{ "{vFile:open:2f6x,0,0}", "+<F-1,16>" },
 	{ "{vFile:open:}", "+<F-1,16>" },
 	{ "{vFile:open}", "+<>" },
 	{ "{vFile:pread:0,ff,0}", "+<Fd;\\7fELF}]}\\03}\\04}\\0aguest>" },
@@ -720,6 +733,9 @@ static const struct stream {
 	{ "{vFile:pread:-1,4,0}", "+<F-1,9>" },
 	{ "{vFile:pread:ffffffffffffffff,4,0}", "+<F-1,9>" },
 	{ "{vFile:pread:0,4}", "+<F-1,16>" },
+	{ "{vFile:pread:0,4,}", "+<F-1,16>" },
+	{ "{vFile:pread:0,}", "+<F-1,16>" },
+	{ "{vFile:pread:0,4,bad}", "+<F-1,270f>" },
 	{ "{vFile:pread:0}", "+<F-1,16>" },
 	{ "{vFile:pread:}", "+<F-1,9>" },
 	{ "{vFile:close:0}", "+<F0>" },
@@ -776,6 +792,79 @@ static bool still_answers(struct world *w)
 	w->cpu.regs.rip = MEMORY;
 	feed(w, "$?#3f", 5);
 	return w->len >= want && !strcmp(w->said + w->len - want, STANDS);
+}
+
+static bool says(struct world *w, const char *packet, const char *want)
+{
+	static char bytes[8192];
+	size_t n = expand(packet, bytes), at = w->len;
+	bool ok;
+
+	feed(w, bytes, n);
+	ok = !strcmp(w->said + at, want);
+	if (!ok)
+		printf("     %.60s\n     said   %s\n     should %s\n", packet, w->said + at, want);
+	return ok;
+}
+
+static int no_state(void *target, struct cpu_state *state, struct gdb_counts *counts)
+{
+	(void)target, (void)state, (void)counts;
+	return -EIO;
+}
+
+static int no_regs(void *target, struct cpu_regs *regs)
+{
+	(void)target, (void)regs;
+	return -EIO;
+}
+
+/* What asks for them is an error; a stop is told without. */
+static void a_cpu_may_not_give_its_registers(void)
+{
+	struct gdb_target_ops with = ops;
+	static char all[4096] = "{G";
+	struct world w;
+
+	with.get_state = no_state;
+	with.get_regs = no_regs;
+	memset(all + 2, '0', 2 * gdb_regs_size(false));
+	strcat(all, "}");
+	begin(&w, &with, "");
+	CU_ASSERT(says(&w, "{g}", "+<E05>"));
+	CU_ASSERT(says(&w, all, "+<E05>"));
+	CU_ASSERT(says(&w, "{p10}", "+<E05>"));
+	CU_ASSERT(says(&w, "{P10=0000000000000000}", "+<E05>"));
+	CU_ASSERT(says(&w, "{c2000}", "+<E05>"));
+	CU_ASSERT(says(&w, "{c}", "+[go]<T05swbreak:;thread:1;>"));
+	CU_ASSERT(says(&w, "{QEnableErrorStrings}{g}", "+<OK>+<E.the registers cannot be read>"));
+	end(&w);
+}
+
+static void names_and_patterns_have_an_end(void)
+{
+	static char packet[5000];
+	struct world w;
+
+	begin(&w, &ops, "");
+	strcpy(packet, "{vFile:open:");
+	memset(packet + strlen(packet), '2', 2 * 255);
+	strcat(packet, ",0,0}");
+	CU_ASSERT(says(&w, packet, "+<F-1,2>"));
+	strcpy(packet, "{vFile:open:");
+	memset(packet + strlen(packet), 0, 2 * 256 + 1);
+	memset(packet + strlen(packet), '2', 2 * 256);
+	strcat(packet, ",0,0}");
+	CU_ASSERT(says(&w, packet, "+<F-1,16>"));
+	strcpy(packet, "{qSearch:memory:1000;100;");
+	memset(packet + strlen(packet), 0, 1100);
+	memset(packet + strlen(packet), 'x', 1024);
+	strcat(packet, "}");
+	CU_ASSERT(says(&w, packet, "+<0>"));
+	packet[strlen(packet) - 1] = 'x';
+	strcat(packet, "}");
+	CU_ASSERT(says(&w, packet, "+" BAD));
+	end(&w);
 }
 
 static void answers_to_the_byte(void)
@@ -1050,6 +1139,8 @@ static void says_nothing_while_the_guest_stands(void)
 
 static const struct unit_case cases[] = {
 	{ "answers_to_the_byte", answers_to_the_byte },
+	{ "a_cpu_may_not_give_its_registers", a_cpu_may_not_give_its_registers },
+	{ "names_and_patterns_have_an_end", names_and_patterns_have_an_end },
 	{ "pieces_change_nothing", pieces_change_nothing },
 	{ "survives_a_cut_anywhere", survives_a_cut_anywhere },
 	{ "takes_the_largest_packet_and_no_larger", takes_the_largest_packet_and_no_larger },
