@@ -49,6 +49,7 @@
 #include "cpuid_table.h"
 #include "err.h"
 #include "gmem.h"
+#include "hash.h"
 #include "lapic.h"
 #include "paging.h"
 #include "tcg_cpuid.h"
@@ -1133,20 +1134,12 @@ static bool break_within(const struct tcg *t, uint64_t addr, uint32_t size)
 
 /* ---- in bursts, what is executed must still be what was translated ---- */
 
-/* Two pieces of code that differ in no more than eight bytes in a row never have the same. */
 static uint64_t code_hash(struct tcg *t, uint64_t addr, uint32_t size)
 {
 	const uint8_t *bytes;
 	size_t len = code_bytes(t, addr, size, &bytes);
-	uint64_t hash = len, word;
 
-	for (size_t at = 0; at < len; at += sizeof(word)) {
-		word = 0;
-		memcpy(&word, bytes + at, len - at < sizeof(word) ? len - at : sizeof(word));
-		hash = (hash ^ word) * 0x9e3779b97f4a7c15;
-		hash ^= hash >> 32;
-	}
-	return hash;
+	return hash_bytes(0, bytes, len);
 }
 
 static struct seen *seen_at(struct tcg *t, uint64_t addr, uint32_t size)
