@@ -866,13 +866,12 @@ static int on_internal_error(struct kvm *k, struct vcpu_exit *exit)
 
 static int on_mmio(struct kvm *k, struct vcpu_exit *exit)
 {
-	const struct gmem *m = k->base.config.mem;
 	uint64_t gpa = k->run->mmio.phys_addr;
 	const char *text = k->run->mmio.is_write ? "kvm: write to a physical address outside RAM"
 						 : "kvm: read from a physical address outside RAM";
 
 	/* Without VT-x, a store to a page the host cannot write looks like this. */
-	if (gpa >= m->gpa && gpa - m->gpa < m->size)
+	if (gmem_span(k->base.config.mem, gpa, 1))
 		text = "kvm: access to RAM that the host does not allow";
 	memset(k->run->mmio.data, 0xff, sizeof(k->run->mmio.data));
 	refuse(k, exit, text);
