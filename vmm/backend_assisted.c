@@ -533,6 +533,8 @@ static int step_on_kvm(struct assisted *a, struct vcpu_exit *exit, const struct 
 	backend_set_debug(a->kvm, &(struct vcpu_debug){ .step = true });
 	if (r < 0 || (r && (exit->kind != VCPU_DEBUG || exit->why != VCPU_STEP)))
 		return r;
+	if (!helped)
+		a->state.event.pending = false; /* it has been delivered */
 	w = compare && !was_port(a, i) ? watches_compare(a, i, false) : NULL;
 	return w ? watch_exit(a, exit, w) : 0;
 }
