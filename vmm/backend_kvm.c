@@ -936,7 +936,7 @@ static int resume(struct kvm *k, struct vcpu_exit *exit)
 	bool step_over = k->debug.step && k->returned_port && k->out_done;
 	int r;
 
-	if (k->io == IO_IN && k->returned_port)
+	if (k->io == IO_IN)
 		memcpy(io_data(k), &exit->data, k->run->io.size);
 	if (k->io_again)
 		k->io_answer = exit->data;

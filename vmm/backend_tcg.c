@@ -629,17 +629,14 @@ static void region_add_part(struct tcg *t, const struct region *r, uint64_t gva,
 }
 
 /*
- * Takes the page at gva out of the region it is in. What is near it becomes a region of its own:
+ * Takes the page at gva out of a region. What is near it becomes a region of its own:
  * where one page was taken, others will be, and removing a region takes time for every page of it.
  */
-static void region_carve(struct tcg *t, uint64_t gva)
+static void region_carve(struct tcg *t, struct region *at, uint64_t gva)
 {
-	struct region *at = region_find(t, gva), r;
+	struct region r = *at;
 	uint64_t near = gva & ~(uint64_t)(LARGE_PAGE - 1), near_last = gva | (LARGE_PAGE - 1);
 
-	if (!at)
-		return;
-	r = *at;
 	region_remove(t, at);
 	if (near)
 		region_add_part(t, &r, 0, near - 1);
@@ -652,7 +649,7 @@ static void region_carve(struct tcg *t, uint64_t gva)
 	tlb_flush(t);
 }
 
-/* The free addresses around gva, which is free itself. */
+/* The free addresses around gva, which is free itself and not in our window. */
 static void region_room(const struct tcg *t, uint64_t gva, uint64_t *first, uint64_t *last)
 {
 	uint64_t window_last = t->window_at + WINDOW_SIZE - 1;
@@ -660,10 +657,10 @@ static void region_room(const struct tcg *t, uint64_t gva, uint64_t *first, uint
 	*first = gva >> 63 ? 0xffff800000000000 : 0;
 	*last = gva >> 63 ? UINT64_MAX : 0x00007fffffffffff;
 	if (!(t->cr0 & CPU_CR0_PG))
-		*last = gva >> 63 ? UINT64_MAX : INT64_MAX;
+		*last = INT64_MAX; /* physical addresses are shorter yet */
 	if (window_last < gva)
 		*first = window_last + 1;
-	else if (t->window_at > gva)
+	else
 		*last = t->window_at - 1;
 	for (size_t i = 0; i < t->n_regions; i++) {
 		const struct region *r = &t->regions[i];
@@ -721,7 +718,7 @@ static bool region_ensure(struct tcg *t, uint64_t gva, uint64_t gpa)
 		region_remove(t, r);
 		tlb_flush(t);
 	} else if (r) {
-		region_carve(t, gva);
+		region_carve(t, r, gva);
 		return region_add(t, REGION_RAM, gva, gva + (PAGE - 1), gpa);
 	}
 	region_extent(t, gva, gpa, &first, &last);
@@ -733,7 +730,7 @@ static void window_move(struct tcg *t, uint64_t gva)
 {
 	uint64_t to = WINDOW_TOP;
 
-	while (gva - to < WINDOW_STEP || to == t->window_at)
+	while (gva - to < WINDOW_STEP)
 		to -= WINDOW_STEP;
 	regions_drop(t);
 	code_remove(t, t->window_at, t->window_at + PAGE);
@@ -912,7 +909,7 @@ static uint64_t fill_flags(
 		flags |= TCG_SHADOW_WRITE;
 	if (page->user)
 		flags |= TCG_SHADOW_USER;
-	if ((access & PAGING_USER) || (strict.cr0 & CPU_CR0_WP) || !page->writable)
+	if ((access & PAGING_USER) || (strict.cr0 & CPU_CR0_WP))
 		return flags;
 	/* Writable only for the supervisor, thanks to WP being clear: then not for the user at all. */
 	strict.cr0 |= CPU_CR0_WP;
@@ -939,7 +936,7 @@ static enum fill fill_device(struct tcg *t, uint64_t gva, unsigned access)
 	if ((access & PAGING_FETCH) || (!is_apic(t, t->fill_gpa) && !is_ioapic(t, t->fill_gpa)))
 		return FILL_OUTSIDE;
 	if (r && r->kind != REGION_DEVICE) {
-		region_carve(t, gva);
+		region_carve(t, r, gva);
 		r = NULL;
 	}
 	return r || region_add(t, REGION_DEVICE, gva, gva + (PAGE - 1), 0) ? FILL_GLIMPSE
@@ -962,8 +959,7 @@ static enum fill fill(struct tcg *t, uint64_t gva, unsigned access, uint32_t *er
 	gva &= ~(uint64_t)(PAGE - 1);
 	gpa = page.gpa + (gva - page.gva);
 	if (gva - t->window_at < WINDOW_SIZE) {
-		if (running)
-			return FILL_FULL;
+		assert(!running); /* our window is there */
 		window_move(t, gva);
 	}
 	t->fill_gpa = gpa;
@@ -1738,7 +1734,7 @@ static uint64_t device_read(uc_engine *uc, uint64_t offset, unsigned size, void 
 	offset &= PAGE - 1;
 	if (is_apic(t, gpa))
 		return lapic_read(&t->lapic, (uint32_t)offset, clock_now(t));
-	return is_ioapic(t, gpa) ? ioapic_read(t, offset) : 0;
+	return ioapic_read(t, offset);
 }
 
 static void device_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value, void *ctx)
@@ -1750,7 +1746,7 @@ static void device_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t
 	offset &= PAGE - 1;
 	if (is_apic(t, gpa))
 		lapic_write(&t->lapic, (uint32_t)offset, (uint32_t)value, clock_now(t));
-	else if (is_ioapic(t, gpa))
+	else
 		ioapic_write(t, offset, (uint32_t)value);
 }
 
