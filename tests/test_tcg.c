@@ -367,6 +367,32 @@ static void refuses_what_is_not_64_bit_mode(void)
 	finish(&g);
 }
 
+/* ---- maps of any kind ---- */
+
+/* Tables for gva, made where there are none; a large page is split into small ones. */
+static void map_page(struct guest *g, uint64_t gva, uint64_t entry)
+{
+	static const uint64_t pool = 0x20000;
+	uint64_t table = PML4, used = read64(g, pool);
+
+	for (unsigned shift = 39; shift > 12; shift -= 9) {
+		uint64_t at = table + 8 * (gva >> shift & 511), old = read64(g, at);
+
+		if (!(old & 1) || (old & 0x80)) {
+			uint64_t made = pool + PAGE * ++used;
+
+			for (uint64_t i = 0; i < 512; i++)
+				write64(g, made + 8 * i,
+					old & 0x80 ? (old & ~0x80ull) + (i << (shift - 9)) : 0);
+			write64(g, at, made | PWU);
+			old = made;
+		}
+		table = old & ~0xfffull;
+	}
+	write64(g, table + 8 * (gva >> 12 & 511), entry);
+	write64(g, pool, used);
+}
+
 /* ---- faults ---- */
 
 GUEST(wp, "mov $0x40000000, %ebx\n mov (%rbx), %rcx\n movq $7, (%rbx)\n mov %cr0, %rax\n"
@@ -2463,6 +2489,22 @@ static void runs_what_the_host_wrote(void)
 	finish(&g);
 }
 
+GUEST(first_write, "mov $0x40100000, %ebx\n movb $7, first_write_a + 1 - first_write_start(%rbx)\n"
+		   "first_write_a: mov $0, %al\n hlt");
+LABEL(first_write, a);
+
+/* Nothing was ever at that address when it is written to, and the next instruction is what is written. */
+static void runs_what_was_written_by_the_first_access(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(first_write));
+	map_page(&g, FAR + CODE, CODE | PW);
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX] & 0xff, 7);
+	finish(&g);
+}
+
 /* Whatever is said to have changed, what did not runs on, and what did is seen. */
 static void takes_any_range_for_changed_code(void)
 {
@@ -2779,6 +2821,7 @@ static const struct unit_case cases[] = {
 	{ "shows_the_guests_own_trap_flag_in_steps", shows_the_guests_own_trap_flag_in_steps },
 	{ "bursts_hold_what_is_done_by_hand", bursts_hold_what_is_done_by_hand },
 	{ "says_when_there_is_no_address_space", says_when_there_is_no_address_space },
+	{ "runs_what_was_written_by_the_first_access", runs_what_was_written_by_the_first_access },
 };
 
 UNIT_MAIN("tcg", cases)

@@ -248,6 +248,7 @@ struct tcg {
 		unsigned tries, n;
 		uint64_t gva[GLIMPSE_PAGES];
 		uint64_t gpa; /* of the device that is shown, or NO_ADDRESS */
+		uint64_t own; /* the page that is written to and run from, or NO_ADDRESS */
 		bool watched, hit, hit_write;
 		uint64_t hit_addr;
 		uc_hook hook;
@@ -2693,7 +2694,9 @@ static void glimpse_close(struct tcg *t)
 		uc_hook_del(t->uc, t->glimpse.hook);
 	t->glimpse.open = t->glimpse.watched = false;
 	t->glimpse.tries = t->glimpse.n = 0;
-	t->glimpse.gpa = NO_ADDRESS;
+	if (t->glimpse.own != NO_ADDRESS)
+		code_forget_page(t, t->glimpse.own);
+	t->glimpse.gpa = t->glimpse.own = NO_ADDRESS;
 }
 
 static void glimpse_open(struct tcg *t, uint64_t gva, unsigned access)
@@ -2714,6 +2717,24 @@ static void glimpse_open(struct tcg *t, uint64_t gva, unsigned access)
 		glimpse_watch(t);
 	if (!tcg_shadow_set(&t->shadow, gva, fill_flags(t, &page, gva, access), false))
 		shadow_drop(t); /* and again */
+}
+
+/*
+ * Does the instruction write to the page it lies in, at another address? To let it means to drop its translation, and
+ * to translate it anew means not to let it.
+ */
+static bool writes_own_page(struct tcg *t, uint64_t gva, unsigned access)
+{
+	struct paging p = paging_now(t);
+	uint64_t gpa;
+
+	if (!(access & PAGING_WRITE) || (gva ^ t->rip) < PAGE)
+		return false;
+	for (uint64_t at = 0; at < TCG_INSN_MAX; at += TCG_INSN_MAX - 1)
+		if (!paging_translate(t->base.config.mem, &p, t->rip + at, &gpa) &&
+			(gpa ^ t->fill_gpa) < PAGE)
+			return true;
+	return false;
 }
 
 /* ---- running ---- */
@@ -2829,6 +2850,10 @@ static void shadow_fault(struct tcg *t, uint32_t error, bool stepped)
 	}
 	switch (f) {
 	case FILL_DONE:
+		if (!writes_own_page(t, gva, access))
+			return;
+		glimpse_open(t, gva, access);
+		t->glimpse.own = t->fill_gpa;
 		return;
 	case FILL_GLIMPSE:
 		glimpse_open(t, gva, access);
@@ -3914,7 +3939,7 @@ static int tcg_create(struct backend **out, const struct backend_config *config,
 	t->settled = (struct block){ .addr = NO_ADDRESS, .rep = NO_ADDRESS };
 	t->cur = &t->settled;
 	t->limit = t->until = UINT64_MAX;
-	t->glimpse.gpa = NO_ADDRESS;
+	t->glimpse.gpa = t->glimpse.own = NO_ADDRESS;
 	t->misc_enable = t->bursts = 1;
 	lapic_reset(&t->lapic, 0);
 	if (!t->window || !t->nothing || !t->code_at || !t->code_lines) {
