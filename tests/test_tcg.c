@@ -393,6 +393,61 @@ static void map_page(struct guest *g, uint64_t gva, uint64_t entry)
 	write64(g, pool, used);
 }
 
+GUEST(stuffed, "mov $0x30003000, %ebx\n mov (%rbx), %rax\n mov $5, %ecx\n add %rcx, 8(%rbx)\n"
+	       "mov 0x1000(%rbx), %r8\n hlt");
+
+/* RAM that begins and ends inside of a large page, which the guest's tables map whole. */
+static void ram_may_lie_anywhere(void)
+{
+	enum { BASE = 0x30001000, SIZE = 0x400000, AT_CODE = 0x30002000 };
+	static const struct {
+		uint64_t gpa, len;
+		bool there;
+	} rows[] = {
+		{ 0, BASE, false },
+		{ 0, AT_CODE + 100, true },
+		{ AT_CODE, 64, true },
+		{ BASE - 1, 1, false },
+		{ BASE - 1, UINT64_MAX, true },
+		{ BASE + SIZE, 100, false },
+	};
+	struct guest g = { .answer = true };
+	struct backend_config config = { .mem = &g.mem };
+	struct err err = { "" };
+
+	CU_ASSERT_EQUAL_FATAL(gmem_init(&g.mem, BASE, SIZE), 0);
+	CU_ASSERT_EQUAL_FATAL(backend_tcg.create(&g.b, &config, &err), 0);
+	gmem_write(&g.mem, AT_CODE, BYTES(stuffed));
+	write64(&g, 0x30100000, 0x30101003);
+	write64(&g, 0x30101000, 0x30102003);
+	for (uint64_t i = 0; i < 512; i++)
+		write64(&g, 0x30102000 + 8 * i, i << 21 | BIG);
+	cpu_state_long_mode(&g.state);
+	g.state.cr3 = 0x30100000;
+	g.state.regs.rip = AT_CODE;
+	write64(&g, 0x30003000, 77);
+	for (uint8_t paged = 0; paged < 2; paged++) {
+		if (!paged)
+			g.state.cr0 &= ~(uint64_t)CPU_CR0_PG;
+		else
+			g.state.cr0 |= CPU_CR0_PG;
+		for (uint8_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+			uint8_t add = (uint8_t)(i + 10 * paged + 1);
+			uint64_t was = read64(&g, 0x30003008);
+
+			if (rows[i].there) /* the constant it adds */
+				gmem_fill(&g.mem, AT_CODE + 9, add, 1);
+			backend_code_changed(g.b, rows[i].gpa, rows[i].len);
+			CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+			run_to(&g, VCPU_HALT);
+			CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], 77);
+			if (rows[i].there)
+				CU_ASSERT_EQUAL(read64(&g, 0x30003008), was + add);
+		}
+	}
+	finish(&g);
+}
+
 /* ---- faults ---- */
 
 GUEST(wp, "mov $0x40000000, %ebx\n mov (%rbx), %rcx\n movq $7, (%rbx)\n mov %cr0, %rax\n"
@@ -2822,6 +2877,7 @@ static const struct unit_case cases[] = {
 	{ "bursts_hold_what_is_done_by_hand", bursts_hold_what_is_done_by_hand },
 	{ "says_when_there_is_no_address_space", says_when_there_is_no_address_space },
 	{ "runs_what_was_written_by_the_first_access", runs_what_was_written_by_the_first_access },
+	{ "ram_may_lie_anywhere", ram_may_lie_anywhere },
 };
 
 UNIT_MAIN("tcg", cases)

@@ -3706,7 +3706,8 @@ static void tcg_code_changed(struct backend *backend, uint64_t gpa, size_t len)
 {
 	struct tcg *t = tcg_of(backend);
 	const struct gmem *m = t->base.config.mem;
-	uint64_t at = gpa < m->gpa ? m->gpa : gpa, last = gpa + len - 1;
+	uint64_t at = gpa < m->gpa ? m->gpa : gpa;
+	uint64_t last = len > UINT64_MAX - gpa ? UINT64_MAX : gpa + len - 1;
 
 	/* For every hypercall: a result in a page, and hardly ever in code. */
 	if (gpa - m->gpa < m->size && (gpa & (PAGE - 1)) + len <= PAGE &&
@@ -3714,7 +3715,7 @@ static void tcg_code_changed(struct backend *backend, uint64_t gpa, size_t len)
 		return;
 	if (!len || last < m->gpa || at - m->gpa >= m->size)
 		return;
-	if (last < gpa || last - m->gpa >= m->size)
+	if (last - m->gpa >= m->size)
 		last = m->gpa + (m->size - 1);
 	for (uint64_t n; at - 1 != last; at += n) {
 		n = PAGE - (at & (PAGE - 1));
