@@ -854,6 +854,12 @@ static void knows_how_long_instructions_are(void)
 		{ "\xc4\xe3\x7b\x0f\xc1\1", 6, 6, TCG_AVX },
 		{ "\xc4\xe1\x78\x58\xc1", 5, 5, TCG_AVX },
 		/* not instructions, or not whole */
+		{ "\x0f\x38\x00\x07", 4, 4, TCG_PLAIN },
+		{ "\x0f\xc7\xf8", 3, 3, TCG_PLAIN },
+		{ "\x8b\x00", 2, 2, TCG_PLAIN },
+		{ "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x90", 15, 15,
+			TCG_PLAIN },
+		{ "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x90", 16, 0, 0 },
 		{ "\x06", 1, 0, 0 },
 		{ "\x48", 1, 0, 0 },
 		{ "\x0f", 1, 0, 0 },
