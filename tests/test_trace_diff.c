@@ -338,8 +338,8 @@ static void the_first_difference_is_not_shown_without_end(void)
 	struct trace_diff_result result;
 	char *text;
 
-	many_calls(a, 1000, 0, 0);
-	many_calls(b, 1000, 100, 500);
+	many_calls(a, 1500, 0, 0);
+	many_calls(b, 1500, 100, 500);
 	text = diff(a, b, &(struct trace_diff_options){ 0 }, &result);
 	CU_ASSERT(count_lines(text, "result: ") < 100);
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "(more differences follow"));
