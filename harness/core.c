@@ -30,7 +30,7 @@
 #include "vm.h"
 #include "xsave.h"
 
-enum { PAGE = 4096, STEP = 512, GUEST_PID = 1 };
+enum { PAGE = 4096, STEP = 512 * PAGE, GUEST_PID = 1 };
 
 /* ---- what is mapped ---- */
 
@@ -253,27 +253,33 @@ static int put_headers(int fd, const struct ranges *rs, const struct notes *note
 }
 
 /* Each run of pages that are not all zero; the rest stays a hole. */
+static int put_pages(
+	int fd, const struct gmem *m, uint64_t gpa, size_t len, uint64_t ram_at, uint64_t *used)
+{
+	static const uint8_t zeroes[PAGE];
+	size_t run;
+	int r = 0;
+
+	for (size_t at = 0; !r && at < len; at += run + PAGE) {
+		for (run = 0; at + run < len && !gmem_same(m, gpa + at + run, zeroes, PAGE);)
+			run += PAGE;
+		*used += run;
+		r = output_at(fd, gmem_span(m, gpa + at, run), run, ram_at + (gpa + at - m->gpa));
+	}
+	return r;
+}
+
 static int put_ram(int fd, const struct core *core, uint64_t ram_at, uint64_t *used)
 {
 	const struct gmem *m = core->mem;
-	size_t pages = m->size / PAGE, step, run;
-	bool holds[STEP];
+	uint64_t gpa = m->gpa;
 	int r = 0;
 
-	for (size_t at = 0; !r && at < pages; at += step) {
-		step = pages - at < STEP ? pages - at : STEP;
+	for (size_t len; !r && gmem_next_used(m, &gpa, &len); gpa += len) {
 		if (core->stop && *core->stop)
 			return -EINTR;
-		gmem_pages_used(m, m->gpa + at * PAGE, step, holds);
-		for (size_t i = 0; !r && i < step; i += run) {
-			for (run = 1; i + run < step && holds[i + run] == holds[i]; run++)
-				;
-			if (!holds[i])
-				continue;
-			*used += run * PAGE;
-			r = output_at(fd, gmem_span(m, m->gpa + (at + i) * PAGE, run * PAGE),
-				run * PAGE, ram_at + (at + i) * PAGE);
-		}
+		len = len < STEP ? len : STEP;
+		r = put_pages(fd, m, gpa, len, ram_at, used);
 	}
 	return r;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hash.h"
 #include "vm.h"
 
 enum { CALLS_FIRST = 256, BYTES_FIRST = 1 << 16 };
@@ -18,19 +19,6 @@ enum { CALLS_FIRST = 256, BYTES_FIRST = 1 << 16 };
 struct run {
 	uint64_t addr, len;
 };
-
-static uint64_t hash_of(const uint8_t *bytes, size_t len)
-{
-	uint64_t hash = len, word;
-
-	for (size_t at = 0; at < len; at += sizeof(word)) {
-		word = 0;
-		memcpy(&word, bytes + at, len - at < sizeof(word) ? len - at : sizeof(word));
-		hash = (hash ^ word) * 0x9e3779b97f4a7c15;
-		hash ^= hash >> 29;
-	}
-	return hash;
-}
 
 uint64_t journal_end(const struct journal *j)
 {
@@ -117,7 +105,7 @@ static void note_call(struct journal *j, const struct hcall *call, const struct 
 	*c = (struct journal_call){ .row = call->row,
 		.arg = call->arg,
 		.rip = call->rip,
-		.block = hash_of(call->block, call->row->block_len),
+		.block = hash_bytes(0, call->block, call->row->block_len),
 		.result = call->result,
 		.at = j->at,
 		.writes = j->n_bytes - j->n_pending,
@@ -188,7 +176,7 @@ static int64_t answer_known(struct journal *j, struct vm *vm, struct hcall *call
 
 	if (call->row != c->row || call->arg != c->arg || call->rip != c->rip)
 		return diverge(j, vm, call, "is another");
-	if (hash_of(call->block, call->row->block_len) != c->block)
+	if (hash_bytes(0, call->block, call->row->block_len) != c->block)
 		return diverge(j, vm, call, "asks for something else");
 	if (call->row->local) {
 		if (call->row->answer(vm, call) != c->result)

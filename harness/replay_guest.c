@@ -19,6 +19,7 @@
 #include "edits.h"
 #include "err.h"
 #include "gmem.h"
+#include "hash.h"
 #include "log.h"
 #include "replay.h"
 #include "report.h"
@@ -80,29 +81,16 @@ struct replay {
 	struct divergence_state *diverged;
 };
 
-static uint64_t mix(uint64_t hash, uint64_t word)
-{
-	hash = (hash ^ word) * 0x9e3779b97f4a7c15;
-	return hash ^ hash >> 29;
-}
-
 /* Equal calls have equal ones, whatever their addresses. */
 static uint64_t fingerprint_of(const struct trace_record *record)
 {
 	const struct hcall_field *f = record->row->fields;
-	uint64_t hash = mix(record->port, record->in_len), word;
-	size_t at = 0;
+	uint64_t hash = record->port;
 
 	for (size_t i = 0; f[i].name; i++)
 		if (!trace_field_is_pointer(f[i].kind))
-			hash = mix(hash, record->args[i]);
-	for (; record->in_len - at >= sizeof(word); at += sizeof(word)) {
-		memcpy(&word, record->in + at, sizeof(word));
-		hash = mix(hash, word);
-	}
-	for (; at < record->in_len; at++)
-		hash = mix(hash, record->in[at]);
-	return hash;
+			hash = hash_word(hash, record->args[i]);
+	return hash_bytes(hash, record->in, record->in_len);
 }
 
 /* ---- The trace ---- */

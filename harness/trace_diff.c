@@ -15,6 +15,7 @@
 #include "abi.h"
 #include "cleanup.h"
 #include "err.h"
+#include "hash.h"
 #include "linediff.h"
 #include "names.h"
 #include "trace_read.h"
@@ -116,61 +117,42 @@ struct digests {
 	bool more; /* the trace goes on */
 };
 
-/* FNV-1a, eight bytes at a time with a fold: quick, and a collision costs one line of output. */
-static uint64_t mix(uint64_t h, uint64_t value)
+static uint64_t hash_entry(uint64_t h, const struct tree_entry *e)
 {
-	h = (h ^ value) * 0x9e3779b97f4a7c15;
-	return h ^ h >> 29;
-}
-
-static uint64_t mix_bytes(uint64_t h, const uint8_t *p, size_t len)
-{
-	uint64_t word;
-
-	h = mix(h, len);
-	for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
-		memcpy(&word, p, sizeof(word));
-		h = mix(h, word);
-	}
-	for (; len; p++, len--)
-		h = mix(h, *p);
-	return h;
-}
-
-static uint64_t mix_entry(uint64_t h, const struct tree_entry *e)
-{
-	h = mix(mix(mix(h, e->kind), e->mount), e->mode);
-	h = mix_bytes(h, e->path, e->path_len);
+	h = hash_word(hash_word(hash_word(h, e->kind), e->mount), e->mode);
+	h = hash_bytes(h, e->path, e->path_len);
 	if (e->kind == TREE_FILE)
-		h = mix_bytes(h, e->hash, sizeof(e->hash));
+		h = hash_bytes(h, e->hash, sizeof(e->hash));
 	return h;
 }
 
+/* A collision costs one line of output. */
 static struct digest digest_of(const struct trace_record *r)
 {
 	uint16_t call = (uint16_t)r->kind;
-	uint64_t h = mix(r->kind, 0), full;
+	uint64_t h = hash_word(r->kind, 0), full;
 
 	if (is_call(r)) {
 		call = r->row->port;
-		h = mix(h, call);
+		h = hash_word(h, call);
 		for (size_t i = 0; r->row->fields[i].name; i++)
 			if (counts(r, i))
-				h = mix(h, r->args[i]);
+				h = hash_word(h, r->args[i]);
 		if (!r->row->local)
-			h = mix_bytes(h, r->in, r->in_len);
+			h = hash_bytes(h, r->in, r->in_len);
 	}
-	full = mix(h, (uint64_t)(r->stop_code) << 8 | (unsigned)r->stop_kind);
+	full = hash_word(h, (uint64_t)(r->stop_code) << 8 | (unsigned)r->stop_kind);
 	if (r->kind == TRACE_AFTER)
-		full = mix_entry(full, &r->tree);
+		full = hash_entry(full, &r->tree);
 	if (r->kind == TRACE_EDITED)
-		full = mix_bytes(mix(mix(full, r->edit.insns), r->edit.gpa), r->out, r->out_len);
+		full = hash_bytes(
+			hash_word(hash_word(full, r->edit.insns), r->edit.gpa), r->out, r->out_len);
 	if (r->kind == TRACE_CALL) {
-		full = mix(full, (uint64_t)(r->ends * 2 + r->fault));
+		full = hash_word(full, (uint64_t)(r->ends * 2 + r->fault));
 		if (!r->ends && !(r->masked & TRACE_MASK_RESULT))
-			full = mix(full, (uint64_t)r->result);
+			full = hash_word(full, (uint64_t)r->result);
 		if (!r->row->local && !(r->masked & TRACE_MASK_OUT))
-			full = mix_bytes(full, r->out, r->out_len);
+			full = hash_bytes(full, r->out, r->out_len);
 	}
 	return (struct digest){ full, (h & ~0xffffull) | call };
 }

@@ -154,6 +154,34 @@ expect replay_as_json 0 '' replay --json a.pcapng
 jq -e '.mismatches == 0 and .cut == false' out >/dev/null
 result the_last_line_of_json_says_how_it_went $? "$(cat out)"
 
+# --- run
+long=$(printf '%09000d' 0)
+expect env_wants_a_value 2 'NAME=VALUE' run --env A "$GUESTS/hello.elf"
+expect env_wants_a_name 2 'NAME=VALUE' run --env =1 "$GUESTS/hello.elf"
+expect a_mapping_is_no_longer_than_paths_are 2 '--file-mapping 0000' run --file-mapping "$long" "$GUESTS/hello.elf"
+expect a_name_with_two_dots_is_no_way_up 125 'no such file or directory; make it' run --mount none:/..a "$GUESTS/hello.elf"
+expect no_way_up_in_the_guest 2 'has a .[.][.].; write it' run --mount .:/a/../b "$GUESTS/hello.elf"
+expect limits_have_names 2 'not fds=N' run --limit frob=3 "$GUESTS/hello.elf"
+expect limits_have_values 2 'not fds=N' run --limit fds "$GUESTS/hello.elf"
+expect limits_are_sizes 2 'not a size' run --limit fds=x "$GUESTS/hello.elf"
+for seconds in '' x 0 -1 1e3 1x 9999999999; do
+	expect "no_time_is_'$seconds'" 2 'not a time limit' run --timeout "$seconds" "$GUESTS/hello.elf"
+done
+for size in '' x -1 1X 1KK 99999999999999999999 17179869184G; do
+	expect "no_memory_is_'$size'" 2 'not a size' run --mem "$size" "$GUESTS/hello.elf"
+done
+for size in 0 1M 3M 65G; do
+	expect "no_memory_of_$size" 2 'multiple of 2' run --mem "$size" "$GUESTS/hello.elf"
+done
+expect history_is_a_size 2 'not a size' run --gdb --history x "$GUESTS/hello.elf"
+expect resolvers_are_known 2 'resolver' run --resolver frob "$GUESTS/hello.elf"
+for resolver in auto openat2 walk; do
+	expect "the_resolver_may_be_$resolver" 0 '' run --backend tcg --resolver "$resolver" "$GUESTS/hello.elf"
+done
+A=outer "$BELLJAR" run --backend tcg --env host --env A=1 --env B=2 --env A=3 "$GUESTS/args.elf" >out 2>err
+[ "$(grep -cE '\bA=' out)" = 1 ] && grep -q 'A=3' out && grep -q 'B=2' out
+result the_last_of_a_name_is_meant $? "$(cat out err)"
+
 # --- on a terminal: colours, and progress of what takes its time; nowhere else.
 
 # on_terminal COMMAND: what it writes there; the exit code is its own.

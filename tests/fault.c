@@ -355,7 +355,15 @@ PLAIN(int, pthread_create, (pthread_t *thread, const pthread_attr_t *attr, void 
 	(thread, attr, run, arg), ALLOC, EAGAIN, EAGAIN)
 
 /* Other libraries' own: not to leak, and out of memory where they say so. */
-MAKES(Dwfl *, dwfl_begin, (const Dwfl_Callbacks *callbacks), (callbacks), 0, 0)
+PLAIN(Elf *, elf_memory, (char *image, size_t size), (image, size), ALLOC, ENOMEM, NULL)
+PLAIN(Elf_Data *, elf_getdata_rawchunk, (Elf *elf, int64_t at, size_t size, Elf_Type type),
+	(elf, at, size, type), ALLOC, ENOMEM, NULL)
+MAKES(Dwfl *, dwfl_begin, (const Dwfl_Callbacks *callbacks), (callbacks), ALLOC, ENOMEM)
+PLAIN(Dwfl_Module *, dwfl_report_module, (Dwfl *dwfl, const char *name, GElf_Addr start, GElf_Addr end),
+	(dwfl, name, start, end), ALLOC, ENOMEM, NULL)
+PLAIN(Elf *, dwfl_module_getelf, (Dwfl_Module *module, GElf_Addr *bias), (module, bias), ALLOC, ENOMEM, NULL)
+PLAIN(bool, dwfl_attach_state, (Dwfl *dwfl, Elf *elf, pid_t pid, const Dwfl_Thread_Callbacks *callbacks, void *ctx),
+	(dwfl, elf, pid, callbacks, ctx), ALLOC, ENOMEM, false)
 TAKES(void, dwfl_end, (Dwfl *dwfl), (dwfl), dwfl)
 PLAIN(uc_err, uc_mem_map_ptr, (uc_engine *uc, uint64_t at, size_t size, uint32_t perms, void *p),
 	(uc, at, size, perms, p), ALLOC, ENOMEM, UC_ERR_NOMEM)

@@ -16,7 +16,7 @@
 #include "unit.h"
 #include "vm.h"
 
-enum { MIB = 1 << 20, MEM = 64 * MIB, FDT_SIZE = 0x4000 };
+enum { MIB = 1 << 20, MEM = 64 * MIB, FDT_SIZE = 0x4000, PAGE = 4096 };
 #define GIB (1ull << 30)
 
 static struct fixture {
@@ -255,6 +255,178 @@ static void refuses_what_cannot_be_booted(void)
 	}
 }
 
+/* ---- images that are only said to be there ---- */
+
+/* GNU's note of the least kernel version: the system (6), then three numbers. */
+static const uint8_t kernel_0_9[16] = { 6, [8] = 9 }, kernel_0_10[16] = { 6, [8] = 10 },
+		     kernel_1_0[16] = { 6, [4] = 1 }, kernel_of_linux[16] = { 0, [4] = 1 };
+static const uint8_t entry_4[] = { 4 }, entry_2[] = { 2 }, interface_0[] = { 0, 0, 0, 0 },
+		     interface_2[] = { 0, 0, 0, 2 }, interface_4[] = { 0, 0, 0, 4 };
+
+static void add_note(
+	struct elf_image *image, const char *name, uint32_t type, const uint8_t *desc, uint32_t len)
+{
+	struct elf_note *note = &image->notes[image->n_notes++];
+
+	*note = (struct elf_note){ .type = type, .desc = desc, .desc_len = len };
+	snprintf(note->name, sizeof(note->name), "%s", name);
+}
+
+static void entry_and_interface_decide_which_abi_it_is(void)
+{
+	static const struct {
+		const uint8_t *entry, *interface;
+		uint32_t entry_len, interface_len;
+		int r, version;
+		const char *says;
+	} rows[] = {
+		{ NULL, interface_2, 0, 4, 0, 0, "" },
+		{ entry_4, NULL, 1, 0, 1, 1, "" },
+		{ entry_4, interface_2, 1, 4, 1, 2, "" },
+		{ entry_2, interface_2, 1, 4, -ENOEXEC, 0, "entry version 2; only 4" },
+		{ entry_4, interface_2, 0, 4, -ENOEXEC, 0, "entry version 0; only 4" },
+		{ entry_4, interface_2, 1, 3, -ENOEXEC, 0, "hypercall interface 0;" },
+		{ entry_4, interface_0, 1, 4, -ENOEXEC, 0, "hypercall interface 0;" },
+		{ entry_4, interface_4, 1, 4, -ENOEXEC, 0, "hypercall interface 4;" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct elf_image image = { .start = 4 * GIB + MIB, .end = 4 * GIB + 2 * MIB };
+		struct abi_layout layout;
+		struct err err = { "" };
+		int version = 0;
+
+		if (!rows[i].interface || rows[i].version == 1)
+			image.start -= 4 * GIB, image.end -= 4 * GIB;
+		if (rows[i].entry)
+			add_note(&image, "HERMIT", UHYVE_NOTE_ENTRY, rows[i].entry,
+				rows[i].entry_len);
+		if (rows[i].interface)
+			add_note(&image, "UHYVEIF", UHYVE_NOTE_INTERFACE, rows[i].interface,
+				rows[i].interface_len);
+		CU_ASSERT_EQUAL(boot_uhyve_claim(&image, MEM, &version, &layout, &err), rows[i].r);
+		CU_ASSERT_EQUAL(version, rows[i].version);
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, rows[i].says));
+	}
+}
+
+static void an_image_lies_where_its_segments_allow(void)
+{
+	static const struct {
+		bool is_pie;
+		uint64_t start, end, align;
+		int r;
+		uint64_t ram, base;
+		const char *says;
+	} rows[] = {
+		{ true, 0, MIB, 16, 1, 4 * GIB, 4 * GIB + 0x40000, "" },
+		{ true, 0x1234, MIB, PAGE, 1, 4 * GIB, 4 * GIB + 0x40000 - 0x1000, "" },
+		{ true, 0, MIB, 2 * MIB, 1, 4 * GIB, 4 * GIB + 2 * MIB, "" },
+		{ true, 0, MIB, 4 * MIB, 1, 4 * GIB, 4 * GIB + 0x40000, "" }, /* no such page */
+		{ false, 4 * GIB + MIB, 4 * GIB + 2 * MIB, PAGE, 1, 4 * GIB, 0, "" },
+		{ false, MIB, 2 * MIB, PAGE, 1, 0, 0, "" },
+		{ false, 0x3ffff, MIB, PAGE, -ENOEXEC, 0, 0, "begins at 0x3ffff, among" },
+		{ false, MIB, MEM + 1, PAGE, -ENOEXEC, 0, 0,
+			"ends at 0x4000001, RAM at 0x4000000" },
+		{ false, UINT64_MAX - 5, 3, PAGE, -ENOEXEC, 0, 0, "ends at 0x3, " },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct elf_image image = { .is_pie = rows[i].is_pie,
+			.start = rows[i].start,
+			.end = rows[i].end,
+			.n_segments = 1,
+			.segments[0].align = rows[i].align };
+		struct abi_layout layout;
+		struct err err = { "" };
+		int version;
+
+		add_note(&image, "HERMIT", UHYVE_NOTE_ENTRY, entry_4, 1);
+		add_note(&image, "UHYVEIF", UHYVE_NOTE_INTERFACE, interface_2, 4);
+		CU_ASSERT_EQUAL(boot_uhyve_claim(&image, MEM, &version, &layout, &err), rows[i].r);
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, rows[i].says));
+		if (rows[i].r != 1)
+			continue;
+		CU_ASSERT_EQUAL(layout.ram_gpa, rows[i].ram);
+		CU_ASSERT_EQUAL(layout.kernel_base, rows[i].base);
+	}
+}
+
+/* A machine of version 1 with RAM at 0, to boot it in. */
+static int boot_in_script(const struct elf_image *image, const struct vm_args *args)
+{
+	int r = vm_create_script(&f.vm,
+		&(struct vm_script){ .abi = &abi_uhyve,
+			.abi_version = 1,
+			.mem_size = MIB,
+			.args = *args,
+			.next = (void *)abort },
+		&f.err);
+
+	CU_ASSERT_EQUAL_FATAL(r, 0);
+	f.vm->image = *image;
+	return boot_uhyve(f.vm, &f.state, &f.err);
+}
+
+/* How far memory is mapped says for which kernel it was taken. */
+static void the_kernels_version_decides_what_is_mapped(void)
+{
+	static const struct {
+		const uint8_t *note;
+		uint32_t len;
+		uint64_t end;
+		bool whole; /* its first GiB */
+		const char *says;
+	} rows[] = {
+		{ NULL, 0, MIB, true, "kernel before 0.10" },
+		{ kernel_0_9, 16, MIB, true, "kernel 0.9.0" },
+		{ kernel_0_10, 16, MIB, false, "kernel 0.10.0" },
+		{ kernel_1_0, 16, MIB, false, "kernel 1.0.0" },
+		{ kernel_1_0, 12, MIB, true, "kernel before 0.10" },
+		{ kernel_of_linux, 16, MIB, true, "kernel before 0.10" },
+		{ NULL, 0, GIB + MIB, true, "kernel before 0.10" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct elf_image image = { .start = 0x40000, .end = rows[i].end, .entry = 0x40010 };
+		char text[100];
+
+		f = (struct fixture){ 0 };
+		add_note(&image, "HERMIT", UHYVE_NOTE_ENTRY, entry_4, 1);
+		if (rows[i].note)
+			add_note(&image, "GNU", 1, rows[i].note, rows[i].len);
+		CU_ASSERT_EQUAL(boot_in_script(&image, &(struct vm_args){ 0 }), 0);
+		CU_ASSERT_EQUAL(f.state.regs.rip, 0x40010);
+		CU_ASSERT_TRUE(mapped(MIB));
+		CU_ASSERT_EQUAL(mapped(GIB - 1), rows[i].whole);
+		CU_ASSERT_EQUAL(mapped(GIB), rows[i].end > GIB);
+		boot_uhyve_describe(&image, text, sizeof(text));
+		CU_ASSERT_PTR_NOT_NULL(strstr(text, rows[i].says));
+		vm_destroy(f.vm);
+	}
+}
+
+static void what_its_tables_have_no_room_for_is_refused(void)
+{
+	struct elf_image image = { .start = 0x40000, .end = 60 * GIB };
+	static char *many[200];
+	static char word[] = "A=B";
+
+	f = (struct fixture){ 0 };
+	CU_ASSERT_EQUAL(boot_in_script(&image, &(struct vm_args){ 0 }), -ENOSPC);
+	CU_ASSERT_PTR_NOT_NULL(strstr(f.err.text, "too large for the boot page tables"));
+	vm_destroy(f.vm);
+	for (size_t i = 0; i < 200; i++)
+		many[i] = word;
+	image.end = MIB;
+	CU_ASSERT_EQUAL(boot_in_script(&image, &(struct vm_args){ .env = many, .n_env = 128 }), 0);
+	vm_destroy(f.vm);
+	CU_ASSERT_EQUAL(
+		boot_in_script(&image, &(struct vm_args){ .env = many, .n_env = 129 }), -E2BIG);
+	CU_ASSERT_PTR_NOT_NULL(strstr(f.err.text, "128 environment entries"));
+	vm_destroy(f.vm);
+}
+
 static const struct unit_case cases[] = {
 	{ "starts_in_the_state_the_abi_names", starts_in_the_state_the_abi_names },
 	{ "boot_information_describes_the_machine", boot_information_describes_the_machine },
@@ -265,6 +437,13 @@ static const struct unit_case cases[] = {
 		the_device_tree_names_memory_clock_and_mounts },
 	{ "bootargs_are_words_as_a_shell_reads_them", bootargs_are_words_as_a_shell_reads_them },
 	{ "refuses_what_cannot_be_booted", refuses_what_cannot_be_booted },
+	{ "entry_and_interface_decide_which_abi_it_is",
+		entry_and_interface_decide_which_abi_it_is },
+	{ "an_image_lies_where_its_segments_allow", an_image_lies_where_its_segments_allow },
+	{ "the_kernels_version_decides_what_is_mapped",
+		the_kernels_version_decides_what_is_mapped },
+	{ "what_its_tables_have_no_room_for_is_refused",
+		what_its_tables_have_no_room_for_is_refused },
 };
 
 UNIT_MAIN("boot_uhyve", cases)

@@ -379,6 +379,7 @@ static void appears_whole_or_not_at_all(void)
 	CU_ASSERT(!lstat(name, &st) && S_ISREG(st.st_mode) && (st.st_mode & 07777) == 0600);
 	CU_ASSERT_EQUAL(unlink(name), 0);
 
+	CU_ASSERT_EQUAL(gmem_fill(&vm->mem, RAM, 1, 1), 0);
 	CU_ASSERT_EQUAL(write_it(vm, &now, &err), -EINTR);
 	signal(SIGXFSZ, SIG_IGN);
 	getrlimit(RLIMIT_FSIZE, &before);

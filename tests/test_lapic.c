@@ -267,6 +267,51 @@ static void takes_the_longest_count(void)
 	CU_ASSERT_EQUAL(lapic_pending(&l), VECTOR);
 }
 
+/* What is being served and what the task allows: the higher of the two. */
+static void a_task_may_be_above_what_is_served(void)
+{
+	struct lapic l;
+
+	enabled(&l);
+	send(&l, 0x60);
+	lapic_accept(&l, lapic_pending(&l));
+	CU_ASSERT_EQUAL(lapic_read(&l, LAPIC_PPR, 0), 0x60);
+	lapic_write(&l, LAPIC_TPR, 0x80, 0);
+	CU_ASSERT_EQUAL(lapic_read(&l, LAPIC_PPR, 0), 0x80);
+	send(&l, VECTOR);
+	CU_ASSERT_EQUAL(lapic_pending(&l), -1);
+	lapic_write(&l, LAPIC_TPR, 0x10, 0);
+	CU_ASSERT_EQUAL(lapic_pending(&l), VECTOR);
+}
+
+static void masks_everything_when_switched_off(void)
+{
+	struct lapic l;
+
+	start_timer(&l, VECTOR, BY_1, 100, 0);
+	lapic_write(&l, LAPIC_SVR, 0xff, 10);
+	for (uint32_t lvt = LAPIC_LVT_TIMER; lvt <= LAPIC_LVT_LAST; lvt += 16)
+		CU_ASSERT_EQUAL(lapic_read(&l, lvt, 10) & MASKED, MASKED);
+	lapic_write(&l, LAPIC_TPR, 0x20, 10); /* is no such entry, and takes what is written */
+	CU_ASSERT_EQUAL(lapic_read(&l, LAPIC_TPR, 10), 0x20);
+	lapic_write(&l, 0x3f0, 1, 10);
+	lapic_write(&l, LAPIC_SVR, ENABLE, 20);
+	CU_ASSERT_EQUAL(lapic_deadline(&l), LAPIC_NEVER); /* masked until somebody says otherwise */
+	lapic_write(&l, LAPIC_LVT_TIMER, VECTOR, 30);
+	CU_ASSERT_EQUAL(lapic_deadline(&l), 100);
+}
+
+/* Nobody has told it of the time: there is nothing left to count, and that is not below zero. */
+static void counts_no_further_than_to_its_end(void)
+{
+	struct lapic l;
+
+	start_timer(&l, VECTOR, BY_1, 100, 0);
+	CU_ASSERT_EQUAL(lapic_read(&l, LAPIC_TIMER_CURRENT, 99), 1);
+	CU_ASSERT_EQUAL(lapic_read(&l, LAPIC_TIMER_CURRENT, 100), 0);
+	CU_ASSERT_EQUAL(lapic_read(&l, LAPIC_TIMER_CURRENT, 500), 0);
+}
+
 static const struct unit_case cases[] = {
 	{ "starts_disabled_and_masked", starts_disabled_and_masked },
 	{ "keeps_only_the_bits_a_register_has", keeps_only_the_bits_a_register_has },
@@ -282,6 +327,9 @@ static const struct unit_case cases[] = {
 	{ "counts_but_stays_silent_when_masked", counts_but_stays_silent_when_masked },
 	{ "stops_when_zero_is_written", stops_when_zero_is_written },
 	{ "raises_what_is_due_before_a_write", raises_what_is_due_before_a_write },
+	{ "a_task_may_be_above_what_is_served", a_task_may_be_above_what_is_served },
+	{ "masks_everything_when_switched_off", masks_everything_when_switched_off },
+	{ "counts_no_further_than_to_its_end", counts_no_further_than_to_its_end },
 	{ "takes_the_longest_count", takes_the_longest_count },
 };
 

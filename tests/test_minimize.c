@@ -585,7 +585,7 @@ static void stops_when_tries_run_out(void)
 }
 
 /* A recording whose calls agree, and whose files do not end up as it says. */
-static void files_that_end_otherwise_are_a_failure(void)
+static void end_otherwise(void (*body)(void))
 {
 	struct minimize_result result;
 	struct subtrace small;
@@ -595,7 +595,7 @@ static void files_that_end_otherwise_are_a_failure(void)
 
 	world_begin();
 	w.state = 7;
-	record_guest(UINT64_MAX, write_then_read_right);
+	record_guest(UINT64_MAX, body);
 	CU_ASSERT_EQUAL_FATAL(subtrace_read(&small, w.trace, &err), 0);
 	for (size_t i = 0; i < small.n; i++)
 		if (small.records[i].kind == TRACE_AFTER && small.records[i].tree.kind == TREE_FILE)
@@ -611,6 +611,29 @@ static void files_that_end_otherwise_are_a_failure(void)
 	first_mismatch(w.out, &got);
 	CU_ASSERT_STRING_EQUAL(got.field, "tree");
 	world_end();
+}
+
+static void files_that_end_otherwise_are_a_failure(void)
+{
+	end_otherwise(write_then_read_right);
+}
+
+/* Its name is no text: a report has it as an object. */
+static void make_odd_file(void)
+{
+	static const char odd[] = "/data/\xff\"}]\\";
+	int fd;
+
+	body_calls = 60;
+	at_random();
+	fd = fileio_open(w.files, odd, O_RDWR | O_CREAT, 0644);
+	put("open", fd, 0, O_RDWR | O_CREAT, 0644, odd, sizeof(odd) - 1, NULL, 0);
+	put("close", fileio_close(w.files, fd), (uint64_t)fd, 0, 0, NULL, 0, NULL, 0);
+}
+
+static void a_file_without_a_readable_name_is_found(void)
+{
+	end_otherwise(make_odd_file);
 }
 
 /* How a program of these words ends it. */
@@ -759,6 +782,7 @@ static void takes_text_of_any_name(void)
 
 static const struct unit_case cases[] = {
 	{ "files_that_end_otherwise_are_a_failure", files_that_end_otherwise_are_a_failure },
+	{ "a_file_without_a_readable_name_is_found", a_file_without_a_readable_name_is_found },
 	{ "knows_how_a_program_ends", knows_how_a_program_ends },
 	{ "an_interrupt_ends_the_search", an_interrupt_ends_the_search },
 	{ "says_what_it_cannot_do", says_what_it_cannot_do },

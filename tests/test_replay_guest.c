@@ -396,7 +396,7 @@ struct ending {
 
 struct edit {
 	const char *golden, *image;
-	const char *from, *to; /* in the text, once */
+	const char *from, *to; /* in the text, once; behind a cut nothing follows */
 };
 
 /* golden/NAME.bjt, edited, in a file of its own. */
@@ -412,7 +412,8 @@ static void write_edited(const char *path, const struct edit *edit)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(at);
 	out = fopen(path, "we");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(out);
-	fprintf(out, "%.*s%s%s", (int)(at - text), text, edit->to, at + strlen(edit->from));
+	fprintf(out, "%.*s%s%s", (int)(at - text), text, edit->to,
+		strstr(edit->to, "cut\n") ? "" : at + strlen(edit->from));
 	fclose(out);
 	free(text);
 }
@@ -475,6 +476,18 @@ static void tells_what_a_guest_does_otherwise(void)
 		{ { "paths", "paths.elf", "open \"/in/input.txt\" rdonly mode=0666 -> 3",
 			  "open \"/in/input.txt\" rdonly mode=0666 -> 4" },
 			"CHANGED", "read" },
+		{ { "paths", "paths.elf", "read 3 cap=65536 -> 54", "read 3 cap=100 -> 54" },
+			"MISSING", "expected 100" },
+		{ { "console", "console.elf", "serial_read_byte -> 65", "serial_read_byte -> 66" },
+			"CHANGED", "DIFFERS at byte 16" },
+		{ { "args-v1", "args-v1.elf", "cmdsize", "close 77 -> -EBADF\ncmdsize" }, "MISSING",
+			NULL },
+		{ { "badcalls", "badcalls.elf", "close 3 -> -EBADF", "close 4 -> ?\ncut\n" },
+			"CHANGED", "fd       3 " },
+		/* what a debugger wrote is of no concern behind the first difference */
+		{ { "badcalls", "badcalls.elf", "close 3 ->",
+			  "close 4 -> -EBADF\nedit +1 r15 0x0000000000000001\nclose 3 ->" },
+			"MISSING", NULL },
 	};
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
@@ -509,6 +522,15 @@ static void agrees_with_what_was_recorded(void)
 		{ { "console", "console.elf", "", "" }, false },
 		{ { "fault-ud", "fault.elf", "", "" }, false },
 		{ { "exit", "exit.elf", "\nexit 7\nend\n", "\ncut\n" }, true },
+		{ { "badcalls", "badcalls.elf", "close 3 -> -EBADF", "cut\n" }, true },
+		{ { "badcalls", "badcalls.elf", "close 3 -> -EBADF", "close 3 -> ?\ncut\n" },
+			true },
+		{ { "fault-ud", "fault.elf", "end crashed", "cut\n" }, true },
+		{ { "fault-ud", "fault.elf", "end crashed", "close 5 -> ?\ncut\n" }, true },
+		{ { "exit", "exit.elf", "\nexit 7",
+			  "\nedit +5 r15 0x0000000000000001\nedit held memory "
+			  "0x103fff000\n  < xyz\nexit 7" },
+			false },
 	};
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
@@ -537,6 +559,11 @@ static void says_what_cannot_be_replayed(void)
 		{ { "exit", "none.elf", "", "" }, "none.elf: " },
 		{ { "badcalls", "badcalls.elf", "close 3 -> -EBADF", "nonsense" }, "a.bjt:" },
 		{ { "exit", "exit.elf", "mem=67108864", "mem=4096" }, "" },
+		{ { "exit", "exit.elf", "\nexit 7",
+			  "\nedit +999999999 r15 0x0000000000000001\nexit 7" },
+			"without coming there" },
+		{ { "exit", "exit.elf", "\nexit 7", "\nedit +5 memory 0x10\n  < x\nexit 7" },
+			"before call 0: " },
 	};
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 

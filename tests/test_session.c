@@ -2,6 +2,7 @@
 /* A session and a trace's header: what CPUID said goes into the one and comes out of the other. */
 #include "session.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,10 +121,66 @@ static void says_which_features_differ(void)
 	session_finish(&s);
 }
 
+/* Of a trace, everything may be said. */
+static void refuses_what_no_command_line_could_say(void)
+{
+	static const struct trace_mount aside = { .host = (char *)"in", .guest = (char *)"in" };
+	static const struct {
+		size_t mem, n_argv;
+		const char *cwd;
+		const struct trace_mount *mount;
+		const char *says;
+	} rows[] = {
+		{ MEM + 1, 1, NULL, NULL, "guest RAM of 67108865 bytes" },
+		{ MEM, 0, NULL, NULL, "even the guest's name is missing" },
+		{ MEM, 1, "in", NULL, "directory does not begin with /" },
+		{ MEM, 1, "", NULL, "directory does not begin with /" },
+		{ MEM, 1, "/", &aside, "mount 0: the guest's path does not begin with /" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct trace_header header = header_of(NULL, 0);
+		struct err err = { "" };
+		struct session s;
+
+		header.mem_size = rows[i].mem;
+		header.argv.n = rows[i].n_argv;
+		header.cwd = (char *)rows[i].cwd;
+		header.mounts = (struct trace_mount *)rows[i].mount;
+		header.n_mounts = rows[i].mount != NULL;
+		session_init(&s);
+		CU_ASSERT_EQUAL(session_from_header(&s, &header, &err), -EINVAL);
+		CU_ASSERT_PTR_NOT_NULL(strstr(err.text, rows[i].says));
+		session_finish(&s);
+	}
+}
+
+static void takes_what_was_said_on_the_command_line(void)
+{
+	static char *env[] = { (char *)"A=1", (char *)"B=2" }, *kernel[] = { (char *)"-freq" };
+	struct trace_header header = header_of(NULL, 0);
+	struct err err = { "" };
+	struct session s;
+
+	header.env = (struct strings){ env, 2 };
+	header.kernel_args = (struct strings){ kernel, 1 };
+	header.cwd = (char *)"/in";
+	header.utf8_paths = true;
+	session_init(&s);
+	CU_ASSERT_EQUAL_FATAL(session_from_header(&s, &header, &err), 0);
+	CU_ASSERT(s.options.env.n == 2 && !strcmp(s.options.env.list[1], "B=2"));
+	CU_ASSERT(s.options.kernel_args.n == 1 && !strcmp(s.options.kernel_args.list[0], "-freq"));
+	CU_ASSERT_STRING_EQUAL(s.options.cwd, "/in");
+	CU_ASSERT(s.options.utf8_paths && s.options.deterministic);
+	session_finish(&s);
+}
+
 static const struct unit_case cases[] = {
 	{ "a_guest_sees_the_cpuid_of_its_recording", a_guest_sees_the_cpuid_of_its_recording },
 	{ "an_ordinary_cpuid_is_left_out", an_ordinary_cpuid_is_left_out },
 	{ "says_which_features_differ", says_which_features_differ },
+	{ "refuses_what_no_command_line_could_say", refuses_what_no_command_line_could_say },
+	{ "takes_what_was_said_on_the_command_line", takes_what_was_said_on_the_command_line },
 };
 
 int main(void)

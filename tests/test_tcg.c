@@ -367,6 +367,152 @@ static void refuses_what_is_not_64_bit_mode(void)
 	finish(&g);
 }
 
+/* ---- maps of any kind ---- */
+
+/* Tables for gva, made where there are none; a large page is split into small ones. */
+static void map_page(struct guest *g, uint64_t gva, uint64_t entry)
+{
+	static const uint64_t pool = 0x20000;
+	uint64_t table = PML4, used = read64(g, pool);
+
+	for (unsigned shift = 39; shift > 12; shift -= 9) {
+		uint64_t at = table + 8 * (gva >> shift & 511), old = read64(g, at);
+
+		if (!(old & 1) || (old & 0x80)) {
+			uint64_t made = pool + PAGE * ++used;
+
+			for (uint64_t i = 0; i < 512; i++)
+				write64(g, made + 8 * i,
+					old & 0x80 ? (old & ~0x80ull) + (i << (shift - 9)) : 0);
+			write64(g, at, made | PWU);
+			old = made;
+		}
+		table = old & ~0xfffull;
+	}
+	write64(g, table + 8 * (gva >> 12 & 511), entry);
+	write64(g, pool, used);
+}
+
+GUEST(listed, "mov $0x200000, %esi\n mov $1, %ecx\n 1: lodsq\n test %rax, %rax\n jz 2f\n"
+	      "add (%rax), %rdi\n mov %rcx, 8(%rax)\n inc %ecx\n jmp 1b\n 2: hlt");
+
+/* At the ends of RAM and of the address space, above and below where RAM is. */
+static void shows_ram_at_any_address(void)
+{
+	static const uint64_t rows[][2] = {
+		{ 0x151000, RAM - 0x100000 },
+		{ 0x152000, 0x153000 },
+		{ 0x3000000, FRAMES },
+		{ 0x3001000, FRAMES + 7 * PAGE },
+		{ FAR + PAGE, 0 },
+		{ FAR + 16 * PAGE, RAM - PAGE },
+		{ 0x7ffffffff000, FRAMES + PAGE },
+		{ HIGH, FRAMES + 2 * PAGE },
+		{ UINT64_MAX - 0x1fafff, FRAMES + 3 * PAGE },
+		{ UINT64_MAX - 0x1f9fff, FRAMES + 9 * PAGE },
+		{ UINT64_MAX - 0xfff, 0x154000 },
+	};
+	const size_t n = sizeof(rows) / sizeof(rows[0]);
+	struct guest g;
+
+	start(&g, BYTES(listed));
+	for (size_t i = 0; i < n; i++) {
+		map_page(&g, rows[i][0], rows[i][1] | PW);
+		write64(&g, rows[i][1], 1ull << 4 * i);
+	}
+	for (size_t turn = 0; turn < n; turn++) {
+		for (size_t i = 0; i < n; i++)
+			write64(&g, DATA + 8 * i, rows[(i + turn) % n][0]);
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		run_to(&g, VCPU_HALT);
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RDI], (1ull << 4 * n) / 15);
+		for (size_t i = 0; i < n; i++)
+			CU_ASSERT_EQUAL(read64(&g, rows[i][1] + 8), (i + n - turn) % n + 1);
+	}
+	finish(&g);
+}
+
+GUEST(stuffed, "mov $0x30003000, %ebx\n mov (%rbx), %rax\n mov $5, %ecx\n add %rcx, 8(%rbx)\n"
+	       "mov 0x1000(%rbx), %r8\n hlt");
+
+/* RAM that begins and ends inside of a large page, which the guest's tables map whole. */
+static void ram_may_lie_anywhere(void)
+{
+	enum { BASE = 0x30001000, SIZE = 0x400000, AT_CODE = 0x30002000 };
+	static const struct {
+		uint64_t gpa, len;
+		bool there;
+	} rows[] = {
+		{ 0, BASE, false },
+		{ 0, AT_CODE + 100, true },
+		{ AT_CODE, 64, true },
+		{ BASE - 1, 1, false },
+		{ BASE - 1, UINT64_MAX, true },
+		{ BASE + SIZE, 100, false },
+	};
+	struct guest g = { .answer = true };
+	struct backend_config config = { .mem = &g.mem };
+	struct err err = { "" };
+
+	CU_ASSERT_EQUAL_FATAL(gmem_init(&g.mem, BASE, SIZE), 0);
+	CU_ASSERT_EQUAL_FATAL(backend_tcg.create(&g.b, &config, &err), 0);
+	gmem_write(&g.mem, AT_CODE, BYTES(stuffed));
+	write64(&g, 0x30100000, 0x30101003);
+	write64(&g, 0x30101000, 0x30102003);
+	for (uint64_t i = 0; i < 512; i++)
+		write64(&g, 0x30102000 + 8 * i, i << 21 | BIG);
+	cpu_state_long_mode(&g.state);
+	g.state.cr3 = 0x30100000;
+	g.state.regs.rip = AT_CODE;
+	write64(&g, 0x30003000, 77);
+	for (uint8_t paged = 0; paged < 2; paged++) {
+		if (!paged)
+			g.state.cr0 &= ~(uint64_t)CPU_CR0_PG;
+		else
+			g.state.cr0 |= CPU_CR0_PG;
+		for (uint8_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+			uint8_t add = (uint8_t)(i + 10 * paged + 1);
+			uint64_t was = read64(&g, 0x30003008);
+
+			if (rows[i].there) /* the constant it adds */
+				gmem_fill(&g.mem, AT_CODE + 9, add, 1);
+			backend_code_changed(g.b, rows[i].gpa, rows[i].len);
+			CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+			run_to(&g, VCPU_HALT);
+			CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], 77);
+			if (rows[i].there)
+				CU_ASSERT_EQUAL(read64(&g, 0x30003008), was + add);
+		}
+	}
+	finish(&g);
+}
+
+GUEST(whole, "mov $0x40000000, %ebx\n mov (%rbx), %rax\n mov 0x1000(%rbx), %rcx\n"
+	     "mov 0x5000(%rbx), %rdx\n hlt");
+
+/* A large page over where a small one lay apart from its neighbours. */
+static void small_pages_become_a_large_one(void)
+{
+	struct guest g;
+	struct cpu_regs r;
+
+	start(&g, BYTES(whole));
+	for (uint64_t i = 0; i < 8; i++) {
+		set_page(&g, i, (FRAMES + i * PAGE) | PW);
+		write64(&g, FRAMES + i * PAGE, 100 + i);
+	}
+	set_page(&g, 1, (FRAMES + 7 * PAGE) | PW);
+	run_to(&g, VCPU_HALT);
+	r = regs_of(&g);
+	CU_ASSERT(r.gpr[CPU_RAX] == 100 && r.gpr[CPU_RCX] == 107 && r.gpr[CPU_RDX] == 105);
+	write64(&g, PD_FAR, FRAMES | BIG);
+	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+	run_to(&g, VCPU_HALT);
+	r = regs_of(&g);
+	CU_ASSERT(r.gpr[CPU_RAX] == 100 && r.gpr[CPU_RCX] == 101 && r.gpr[CPU_RDX] == 105);
+	finish(&g);
+}
+
 /* ---- faults ---- */
 
 GUEST(wp, "mov $0x40000000, %ebx\n mov (%rbx), %rcx\n movq $7, (%rbx)\n mov %cr0, %rax\n"
@@ -708,6 +854,12 @@ static void knows_how_long_instructions_are(void)
 		{ "\xc4\xe3\x7b\x0f\xc1\1", 6, 6, TCG_AVX },
 		{ "\xc4\xe1\x78\x58\xc1", 5, 5, TCG_AVX },
 		/* not instructions, or not whole */
+		{ "\x0f\x38\x00\x07", 4, 4, TCG_PLAIN },
+		{ "\x0f\xc7\xf8", 3, 3, TCG_PLAIN },
+		{ "\x8b\x00", 2, 2, TCG_PLAIN },
+		{ "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x90", 15, 15,
+			TCG_PLAIN },
+		{ "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x90", 16, 0, 0 },
 		{ "\x06", 1, 0, 0 },
 		{ "\x48", 1, 0, 0 },
 		{ "\x0f", 1, 0, 0 },
@@ -1187,6 +1339,38 @@ static void knows_segments_that_were_loaded_from_a_table(void)
 	g.state.regs.rip = AT(segments, a);
 	CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
 	expect_fault(&g, CPU_VEC_GP, AT(segments, b), 0x30); /* behind its limit */
+	finish(&g);
+}
+
+GUEST(lost_table, "mov $0x28, %eax\n mov %eax, %ds\n mov $0x10, %eax\n mov %eax, %es\n"
+		  "lgdt %es:0x200000\n hlt");
+
+/* A table that ends before, or is not there any more, says nothing of a segment. */
+static void knows_nothing_of_a_segment_whose_table_is_gone(void)
+{
+	static const struct {
+		uint16_t limit;
+		uint64_t base;
+	} rows[] = { { 47, 0xd000 }, { 46, 0xd000 }, { 47, FAR + PAGE } };
+	struct guest g;
+
+	start(&g, BYTES(lost_table));
+	for (uint64_t i = 0; i < 5; i++)
+		write64(&g, 0xd000 + 8 * i, read64(&g, GDT + 8 * i));
+	write64(&g, 0xd000 + 40, 0x00cf93000000ffff);
+	g.state.gdt = (struct cpu_table){ .base = 0xd000, .limit = 47 };
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct cpu_state s;
+
+		write64(&g, DATA, rows[i].limit | rows[i].base << 16);
+		write64(&g, DATA + 8, rows[i].base >> 48);
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		run_to(&g, VCPU_HALT);
+		s = state_of(&g);
+		CU_ASSERT_EQUAL(s.seg[CPU_DS].selector, 0x28);
+		CU_ASSERT_EQUAL(s.seg[CPU_DS].attr, i ? CPU_SEG_UNUSABLE : 0xc093);
+		CU_ASSERT_EQUAL(s.gdt.base, rows[i].base);
+	}
 	finish(&g);
 }
 
@@ -2052,6 +2236,41 @@ static void watches_single_bytes_and_refuses_odd_ones(void)
 	finish(&g);
 }
 
+GUEST(reads_writes,
+	"mov 0x200008, %rax\n reads_writes_a: mov %rax, 0x200000\n reads_writes_b: hlt");
+LABEL(reads_writes, a);
+LABEL(reads_writes, b);
+
+/* A set that differs from the last in one respect is another one. */
+static void takes_up_watches_that_changed_a_little(void)
+{
+	static const struct {
+		struct vcpu_watch w;
+		bool at_read;
+	} rows[] = {
+		{ { .gva = DATA, .len = 8, .on_write = true }, false },
+		{ { .gva = DATA, .len = 8, .on_write = true }, false },
+		{ { .gva = DATA, .len = 16, .on_write = true }, false },
+		{ { .gva = DATA, .len = 16, .on_read = true, .on_write = true }, true },
+		{ { .gva = DATA, .len = 16, .on_read = true }, true },
+		{ { .gva = DATA + 8, .len = 16, .on_read = true }, true },
+	};
+	struct guest g;
+
+	start(&g, BYTES(reads_writes));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		CU_ASSERT_EQUAL(backend_set_debug(g.b, &(struct vcpu_debug){ .watches = &rows[i].w,
+							       .n_watches = 1 }),
+			0);
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		run_to(&g, VCPU_DEBUG);
+		CU_ASSERT_EQUAL(g.exit.why, VCPU_WATCHPOINT);
+		CU_ASSERT_EQUAL(
+			g.exit.rip, rows[i].at_read ? AT(reads_writes, a) : AT(reads_writes, b));
+	}
+	finish(&g);
+}
+
 GUEST(trapping, "pushfq\n orq $0x100, (%rsp)\n popfq\n nop\n trapping_a: nop\n hlt");
 LABEL(trapping, a);
 
@@ -2463,6 +2682,91 @@ static void runs_what_the_host_wrote(void)
 	finish(&g);
 }
 
+/* Twenty pages of the kernel's and one of everybody's, in each a number; then to CPL 3 and a port access from there. */
+GUEST(many_pages,
+	"xor %ebx, %ebx\n mov $0x40000000, %r8d\n mov $20, %r9d\n"
+	"1: call *%r8\n add %eax, %ebx\n add $0x1000, %r8\n dec %r9d\n jnz 1b\n"
+	"mov $0x500000, %r8d\n call *%r8\n add %eax, %ebx\n"
+	"push $0x1b\n push $0x200800\n push $0x3202\n push $0x23\n lea 2f(%rip), %rax\n push %rax\n"
+	"iretq\n 2: mov $0x1200, %edx\n out %eax, %dx\n int $0x41\n"
+	"many_pages_again: hlt");
+LABEL(many_pages, again);
+
+/* What the CPU may not fetch from at CPL 3 is changed meanwhile, and more than can be remembered page by page. */
+static void runs_what_the_host_wrote_while_the_user_ran(void)
+{
+	uint8_t code[] = { 0xb8, 1, 0, 0, 0, 0xc3 }; /* mov $1, %eax; ret */
+	struct guest g;
+
+	start(&g, BYTES(many_pages));
+	set_gate(&g, 0x41, AT(many_pages, again), 0xee, 0);
+	for (uint64_t i = 0; i < 20; i++)
+		set_page(&g, i, (FRAMES + i * PAGE) | PW);
+	for (uint8_t n = 1; n < 4; n++) {
+		code[1] = n;
+		for (uint64_t i = 0; i <= 20; i++) {
+			uint64_t at = i == 20 ? 0x500000 : FRAMES + i * PAGE;
+
+			gmem_write(&g.mem, at, code, sizeof(code));
+			backend_code_changed(g.b, at, sizeof(code));
+		}
+		if (n > 1)
+			run_to(&g, VCPU_HALT);
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		run_to(&g, VCPU_PORT);
+		CU_ASSERT_EQUAL(g.exit.port, FAULT_PORT);
+		CU_ASSERT_EQUAL(state_of(&g).seg[CPU_CS].selector & 3, 3);
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RBX], 21u * n);
+	}
+	finish(&g);
+}
+
+GUEST(calls_far, "mov $0x40000000, %ebx\n call *%rbx\n hlt\n"
+		 "calls_far_look: mov $0x40000000, %ebx\n mov (%rbx), %rcx\n hlt");
+LABEL(calls_far, look);
+
+/* Its code changes while the page is not there, or is data, or shows something else. */
+static void runs_what_the_host_wrote_where_nothing_could_run(void)
+{
+	static const uint64_t meanwhile[] = { 0, FRAMES | PW | NX, (FRAMES + PAGE) | PW };
+	uint8_t code[] = { 0xb8, 1, 0, 0, 0, 0xc3 };
+	struct guest g;
+
+	start(&g, BYTES(calls_far));
+	gmem_write(&g.mem, FRAMES, code, sizeof(code));
+	for (uint8_t i = 0; i < sizeof(meanwhile) / sizeof(meanwhile[0]); i++) {
+		set_page(&g, 0, FRAMES | PW);
+		g.state.regs.rip = CODE;
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		run_to(&g, VCPU_HALT);
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX], i + 1u);
+		set_page(&g, 0, meanwhile[i]);
+		g.state.regs.rip = AT(calls_far, look);
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		run_to(&g, meanwhile[i] ? VCPU_HALT : VCPU_PORT);
+		code[1] = (uint8_t)(i + 2);
+		gmem_write(&g.mem, FRAMES, code, sizeof(code));
+		backend_code_changed(g.b, FRAMES, sizeof(code));
+	}
+	finish(&g);
+}
+
+GUEST(first_write, "mov $0x40100000, %ebx\n movb $7, first_write_a + 1 - first_write_start(%rbx)\n"
+		   "first_write_a: mov $0, %al\n hlt");
+LABEL(first_write, a);
+
+/* Nothing was ever at that address when it is written to, and the next instruction is what is written. */
+static void runs_what_was_written_by_the_first_access(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(first_write));
+	map_page(&g, FAR + CODE, CODE | PW);
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RAX] & 0xff, 7);
+	finish(&g);
+}
+
 /* Whatever is said to have changed, what did not runs on, and what did is seen. */
 static void takes_any_range_for_changed_code(void)
 {
@@ -2687,6 +2991,61 @@ static void says_when_there_is_no_address_space(void)
 	gmem_finish(&mem);
 }
 
+GUEST(asks, "mov $0x1100, %edx\n out %eax, %dx\n mov 0x200000, %rbx\n hlt");
+
+static bool freezes_in_the_middle(void *ctx, struct vcpu_exit *exit)
+{
+	struct guest *g = ctx;
+	void *frozen = calloc(1, backend_frozen_size(g->b));
+
+	(void)exit;
+	g->n_ports++;
+	CU_ASSERT_PTR_NOT_NULL_FATAL(frozen);
+	CU_ASSERT_EQUAL(backend_freeze(g->b, frozen), -EBUSY);
+	CU_ASSERT_EQUAL(backend_thaw(g->b, frozen), -EBUSY);
+	free(frozen);
+	return true;
+}
+
+static void is_not_frozen_in_the_middle_of_a_block(void)
+{
+	struct guest g;
+
+	start(&g, BYTES(asks));
+	g.b->config.port = freezes_in_the_middle;
+	run_to(&g, VCPU_HALT);
+	CU_ASSERT_EQUAL(g.n_ports, 1);
+	finish(&g);
+	backend_tcg.destroy(NULL);
+}
+
+/* Frozen without paging, thawed with it, and the other way round: other things are at an address. */
+static void thaws_with_and_without_paging(void)
+{
+	struct guest g;
+	void *frozen[2];
+
+	start(&g, BYTES(asks));
+	map_page(&g, DATA, FRAMES | PW);
+	write64(&g, DATA, 11);
+	write64(&g, FRAMES, 22);
+	for (int paged = 0; paged < 2; paged++) {
+		g.state.cr0 ^= CPU_CR0_PG;
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		frozen[paged] = calloc(1, backend_frozen_size(g.b));
+		CU_ASSERT_PTR_NOT_NULL_FATAL(frozen[paged]);
+		CU_ASSERT_EQUAL(backend_freeze(g.b, frozen[paged]), 0);
+	}
+	for (int turn = 0; turn < 4; turn++) {
+		CU_ASSERT_EQUAL(backend_thaw(g.b, frozen[turn & 1]), 0);
+		run_to(&g, VCPU_HALT);
+		CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RBX], turn & 1 ? 22 : 11);
+	}
+	free(frozen[0]);
+	free(frozen[1]);
+	finish(&g);
+}
+
 static const struct unit_case cases[] = {
 	{ "reads_and_writes_pages_in_any_order", reads_and_writes_pages_in_any_order },
 	{ "accesses_across_two_pages_that_lie_apart", accesses_across_two_pages_that_lie_apart },
@@ -2779,6 +3138,19 @@ static const struct unit_case cases[] = {
 	{ "shows_the_guests_own_trap_flag_in_steps", shows_the_guests_own_trap_flag_in_steps },
 	{ "bursts_hold_what_is_done_by_hand", bursts_hold_what_is_done_by_hand },
 	{ "says_when_there_is_no_address_space", says_when_there_is_no_address_space },
+	{ "shows_ram_at_any_address", shows_ram_at_any_address },
+	{ "ram_may_lie_anywhere", ram_may_lie_anywhere },
+	{ "small_pages_become_a_large_one", small_pages_become_a_large_one },
+	{ "runs_what_the_host_wrote_while_the_user_ran",
+		runs_what_the_host_wrote_while_the_user_ran },
+	{ "runs_what_the_host_wrote_where_nothing_could_run",
+		runs_what_the_host_wrote_where_nothing_could_run },
+	{ "runs_what_was_written_by_the_first_access", runs_what_was_written_by_the_first_access },
+	{ "takes_up_watches_that_changed_a_little", takes_up_watches_that_changed_a_little },
+	{ "knows_nothing_of_a_segment_whose_table_is_gone",
+		knows_nothing_of_a_segment_whose_table_is_gone },
+	{ "is_not_frozen_in_the_middle_of_a_block", is_not_frozen_in_the_middle_of_a_block },
+	{ "thaws_with_and_without_paging", thaws_with_and_without_paging },
 };
 
 UNIT_MAIN("tcg", cases)

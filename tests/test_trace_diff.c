@@ -79,6 +79,10 @@ static void says_what_differs_in_a_call(void)
 		{ "read 3 cap=4 bad -> -EFAULT", "read 3 cap=4 -> -EFAULT",
 			"result: -EFAULT (bad address) | -EFAULT\n" },
 		{ "exit 0", "exit 1", "code: 0 | 1\n" },
+		{ "close 3 -> 0", "close 3", "result: 0 | the guest ended\n" },
+		{ "close 3 bad", "close 3",
+			"result: the guest ended (bad address) | the guest ended\n" },
+		{ "cmdsize -> 0", "cmdsize -> -EFAULT", "result: 0 | -EFAULT\n" },
 		{ "unlink \"ab\" -> 0", "unlink \"ac\" -> 0",
 			"path: differ at byte 1: \"ab\" | \"ac\"\n" },
 		{ "unlink \"ab\" -> 0", "unlink \"a\" -> 0",
@@ -142,6 +146,10 @@ static void what_is_no_call_counts_apart(void)
 			"after 0 \"x\" file mode=0 size=2 " HASH_A "\nend", " in files or end\n" },
 		{ "after 0 \"x\" file mode=0 size=1 " HASH_A "\nend",
 			"after 0 \"x\" file mode=0 size=1 " HASH_B "\nend", " in files or end\n" },
+		{ "after 0 \"x\" link \"a\"\nend", "after 0 \"x\" link \"ab\"\nend",
+			" in files or end\n" },
+		{ "after 0 \"x\" removed\nend", "after 0 \"xy\" removed\nend",
+			" in files or end\n" },
 		{ "close 3 -> 0\nend", "close 3 -> ?\ncut", " 1 changed, " },
 		{ "close 3 -> 0\nend", "end", "0 same, 0 changed, 1 only in " },
 		{ "end", "close 3 -> 0\nend", "0 changed, 0 only in " },
@@ -189,6 +197,46 @@ static void what_is_not_compared_is_no_difference(void)
 		snprintf(b, sizeof(b), MOUNTED "%s\n", bodies[i][1]);
 		expect_same(a, b);
 	}
+}
+
+/* What a debugger wrote: where, into what, and what. */
+static void edits_differ_in_all_they_say(void)
+{
+	static const char first[] = "edit +5/1 memory 0x1000\n  < ab";
+	static const char *const others[] = {
+		"edit +6/1 memory 0x1000\n  < ab",
+		"edit +5/2 memory 0x1000\n  < ab",
+		"edit +5/1 memory 0x1001\n  < ab",
+		"edit +5/1 memory 0x1000\n  < ac",
+		"edit +5/1 memory 0x1000\n  < abc",
+		"edit held memory 0x1000\n  < ab",
+		"edit +5/1 rax 0x0000000000001000",
+	};
+	char a[300], b[300];
+
+	snprintf(a, sizeof(a), HEADER("") "%s\nclose 3 -> 0\nend\n", first);
+	expect_same(a, a);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		snprintf(b, sizeof(b), HEADER("") "%s\nclose 3 -> 0\nend\n", others[i]);
+		expect_said(a, b, " differ");
+		expect_said(b, a, " differ");
+	}
+}
+
+/* Listings that have nothing in common: the first lines are enough. */
+static void long_listings_are_cut(void)
+{
+	char a[8000], b[8000], *at = a, *bt = b;
+
+	at += sprintf(at, HEADER("") "getdents 3 cap=9999 -> 2400\n");
+	bt += sprintf(bt, HEADER("") "getdents 3 cap=9999 -> 2400\n");
+	for (int i = 0; i < 100; i++) {
+		at += sprintf(at, "  < dent ino=%d off=%d reg \"a\"\n", i + 1, i + 1);
+		bt += sprintf(bt, "  < dent ino=%d off=%d dir \"b\"\n", i + 201, i + 1);
+	}
+	strcpy(at, "end\n");
+	strcpy(bt, "end\n");
+	expect_said(a, b, "?               ...\n");
 }
 
 static void headers_are_noted_and_do_not_count(void)
@@ -290,8 +338,8 @@ static void the_first_difference_is_not_shown_without_end(void)
 	struct trace_diff_result result;
 	char *text;
 
-	many_calls(a, 1000, 0, 0);
-	many_calls(b, 1000, 100, 500);
+	many_calls(a, 1500, 0, 0);
+	many_calls(b, 1500, 100, 500);
 	text = diff(a, b, &(struct trace_diff_options){ 0 }, &result);
 	CU_ASSERT(count_lines(text, "result: ") < 100);
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "(more differences follow"));
@@ -334,6 +382,8 @@ static const struct unit_case cases[] = {
 	{ "long_data_is_shown_where_it_differs", long_data_is_shown_where_it_differs },
 	{ "what_is_no_call_counts_apart", what_is_no_call_counts_apart },
 	{ "what_is_not_compared_is_no_difference", what_is_not_compared_is_no_difference },
+	{ "edits_differ_in_all_they_say", edits_differ_in_all_they_say },
+	{ "long_listings_are_cut", long_listings_are_cut },
 	{ "headers_are_noted_and_do_not_count", headers_are_noted_and_do_not_count },
 	{ "only_the_first_difference_is_shown_unless_asked",
 		only_the_first_difference_is_shown_unless_asked },

@@ -153,6 +153,39 @@ static void hashes_as_sha256(void)
 	CU_ASSERT(!memcmp(hash, abc, sizeof(abc)));
 }
 
+/* Hundreds of names, two for each file: all are found, and which belong together. */
+static void knows_any_number_of_names(void)
+{
+	enum { FILES = 150 };
+	struct tree tree;
+	char line[100], one[200], other[200];
+
+	start();
+	for (int i = 0; i < FILES; i++) {
+		snprintf(line, sizeof(line), "f d/empty/f%03d %d", i, i);
+		add_to_host(line);
+		snprintf(line, sizeof(line), "d/empty/f%03d", i);
+		in_host(line, one);
+		snprintf(line, sizeof(line), "a/g%03d", FILES - 1 - i);
+		in_host(line, other);
+		CU_ASSERT_EQUAL(link(one, other), 0);
+	}
+	look(&tree);
+	for (int i = 0; i < FILES; i++) {
+		const struct tree_entry *first, *second;
+
+		snprintf(line, sizeof(line), "a/g%03d", FILES - 1 - i);
+		first = find(&tree, line);
+		snprintf(line, sizeof(line), "d/empty/f%03d", i);
+		second = find(&tree, line);
+		CU_ASSERT_FATAL(first && second);
+		CU_ASSERT_EQUAL(first->same, 0);
+		CU_ASSERT_EQUAL(second->same, (size_t)(first - tree.entries) + 1);
+	}
+	tree_finish(&tree);
+	finish();
+}
+
 static void a_limit_bounds_what_is_read(void)
 {
 	struct tree tree;
@@ -1042,6 +1075,7 @@ static void finishing_takes_nothing(void)
 static const struct unit_case cases[] = {
 	{ "looks_in_the_order_of_names", looks_in_the_order_of_names },
 	{ "hashes_as_sha256", hashes_as_sha256 },
+	{ "knows_any_number_of_names", knows_any_number_of_names },
 	{ "a_limit_bounds_what_is_read", a_limit_bounds_what_is_read },
 	{ "stores_each_content_once", stores_each_content_once },
 	{ "says_when_a_file_changed_meanwhile", says_when_a_file_changed_meanwhile },

@@ -193,6 +193,50 @@ static void a_look_does_not_stop_it(void)
 	vm_destroy(NULL);
 }
 
+/* Unless it does, and nothing could wake it. */
+static void a_look_at_one_that_sleeps_for_ever_ends_it(void)
+{
+	static const uint64_t interrupts = CPU_RFLAGS_IF;
+	struct cpu_state state = { .halted = true, .regs.rip = 0x123, .regs.rflags = interrupts };
+	struct vm *vm = begin();
+
+	script[0] = (struct vcpu_exit){ .kind = VCPU_KICKED };
+	script[1] = (struct vcpu_exit){ .kind = VCPU_SHUTDOWN };
+	n_script = 2;
+	CU_ASSERT_EQUAL(backend_load(vm->cpu, &state), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(vm_run(vm)->text, "triple fault"));
+	vm_destroy(vm);
+	vm = begin();
+	state.regs.rflags = 0;
+	CU_ASSERT_EQUAL(backend_load(vm->cpu, &state), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(vm_run(vm)->text, "halted at RIP 0x123 with nothing"));
+	CU_ASSERT_EQUAL(at, 1);
+	vm_destroy(vm);
+}
+
+/* A script is no CPU: what it does not have is not offered, and what it was given it keeps. */
+static void a_script_says_what_it_does_not_have(void)
+{
+	struct cpu_regs regs = { .rip = 0x123, .gpr[CPU_R9] = 9 }, got = { 0 };
+	struct vm *vm = begin();
+	struct backend *b = vm->cpu;
+	struct cpuid_entry *none = NULL;
+	char frozen[1] = "";
+
+	CU_ASSERT_EQUAL(backend_set_regs(b, &regs), 0);
+	CU_ASSERT_EQUAL(backend_get_regs(b, &got), 0);
+	CU_ASSERT(got.rip == 0x123 && got.gpr[CPU_R9] == 9);
+	CU_ASSERT_EQUAL(backend_happened(b), 0);
+	CU_ASSERT_EQUAL(backend_icount(b), 0);
+	CU_ASSERT_EQUAL(backend_tsc_khz(b), 0);
+	CU_ASSERT_EQUAL(backend_cpuid(b, none, 0), -EOPNOTSUPP);
+	CU_ASSERT_EQUAL(backend_frozen_size(b), 0);
+	CU_ASSERT_EQUAL(backend_freeze(b, frozen), -EOPNOTSUPP);
+	CU_ASSERT_EQUAL(backend_thaw(b, frozen), -EOPNOTSUPP);
+	CU_ASSERT_EQUAL(backend_set_debug(b, &(struct vcpu_debug){ .step = true }), -EOPNOTSUPP);
+	vm_destroy(vm);
+}
+
 static void refuses_memory_that_cannot_be(void)
 {
 	static const uint64_t sizes[] = { 0, 100, 1ull << 62 };
@@ -221,6 +265,9 @@ static const struct unit_case cases[] = {
 	{ "a_pause_that_comes_at_a_stop_is_for_the_next_run",
 		a_pause_that_comes_at_a_stop_is_for_the_next_run },
 	{ "a_look_does_not_stop_it", a_look_does_not_stop_it },
+	{ "a_look_at_one_that_sleeps_for_ever_ends_it",
+		a_look_at_one_that_sleeps_for_ever_ends_it },
+	{ "a_script_says_what_it_does_not_have", a_script_says_what_it_does_not_have },
 	{ "refuses_memory_that_cannot_be", refuses_memory_that_cannot_be },
 };
 

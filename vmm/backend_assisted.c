@@ -26,6 +26,7 @@
 #include "backend_kvm.h"
 #include "err.h"
 #include "gmem.h"
+#include "hash.h"
 #include "paging.h"
 #include "xsave.h"
 
@@ -504,11 +505,8 @@ static uint64_t hash_of(const struct assisted *a, const struct vcpu_watch *w)
 	struct paging p = { .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
 	uint8_t bytes[WINDOW];
 	size_t n = (size_t)paging_read(a->base.config.mem, &p, w->gva, bytes, w->len);
-	uint64_t hash = n;
 
-	for (size_t i = 0; i < n; i++)
-		hash = (hash ^ bytes[i]) * 0x100000001b3;
-	return hash;
+	return hash_bytes(0, bytes, n);
 }
 
 /* What is watched for writes, with what was there before; NULL: nothing has changed, or to be remembered now. */
@@ -577,6 +575,8 @@ static int step_on_kvm(struct assisted *a, struct vcpu_exit *exit, const struct 
 	backend_set_debug(a->kvm, &(struct vcpu_debug){ .step = true });
 	if (r < 0 || (r && (exit->kind != VCPU_DEBUG || exit->why != VCPU_STEP)))
 		return r;
+	if (!helped)
+		a->state.event.pending = false; /* it has been delivered */
 	w = compare && !was_port(a, i) ? watches_compare(a, i, false) : NULL;
 	return w ? watch_exit(a, exit, w) : 0;
 }

@@ -867,13 +867,12 @@ static int on_internal_error(struct kvm *k, struct vcpu_exit *exit)
 
 static int on_mmio(struct kvm *k, struct vcpu_exit *exit)
 {
-	const struct gmem *m = k->base.config.mem;
 	uint64_t gpa = k->run->mmio.phys_addr;
 	const char *text = k->run->mmio.is_write ? "kvm: write to a physical address outside RAM"
 						 : "kvm: read from a physical address outside RAM";
 
 	/* Without VT-x, a store to a page the host cannot write looks like this. */
-	if (gpa >= m->gpa && gpa - m->gpa < m->size)
+	if (gmem_span(k->base.config.mem, gpa, 1))
 		text = "kvm: access to RAM that the host does not allow";
 	memset(k->run->mmio.data, 0xff, sizeof(k->run->mmio.data));
 	refuse(k, exit, text);
@@ -938,7 +937,7 @@ static int resume(struct kvm *k, struct vcpu_exit *exit)
 	bool step_over = k->debug.step && k->returned_port && k->out_done;
 	int r;
 
-	if (k->io == IO_IN && k->returned_port)
+	if (k->io == IO_IN)
 		memcpy(io_data(k), &exit->data, k->run->io.size);
 	if (k->io_again)
 		k->io_answer = exit->data;

@@ -49,6 +49,7 @@
 #include "cpuid_table.h"
 #include "err.h"
 #include "gmem.h"
+#include "hash.h"
 #include "lapic.h"
 #include "paging.h"
 #include "tcg_cpuid.h"
@@ -247,6 +248,7 @@ struct tcg {
 		unsigned tries, n;
 		uint64_t gva[GLIMPSE_PAGES];
 		uint64_t gpa; /* of the device that is shown, or NO_ADDRESS */
+		uint64_t own; /* the page that is written to and run from, or NO_ADDRESS */
 		bool watched, hit, hit_write;
 		uint64_t hit_addr;
 		uc_hook hook;
@@ -628,17 +630,14 @@ static void region_add_part(struct tcg *t, const struct region *r, uint64_t gva,
 }
 
 /*
- * Takes the page at gva out of the region it is in. What is near it becomes a region of its own:
+ * Takes the page at gva out of a region. What is near it becomes a region of its own:
  * where one page was taken, others will be, and removing a region takes time for every page of it.
  */
-static void region_carve(struct tcg *t, uint64_t gva)
+static void region_carve(struct tcg *t, struct region *at, uint64_t gva)
 {
-	struct region *at = region_find(t, gva), r;
+	struct region r = *at;
 	uint64_t near = gva & ~(uint64_t)(LARGE_PAGE - 1), near_last = gva | (LARGE_PAGE - 1);
 
-	if (!at)
-		return;
-	r = *at;
 	region_remove(t, at);
 	if (near)
 		region_add_part(t, &r, 0, near - 1);
@@ -651,7 +650,7 @@ static void region_carve(struct tcg *t, uint64_t gva)
 	tlb_flush(t);
 }
 
-/* The free addresses around gva, which is free itself. */
+/* The free addresses around gva, which is free itself and not in our window. */
 static void region_room(const struct tcg *t, uint64_t gva, uint64_t *first, uint64_t *last)
 {
 	uint64_t window_last = t->window_at + WINDOW_SIZE - 1;
@@ -659,10 +658,10 @@ static void region_room(const struct tcg *t, uint64_t gva, uint64_t *first, uint
 	*first = gva >> 63 ? 0xffff800000000000 : 0;
 	*last = gva >> 63 ? UINT64_MAX : 0x00007fffffffffff;
 	if (!(t->cr0 & CPU_CR0_PG))
-		*last = gva >> 63 ? UINT64_MAX : INT64_MAX;
+		*last = INT64_MAX; /* physical addresses are shorter yet */
 	if (window_last < gva)
 		*first = window_last + 1;
-	else if (t->window_at > gva)
+	else
 		*last = t->window_at - 1;
 	for (size_t i = 0; i < t->n_regions; i++) {
 		const struct region *r = &t->regions[i];
@@ -720,7 +719,7 @@ static bool region_ensure(struct tcg *t, uint64_t gva, uint64_t gpa)
 		region_remove(t, r);
 		tlb_flush(t);
 	} else if (r) {
-		region_carve(t, gva);
+		region_carve(t, r, gva);
 		return region_add(t, REGION_RAM, gva, gva + (PAGE - 1), gpa);
 	}
 	region_extent(t, gva, gpa, &first, &last);
@@ -732,7 +731,7 @@ static void window_move(struct tcg *t, uint64_t gva)
 {
 	uint64_t to = WINDOW_TOP;
 
-	while (gva - to < WINDOW_STEP || to == t->window_at)
+	while (gva - to < WINDOW_STEP)
 		to -= WINDOW_STEP;
 	regions_drop(t);
 	code_remove(t, t->window_at, t->window_at + PAGE);
@@ -911,7 +910,7 @@ static uint64_t fill_flags(
 		flags |= TCG_SHADOW_WRITE;
 	if (page->user)
 		flags |= TCG_SHADOW_USER;
-	if ((access & PAGING_USER) || (strict.cr0 & CPU_CR0_WP) || !page->writable)
+	if ((access & PAGING_USER) || (strict.cr0 & CPU_CR0_WP))
 		return flags;
 	/* Writable only for the supervisor, thanks to WP being clear: then not for the user at all. */
 	strict.cr0 |= CPU_CR0_WP;
@@ -938,7 +937,7 @@ static enum fill fill_device(struct tcg *t, uint64_t gva, unsigned access)
 	if ((access & PAGING_FETCH) || (!is_apic(t, t->fill_gpa) && !is_ioapic(t, t->fill_gpa)))
 		return FILL_OUTSIDE;
 	if (r && r->kind != REGION_DEVICE) {
-		region_carve(t, gva);
+		region_carve(t, r, gva);
 		r = NULL;
 	}
 	return r || region_add(t, REGION_DEVICE, gva, gva + (PAGE - 1), 0) ? FILL_GLIMPSE
@@ -961,8 +960,7 @@ static enum fill fill(struct tcg *t, uint64_t gva, unsigned access, uint32_t *er
 	gva &= ~(uint64_t)(PAGE - 1);
 	gpa = page.gpa + (gva - page.gva);
 	if (gva - t->window_at < WINDOW_SIZE) {
-		if (running)
-			return FILL_FULL;
+		assert(!running); /* our window is there */
 		window_move(t, gva);
 	}
 	t->fill_gpa = gpa;
@@ -1133,20 +1131,12 @@ static bool break_within(const struct tcg *t, uint64_t addr, uint32_t size)
 
 /* ---- in bursts, what is executed must still be what was translated ---- */
 
-/* Two pieces of code that differ in no more than eight bytes in a row never have the same. */
 static uint64_t code_hash(struct tcg *t, uint64_t addr, uint32_t size)
 {
 	const uint8_t *bytes;
 	size_t len = code_bytes(t, addr, size, &bytes);
-	uint64_t hash = len, word;
 
-	for (size_t at = 0; at < len; at += sizeof(word)) {
-		word = 0;
-		memcpy(&word, bytes + at, len - at < sizeof(word) ? len - at : sizeof(word));
-		hash = (hash ^ word) * 0x9e3779b97f4a7c15;
-		hash ^= hash >> 32;
-	}
-	return hash;
+	return hash_bytes(0, bytes, len);
 }
 
 static struct seen *seen_at(struct tcg *t, uint64_t addr, uint32_t size)
@@ -1745,7 +1735,7 @@ static uint64_t device_read(uc_engine *uc, uint64_t offset, unsigned size, void 
 	offset &= PAGE - 1;
 	if (is_apic(t, gpa))
 		return lapic_read(&t->lapic, (uint32_t)offset, clock_now(t));
-	return is_ioapic(t, gpa) ? ioapic_read(t, offset) : 0;
+	return ioapic_read(t, offset);
 }
 
 static void device_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value, void *ctx)
@@ -1757,7 +1747,7 @@ static void device_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t
 	offset &= PAGE - 1;
 	if (is_apic(t, gpa))
 		lapic_write(&t->lapic, (uint32_t)offset, (uint32_t)value, clock_now(t));
-	else if (is_ioapic(t, gpa))
+	else
 		ioapic_write(t, offset, (uint32_t)value);
 }
 
@@ -2704,7 +2694,9 @@ static void glimpse_close(struct tcg *t)
 		uc_hook_del(t->uc, t->glimpse.hook);
 	t->glimpse.open = t->glimpse.watched = false;
 	t->glimpse.tries = t->glimpse.n = 0;
-	t->glimpse.gpa = NO_ADDRESS;
+	if (t->glimpse.own != NO_ADDRESS)
+		code_forget_page(t, t->glimpse.own);
+	t->glimpse.gpa = t->glimpse.own = NO_ADDRESS;
 }
 
 static void glimpse_open(struct tcg *t, uint64_t gva, unsigned access)
@@ -2725,6 +2717,24 @@ static void glimpse_open(struct tcg *t, uint64_t gva, unsigned access)
 		glimpse_watch(t);
 	if (!tcg_shadow_set(&t->shadow, gva, fill_flags(t, &page, gva, access), false))
 		shadow_drop(t); /* and again */
+}
+
+/*
+ * Does the instruction write to the page it lies in, at another address? To let it means to drop its translation, and
+ * to translate it anew means not to let it.
+ */
+static bool writes_own_page(struct tcg *t, uint64_t gva, unsigned access)
+{
+	struct paging p = paging_now(t);
+	uint64_t gpa;
+
+	if (!(access & PAGING_WRITE) || (gva ^ t->rip) < PAGE)
+		return false;
+	for (uint64_t at = 0; at < TCG_INSN_MAX; at += TCG_INSN_MAX - 1)
+		if (!paging_translate(t->base.config.mem, &p, t->rip + at, &gpa) &&
+			(gpa ^ t->fill_gpa) < PAGE)
+			return true;
+	return false;
 }
 
 /* ---- running ---- */
@@ -2840,6 +2850,10 @@ static void shadow_fault(struct tcg *t, uint32_t error, bool stepped)
 	}
 	switch (f) {
 	case FILL_DONE:
+		if (!writes_own_page(t, gva, access))
+			return;
+		glimpse_open(t, gva, access);
+		t->glimpse.own = t->fill_gpa;
 		return;
 	case FILL_GLIMPSE:
 		glimpse_open(t, gva, access);
@@ -3692,7 +3706,8 @@ static void tcg_code_changed(struct backend *backend, uint64_t gpa, size_t len)
 {
 	struct tcg *t = tcg_of(backend);
 	const struct gmem *m = t->base.config.mem;
-	uint64_t at = gpa < m->gpa ? m->gpa : gpa, last = gpa + len - 1;
+	uint64_t at = gpa < m->gpa ? m->gpa : gpa;
+	uint64_t last = len > UINT64_MAX - gpa ? UINT64_MAX : gpa + len - 1;
 
 	/* For every hypercall: a result in a page, and hardly ever in code. */
 	if (gpa - m->gpa < m->size && (gpa & (PAGE - 1)) + len <= PAGE &&
@@ -3700,7 +3715,7 @@ static void tcg_code_changed(struct backend *backend, uint64_t gpa, size_t len)
 		return;
 	if (!len || last < m->gpa || at - m->gpa >= m->size)
 		return;
-	if (last < gpa || last - m->gpa >= m->size)
+	if (last - m->gpa >= m->size)
 		last = m->gpa + (m->size - 1);
 	for (uint64_t n; at - 1 != last; at += n) {
 		n = PAGE - (at & (PAGE - 1));
@@ -3925,7 +3940,7 @@ static int tcg_create(struct backend **out, const struct backend_config *config,
 	t->settled = (struct block){ .addr = NO_ADDRESS, .rep = NO_ADDRESS };
 	t->cur = &t->settled;
 	t->limit = t->until = UINT64_MAX;
-	t->glimpse.gpa = NO_ADDRESS;
+	t->glimpse.gpa = t->glimpse.own = NO_ADDRESS;
 	t->misc_enable = t->bursts = 1;
 	lapic_reset(&t->lapic, 0);
 	if (!t->window || !t->nothing || !t->code_at || !t->code_lines) {

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
 enum { PAGE = 4096 };
@@ -73,40 +72,6 @@ void gmem_view_drop(void *view, size_t len)
 {
 	if (view)
 		munmap(view, len);
-}
-
-/* mincore does not know of pages that are swapped out: does it say here which have memory? */
-static bool residence_tells(void)
-{
-	struct sysinfo info;
-
-	return !sysinfo(&info) && info.totalswap == info.freeswap;
-}
-
-static bool is_zero(const uint8_t *page)
-{
-	return !page[0] && !memcmp(page, page + 1, PAGE - 1);
-}
-
-/* What was only read, and is zero, gives back the memory it got thereby. */
-void gmem_pages_used(const struct gmem *m, uint64_t gpa, size_t n, bool *used)
-{
-	enum { STEP = 512 };
-	bool tells = residence_tells(), any;
-	uint8_t resident[STEP];
-
-	for (size_t done = 0, step; done < n; done += step) {
-		uint8_t *at = m->base + (gpa - m->gpa) + done * PAGE;
-
-		step = n - done < STEP ? n - done : STEP;
-		if (!tells || mincore(at, step * PAGE, resident))
-			memset(resident, 1, sizeof(resident));
-		any = false;
-		for (size_t i = 0; i < step; i++)
-			any |= used[done + i] = (resident[i] & 1) && !is_zero(at + i * PAGE);
-		if (!any)
-			madvise(at, step * PAGE, MADV_REMOVE);
-	}
 }
 
 void *gmem_span(const struct gmem *m, uint64_t gpa, size_t len)

@@ -39,12 +39,6 @@ ssize_t gmem_read_string(const struct gmem *m, uint64_t gpa, char *buf, size_t s
 void *gmem_span(const struct gmem *m, uint64_t gpa, size_t len);
 
 /*
- * Which of n pages from gpa on, all inside RAM, hold anything but zeroes. Pages that nobody has touched stay without
- * memory of the host's.
- */
-void gmem_pages_used(const struct gmem *m, uint64_t gpa, size_t n, bool *used);
-
-/*
  * The same bytes once more, at a host address of their own: for who tells pages apart by where
  * they lie. NULL when not of whole pages, outside RAM or out of memory. For gmem_view_drop.
  */

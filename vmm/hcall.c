@@ -5,6 +5,7 @@
  */
 #include "hcall.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -61,28 +62,34 @@ static int put(struct vm *vm, uint64_t gpa, const void *buf, size_t len)
 	return r;
 }
 
-static int put_tag(struct vm *vm, const struct hcall *call, uint32_t tag, int32_t error)
+/* A part of the block, which was copied from there. */
+static void put_back(struct vm *vm, uint64_t gpa, const void *buf, size_t len)
+{
+	int r = put(vm, gpa, buf, len);
+
+	assert(!r);
+}
+
+static void put_tag(struct vm *vm, const struct hcall *call, uint32_t tag, int32_t error)
 {
 	struct {
 		uint32_t tag;
 		int32_t error;
 	} out = { tag, error };
 
-	return put(vm, call->arg + call->row->ret_at, &out, sizeof(out));
+	put_back(vm, call->arg + call->row->ret_at, &out, sizeof(out));
 }
 
-static int put_dents(struct vm *vm, const struct hcall *call, int64_t r)
+static void put_dents(struct vm *vm, const struct hcall *call, int64_t r)
 {
 	uint32_t tag = r > 0 ? TAG_SUCCESS : r ? DENTS_ERROR : DENTS_END;
 	uint64_t payload = (uint64_t)(r < 0 ? -r : r), at = call->arg + call->row->ret_at;
 
-	if (put(vm, at, &tag, sizeof(tag)))
-		return -EFAULT;
-	return put(vm, at + DENTS_PAYLOAD, &payload, sizeof(payload));
+	put_back(vm, at, &tag, sizeof(tag));
+	put_back(vm, at + DENTS_PAYLOAD, &payload, sizeof(payload));
 }
 
-/* The block was copied from where the result goes, so these writes stay inside RAM. */
-static int put_result(struct vm *vm, const struct hcall *call, struct vcpu_exit *exit)
+static void put_result(struct vm *vm, const struct hcall *call, struct vcpu_exit *exit)
 {
 	uint64_t at = call->arg + call->row->ret_at;
 	int64_t r = call->result, or_minus1 = r < 0 ? -1 : r;
@@ -90,11 +97,11 @@ static int put_result(struct vm *vm, const struct hcall *call, struct vcpu_exit 
 
 	switch (call->row->ret) {
 	case HCALL_RET_I32:
-		return put(vm, at, &r32, sizeof(r32));
+		return put_back(vm, at, &r32, sizeof(r32));
 	case HCALL_RET_I64:
-		return put(vm, at, &r, sizeof(r));
+		return put_back(vm, at, &r, sizeof(r));
 	case HCALL_RET_MINUS1:
-		return put(vm, at, &or_minus1, sizeof(or_minus1));
+		return put_back(vm, at, &or_minus1, sizeof(or_minus1));
 	case HCALL_RET_TAG:
 		return r < 0 ? put_tag(vm, call, TAG_ERROR, -r32)
 			     : put_tag(vm, call, TAG_SUCCESS, 0);
@@ -102,18 +109,17 @@ static int put_result(struct vm *vm, const struct hcall *call, struct vcpu_exit 
 		return put_dents(vm, call, r);
 	case HCALL_RET_IN:
 		exit->data = r < 0 ? ~0u : (uint32_t)r;
-		return 0;
+		return;
 	case HCALL_RET_NONE:
 	case HCALL_RET_COUNT:
 		break;
 	}
 	if (r >= 0)
-		return 0;
+		return;
 	vm_stop_set(vm, VM_CRASHED,
 		"%s(0x%llx) at RIP 0x%llx: %s, and this call has no way to tell the guest",
 		call->row->name, (unsigned long long)call->arg, (unsigned long long)call->rip,
 		strerrorname_np((int)-(uint64_t)r));
-	return 0;
 }
 
 /* What the guest asks, into vm->call. False: it asked wrongly, and the machine stops. */
@@ -178,9 +184,8 @@ static bool answer(struct vm *vm, struct vcpu_exit *exit, const struct hcall_row
 		return false;
 	vm->n_calls++;
 	call->ends = vm->stop.kind != VM_RUNNING;
-	if (!call->ends && put_result(vm, call, exit))
-		vm_stop_set(vm, VM_CRASHED, "%s at RIP 0x%llx: result lies outside RAM", row->name,
-			(unsigned long long)call->rip);
+	if (!call->ends)
+		put_result(vm, call, exit);
 	call->answered = true;
 	vm->last_calls[call->seq % VM_CALLS_KEPT] = *call;
 	if (vm->trace)

@@ -29,12 +29,12 @@ void int3_plant(struct int3 *t, const struct gmem *m, const struct paging *p)
 /* Backwards: of two that are the same byte, the first one knows what it was. */
 void int3_lift(struct int3 *t, const struct gmem *m)
 {
-	uint8_t now;
+	static const uint8_t int3 = INT3;
 
 	for (size_t i = t->n; i-- > 0;) {
 		struct int3_point *point = &t->points[i];
 
-		if (point->planted && !gmem_read(m, point->gpa, &now, 1) && now == INT3)
+		if (point->planted && gmem_same(m, point->gpa, &int3, 1))
 			gmem_fill(m, point->gpa, point->byte, 1);
 		point->planted = false;
 	}

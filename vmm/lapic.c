@@ -105,12 +105,9 @@ static void timer_start(struct lapic *l, uint64_t now)
 
 static uint32_t timer_current(const struct lapic *l, uint64_t now)
 {
-	uint64_t left;
-
 	if (l->timer_due == LAPIC_NEVER || now >= l->timer_due)
 		return 0;
-	left = (l->timer_due - now + divisor(l) - 1) / divisor(l);
-	return left > UINT32_MAX ? UINT32_MAX : (uint32_t)left;
+	return (uint32_t)((l->timer_due - now + divisor(l) - 1) / divisor(l));
 }
 
 /* A new divisor takes the count that is left with it. */

@@ -204,7 +204,7 @@ static bool take_modrm(struct cursor *c, struct tcg_insn *insn, bool register_on
 	}
 	if (mod == 1)
 		c->at += 1;
-	else if (mod == 2 || (mod == 0 && rm == 5))
+	else if (mod == 2 || rm == 5)
 		c->at += 4;
 	return true;
 }
