@@ -345,6 +345,11 @@ static uint64_t load_offset(void *target)
 	return of(target)->vm->layout.kernel_base;
 }
 
+static uint64_t image_start(void *target)
+{
+	return of(target)->vm->image.start;
+}
+
 /* ---- beginning and end ---- */
 
 static const struct gdb_target_ops ops = {
@@ -366,6 +371,7 @@ static const struct gdb_target_ops ops = {
 	.file_read = file_read,
 	.exec_file = exec_file,
 	.load_offset = load_offset,
+	.image_start = image_start,
 };
 
 /* What CPUID tells the guest: leaf 1, ECX. */

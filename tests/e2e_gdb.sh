@@ -117,6 +117,17 @@ looks_and_changes() { # BACKEND GUEST
 	result "what was set is what the guest counts: $2 $1" $? "$(cat console)"
 }
 
+# What is neither code nor data that is written lies where the image was placed, too.
+constants() { # BACKEND GUEST
+	gdb_talk out "$(own "$1" "$GUESTS/$2.elf")" <<-'END'
+		print kinds[1]
+		info symbol &kinds
+		info sharedlibrary
+	END
+	said "constants: $2 $1" out '^\$1 = \{name = 0x[0-9a-f]+ "ud", run = 0x[0-9a-f]+ <ud>\}' '^kinds in section .data.rel.ro' \
+		'^No shared libraries' '!Cannot access|warning: .*section'
+}
+
 steps() { # BACKEND IMAGE
 	gdb_talk out "$(own "$1" "$2" 100)" <<-'END'
 		break spin
@@ -523,6 +534,7 @@ for b in "${backends[@]}"; do
 		beside every_guest "$b" report$v /in /out/report
 		beside every_guest "$b" time$v
 		beside looks_and_changes "$b" count$v
+		beside constants "$b" fault$v
 		beside steps "$b" "$GUESTS/count$v.elf"
 		beside conditions "$b" "$GUESTS/console$v.elf" rt_serial_write_byte "\$rdi"
 		beside watches "$b" hello$v
