@@ -68,6 +68,30 @@ moves() { # NAME TARGET
 		'Temporary breakpoint 3, introduce \(p=.*<people>' 'Program received signal SIGSEGV'
 }
 
+# One back from behind a hypercall is at its instruction, whoever stopped there.
+out_again() { # NAME TARGET
+	gdb_talk out "$2" <<-'EOF'
+		catch syscall
+		continue
+		continue
+		reverse-stepi
+		x/i $pc
+		stepi
+		stepi
+		delete
+		x/2i $pc-1
+		reverse-stepi
+		x/i $pc
+		stepi
+		reverse-stepi
+		reverse-stepi
+		stepi
+		x/i $pc
+	EOF
+	said "$1" out 'call to syscall' 'returned from syscall' '=> .*out +%eax,\(%dx\)' 'call to syscall' 'returned from syscall' \
+		'out +%eax,\(%dx\)' '=> ' '=> .*out +%eax,\(%dx\)' '=> .*out +%eax,\(%dx\)'
+}
+
 # What was cannot be changed, unless asked for; then the guest goes on from there.
 past() { # NAME TARGET
 	gdb_talk out "$2" <<-'EOF'
@@ -111,6 +135,7 @@ for b in "${backends[@]}"; do
 	"$belljar" record -q --backend "$b" -o "$dir/hello-$b.pcapng" "$guests/hello.elf" >"$dir/out" 2>&1
 	beside finds_the_bug "$b: live" "$(stdio "$b" "$guests/corrupt.elf")"
 	beside moves "$b: moves" "$(stdio "$b" "$guests/corrupt.elf")"
+	beside out_again "$b: a hypercall again" "$(stdio "$b" "$guests/hello.elf")"
 	beside past "$b: the past" "$(stdio "$b" "$guests/corrupt.elf")"
 	for on in "${backends[@]}"; do
 		beside finds_the_bug "recorded on $b, on $on" \
