@@ -182,6 +182,32 @@ unoptimised() { # BACKEND
 	result "once for each: $1" $? "$(cat out console)"
 }
 
+# gdb keeps what it has read of the stack, and is not told that the guest is elsewhere: what it is to be told is said.
+looks_again() { # BACKEND
+	gdb_talk out "$(own "$1" "$dir/plain/kernels/count.elf" 100)" <<-END
+		break spin
+		continue
+		next
+		monitor checkpoint
+		next
+		info locals
+		monitor goto c1
+		maintenance flush register-cache
+		maintenance flush dcache
+		info locals
+		next
+		info locals
+		source $source/scripts/belljar-gdb.py
+		belljar goto c1
+		info locals
+		info args
+	END
+	said "looks again: $1" out '^Breakpoint 1, ' '^sum = 5050' '^gdb does not know it yet' '^  maintenance flush register-cache$' \
+		'^  maintenance flush dcache$' '^sum = 0' '^sum = 5050' '^at 0\+' '^sum = 0' '^n = 100'
+	[ "$(grep -c 'maintenance flush' out)" = 2 ]
+	result "the extension does it: $1" $? "$(cat out)"
+}
+
 # A breakpoint that is hit often, and its condition: here and there, and the same. (gdb 13 sends no 'c'.)
 conditions() { # BACKEND IMAGE FUNCTION CHARACTER
 	local where name
@@ -548,6 +574,7 @@ for b in "${backends[@]}"; do
 	beside crashes "$b" fault halt SIGABRT '^#0 .*halt \(' '^#1 .*main '
 	if [ $unoptimised = 0 ]; then
 		beside unoptimised "$b"
+		beside looks_again "$b"
 		beside steps "$b" "$dir/plain/kernels/count.elf"
 		beside conditions "$b" "$dir/plain/kernels/count.elf" putchar c
 	else
