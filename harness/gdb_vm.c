@@ -213,6 +213,7 @@ static void detach(void *target)
 	if (!g->ended) /* the next one stops it where it is */
 		g->stop = (struct gdb_stop){ .signal = GDB_SIG_INT };
 	gdb_points_clear(&g->points);
+	g->n_seen = 0;
 	g->catches = g->strace_on = g->diverge = false;
 	backend_set_debug(g->vm->cpu, &(struct vcpu_debug){ 0 });
 }
@@ -306,6 +307,7 @@ static int restart(void *target, struct gdb_stop *stop, const char **why_not)
 	if (r)
 		return r;
 	g->ended = false;
+	g->n_seen = 0;
 	gdb_stop_is(&g->stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
 	*stop = g->stop;
 	return 0;

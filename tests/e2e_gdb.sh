@@ -128,6 +128,29 @@ constants() { # BACKEND GUEST
 		'^No shared libraries' '!Cannot access|warning: .*section'
 }
 
+# What the guest writes where a breakpoint is, is said once; what gdb writes there, never.
+overwrites() { # BACKEND GUEST
+	gdb_talk out "$(own "$1" "$GUESTS/$2.elf")" <<-'END'
+		break *code
+		break *(code+64)
+		break run
+		continue
+		continue
+		continue
+		continue
+		delete
+		break *code
+		print code[0] = 0x90
+		tbreak run
+		continue
+		kill
+	END
+	said "code is written over: $2 $1" out '^Breakpoint ' \
+		'^The guest has written over the code of the breakpoint at 0x[0-9a-f]+\.$' '^Breakpoint [13], ' '= 144 ' 'killed\]'
+	[ "$(grep -c 'written over' out)" = 1 ]
+	result "which is said once: $2 $1" $? "$(cat out)"
+}
+
 steps() { # BACKEND IMAGE
 	gdb_talk out "$(own "$1" "$2" 100)" <<-'END'
 		break spin
@@ -561,6 +584,7 @@ for b in "${backends[@]}"; do
 		beside every_guest "$b" time$v
 		beside looks_and_changes "$b" count$v
 		beside constants "$b" fault$v
+		beside overwrites "$b" code$v
 		beside steps "$b" "$GUESTS/count$v.elf"
 		beside conditions "$b" "$GUESTS/console$v.elf" rt_serial_write_byte "\$rdi"
 		beside watches "$b" hello$v
