@@ -41,7 +41,8 @@ static int debug_trace(struct session *s, const struct options *o)
 	return code ? code : result.mismatches ? EXIT_MISMATCH : EXIT_OK;
 }
 
-static int check(const struct options *o, const struct session *s, int n_words, struct err *err)
+static int check(const struct options *o, const struct session *s, char **words, int n_words,
+	struct err *err)
 {
 	if (o->trace && (!o->guest || n_words))
 		return err_set(err, -EINVAL,
@@ -52,7 +53,7 @@ static int check(const struct options *o, const struct session *s, int n_words, 
 			"--guest goes with --trace; a guest to be run is given as it is");
 	if (!o->trace && !n_words)
 		return err_set(err, -EINVAL, "no guest given");
-	return vm_options_check(&s->options, err);
+	return vm_options_check(&s->options, o->trace ? o->guest : words[0], err);
 }
 
 static int cmd_debug_main(const struct cmd *cmd, int argc, char **argv)
@@ -66,7 +67,7 @@ static int cmd_debug_main(const struct cmd *cmd, int argc, char **argv)
 	r = options_parse_with_vm(cmd->options, &options, cmd->vm_options, &session.options, argc,
 		argv, &first, &err);
 	if (!r)
-		r = check(&options, &session, argc - first, &err);
+		r = check(&options, &session, argv + first, argc - first, &err);
 	if (!session.options.gdb)
 		session.options.gdb = GDB_ADDRESS_DEFAULT;
 	session.gdb_waits = true;

@@ -677,7 +677,7 @@ static int parse_new(struct golden_run *run, int argc, char **argv, struct err *
 	run->names[0] = name;
 	run->n_names = (size_t)(argc - first + 1);
 	run->vm.deterministic = true;
-	r = vm_options_check(&run->vm, err);
+	r = vm_options_check(&run->vm, argv[first], err);
 	return r ? r : set_backend(run, run->vm.backend, err);
 }
 

@@ -100,7 +100,9 @@ static int cmd_record_main(const struct cmd *cmd, int argc, char **argv)
 	r = options_parse_with_vm(
 		cmd->options, &o, cmd->vm_options, &session.options, argc, argv, &first, &err);
 	if (!r)
-		r = vm_options_check(&session.options, &err);
+		r = vm_options_check(&session.options, argv[first], &err);
+	if (!r)
+		r = vm_options_check_core(&session.options, o.file, "the recording", &err);
 	if (!r && !o.file)
 		r = err_set(&err, -EINVAL, "no -o FILE given");
 	if (!r && first == argc)

@@ -15,7 +15,7 @@ static int cmd_run_main(const struct cmd *cmd, int argc, char **argv)
 	session_init(&session);
 	r = options_parse(cmd->options, &session.options, argc, argv, &first, &err);
 	if (!r)
-		r = vm_options_check(&session.options, &err);
+		r = vm_options_check(&session.options, argv[first], &err);
 	if (!r && first == argc)
 		r = err_set(&err, -EINVAL, "no guest given");
 	if (r)

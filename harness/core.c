@@ -354,10 +354,33 @@ static int write_vm(struct vm *vm, int signal, int fd, const volatile sig_atomic
 		fd, size, err);
 }
 
+static char *directory_of(const char *path)
+{
+	size_t len = (size_t)(without_directory(path) - path);
+
+	return len ? strndup(path, len) : strdup(".");
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+bool core_replaces(const char *path, const char *file)
+{
+	autofree char *ours = directory_of(path), *its = directory_of(file);
+	struct stat a, b;
+
+	if (!stat(file, &b) && !lstat(path, &a) && is_same(&a, &b))
+		return true;
+	return ours && its && !strcmp(without_directory(path), without_directory(file)) &&
+	       !stat(ours, &a) && !stat(its, &b) && is_same(&a, &b);
+}
+
 int core_check(const char *path, struct err *err)
 {
 	size_t len = (size_t)(without_directory(path) - path);
-	autofree char *dir = len ? strndup(path, len) : strdup(".");
+	autofree char *dir = directory_of(path);
 	struct stat st;
 
 	if (!dir)

@@ -50,6 +50,9 @@ int core_write(const struct core *core, int fd, struct core_size *size, struct e
 int core_write_vm(struct vm *vm, int signal, const char *path, const volatile sig_atomic_t *stop,
 	struct core_size *size, struct err *err);
 
+/* Is that file, which need not be there yet, where a core would be put? */
+bool core_replaces(const char *path, const char *file);
+
 /* Could that file be made, as far as can be told beforehand? 0 or -errno with err. */
 int core_check(const char *path, struct err *err);
 

@@ -98,7 +98,8 @@ static void info_backend(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 	fprintf(out, "breakpoints   %s, %zu set\n", info->breakpoints ? "yes" : "no",
 		g->points.n - watches);
 	fprintf(out, "watchpoints   %s, %zu set\n", info->watchpoints ? "yes" : "no", watches);
-	fprintf(out, "instructions  %s\n", ops->icount ? "counted" : "not counted");
+	fprintf(out, "instructions  %s\n",
+		ops->icount ? "counted" : "not counted; $insn_count is -1");
 	fprintf(out, "CPU state     %s\n",
 		ops->save && ops->load ? "can be read and written" : "registers only");
 	fprintf(out, "helped by     %s\n",

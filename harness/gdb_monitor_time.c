@@ -72,7 +72,14 @@ static void when(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 
 /* ---- going ---- */
 
-/* gdb keeps what it has read of registers, and nobody tells it of this. */
+/* gdb keeps what it has read of registers and of the stack, and nobody tells it of this. */
+static void look_again(FILE *out)
+{
+	fputs("gdb does not know it yet. Type there:\n  maintenance flush register-cache\n  "
+	      "maintenance flush dcache\n",
+		out);
+}
+
 static void arrived(struct gdb_vm *g, FILE *out)
 {
 	struct history_pos now;
@@ -87,7 +94,7 @@ static void arrived(struct gdb_vm *g, FILE *out)
 	history_now(g->history, &now);
 	if (!g->ops.get_regs(g, &regs))
 		fprintf(out, "at %s, RIP 0x%" PRIx64 "\n", place_text(&now, text), regs.rip);
-	fputs("gdb does not know it yet: maintenance flush register-cache\n", out);
+	look_again(out);
 }
 
 static void go_to(struct gdb_vm *g, const struct history_pos *pos, FILE *out)
@@ -187,7 +194,7 @@ static void run(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 	else if (!g->ops.get_regs(g, &regs))
 		fprintf(out, "RIP 0x%" PRIx64 ", %" PRIu64 " instructions since the start\n",
 			regs.rip, backend_icount(g->vm->cpu));
-	fputs("gdb does not know it yet: maintenance flush register-cache\n", out);
+	look_again(out);
 }
 
 static void diverge(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
@@ -279,9 +286,10 @@ const struct gdb_command gdb_commands_time[] = {
 		"go to another place of its run, back or forth\n"
 		"PLACE is begin, end, the number of hypercalls that are answered, 12, and "
 		"instructions done\n"
-		"since, 12+345; or a checkpoint, c1. gdb is not told: maintenance flush "
-		"register-cache makes\n"
-		"it look again (belljar goto of belljar-gdb.py does that).",
+		"since, 12+345; or a checkpoint, c1. gdb is not told: it looks again after "
+		"maintenance flush\n"
+		"register-cache and maintenance flush dcache (belljar goto of belljar-gdb.py does "
+		"that).",
 		1, 1, do_goto },
 	{ "run", "N", "run exactly N instructions, if nothing stops it before", 1, 1, run },
 	{ "checkpoint", "", "remember this place", 0, 0, checkpoint },

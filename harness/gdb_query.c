@@ -81,12 +81,20 @@ static void thread_info(struct gdb_stub *s, struct gdb_cursor *c)
 	gdb_put_hex(&s->out, "vCPU 0", strlen("vCPU 0"));
 }
 
+/*
+ * Where the first segment is: gdb moves all that is in any segment as far. By the offsets of sections it would move .text,
+ * .data and .bss alone, and lldb takes the address for an offset.
+ */
 static void offsets(struct gdb_stub *s, struct gdb_cursor *c)
 {
-	unsigned long long offset = s->ops->load_offset(s->target);
+	uint64_t offset = s->ops->load_offset(s->target);
+	uint64_t start = offset + s->ops->image_start(s->target);
 
 	(void)c;
-	gdb_printf(&s->out, "Text=%llx;Data=%llx;Bss=%llx", offset, offset, offset);
+	if (offset)
+		gdb_printf(&s->out, "TextSeg=%llx", (unsigned long long)start);
+	else
+		gdb_put(&s->out, "Text=0;Data=0;Bss=0");
 }
 
 /* For lldb. */

@@ -276,7 +276,7 @@ static int segment_limit(const struct cpu_state *s, const struct reg *reg, uint6
 	R(dr3, 64, SYSTEM("uint64"), S(dr[3]), NULL)                                  \
 	R(dr6, 64, SYSTEM("x86_dr6"), S(dr6), dr6)                                    \
 	R(dr7, 64, SYSTEM("uint64"), S(dr7), dr7)                                     \
-	R(insn_count, 64, SYSTEM("uint64"), IN(COUNTS, gdb_counts, insn_count), fixed) \
+	R(insn_count, 64, SYSTEM("int64"), IN(COUNTS, gdb_counts, insn_count), fixed) \
 	R(hypercall_index, 64, SYSTEM("uint64"), IN(COUNTS, gdb_counts, hypercall_index), fixed)
 
 #define AVX(R)                                                                        \

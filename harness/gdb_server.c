@@ -197,10 +197,15 @@ static void begin_client(struct gdb_server *s)
 	gdb_stub_reset(s->stub);
 }
 
+/* Standard input and output stay open, so that no file of the guest's gets their numbers; but a socket, as gdb has it, ends. */
 static void end_client(struct gdb_server *s)
 {
-	if (s->listener >= 0)
+	if (s->listener >= 0) {
 		close_fd(&s->in);
+	} else {
+		shutdown(s->in, SHUT_RDWR);
+		shutdown(s->out, SHUT_RDWR);
+	}
 	close_fd(&s->refused);
 	s->in = s->out = -1;
 }

@@ -125,6 +125,8 @@ struct gdb_target_ops {
 	const char *(*exec_file)(void *target);
 	/* How far the image was moved from its link addresses. */
 	uint64_t (*load_offset)(void *target);
+	/* The link address of its first byte. */
+	uint64_t (*image_start)(void *target);
 	bool has_avx, can_reverse;
 };
 

@@ -212,6 +212,7 @@ static void detach(void *target)
 	if (!g->ended) /* the next one stops it where it is */
 		g->stop = (struct gdb_stop){ .signal = GDB_SIG_INT };
 	gdb_points_clear(&g->points);
+	g->n_seen = 0;
 	memset(g->catch_row, 0, sizeof(g->catch_row));
 	g->strace_on = g->diverge = false;
 	backend_set_debug(g->vm->cpu, &(struct vcpu_debug){ 0 });
@@ -307,6 +308,7 @@ static int restart(void *target, struct gdb_stop *stop, const char **why_not)
 	if (r)
 		return r;
 	g->ended = false;
+	g->n_seen = 0;
 	gdb_stop_is(&g->stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
 	*stop = g->stop;
 	return 0;
@@ -346,6 +348,11 @@ static uint64_t load_offset(void *target)
 	return of(target)->vm->layout.kernel_base;
 }
 
+static uint64_t image_start(void *target)
+{
+	return of(target)->vm->image.start;
+}
+
 /* ---- beginning and end ---- */
 
 static const struct gdb_target_ops ops = {
@@ -367,6 +374,7 @@ static const struct gdb_target_ops ops = {
 	.file_read = file_read,
 	.exec_file = exec_file,
 	.load_offset = load_offset,
+	.image_start = image_start,
 };
 
 /* What CPUID tells the guest: leaf 1, ECX. */

@@ -42,6 +42,15 @@ struct gdb_log_line {
 	char text[GDB_LOG_LINE];
 };
 
+enum { GDB_SEEN_MAX = 64 };
+
+/* What is where a breakpoint is. */
+struct gdb_seen {
+	uint64_t addr;
+	uint8_t bytes[4];
+	bool there, told;
+};
+
 struct gdb_vm {
 	struct session *session;
 	struct vm *vm;
@@ -66,6 +75,8 @@ struct gdb_vm {
 	uint64_t edit_until_ns; /* history looks for a place until then; 0: as long as it takes */
 	bool edit_forgets;      /* what was before this change cannot be gone back to */
 	struct err err;         /* of the last refusal */
+	struct gdb_seen seen[GDB_SEEN_MAX];
+	size_t n_seen;
 	struct gdb_monitor monitor;
 };
 

@@ -14,6 +14,9 @@ int gdb_vm_set_state(void *target, const struct cpu_state *state, const char **w
 int gdb_vm_write(
 	void *target, bool physical, uint64_t addr, const void *buf, size_t len, const char **why);
 void gdb_vm_resume(void *target, const struct gdb_resume *how, struct gdb_stop *stop);
+/* The code where breakpoints are, before the guest runs; and afterwards, what of it is another now. */
+void gdb_vm_see_code(struct gdb_vm *g);
+void gdb_vm_tell_code(struct gdb_vm *g);
 /* It stands still, for this. */
 void gdb_stop_is(struct gdb_stop *stop, enum gdb_why why, int signal, uint64_t value);
 

@@ -432,10 +432,13 @@ void gdb_vm_resume(void *target, const struct gdb_resume *how, struct gdb_stop *
 {
 	struct gdb_vm *g = target;
 	bool short_way = how->step && !how->reverse && how->range_end <= how->range_start;
+	bool looks = !how->step && !how->reverse;
 
 	*stop = (struct gdb_stop){ 0 };
 	if (g->ended && !how->reverse)
 		return is_gone(g, stop);
+	if (looks)
+		gdb_vm_see_code(g);
 	if (!short_way)
 		g->link.watch(g->link.ctx, true);
 	if (!short_way && g->link.poll(g->link.ctx) != GDB_POLL_NOTHING)
@@ -446,6 +449,8 @@ void gdb_vm_resume(void *target, const struct gdb_resume *how, struct gdb_stop *
 		run_until_told(g, how, stop);
 	if (!short_way)
 		g->link.watch(g->link.ctx, false);
+	if (looks && stop->kind == GDB_STOPPED)
+		gdb_vm_tell_code(g);
 	g->stop = *stop;
 }
 

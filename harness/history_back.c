@@ -335,6 +335,14 @@ static int back_to_stop(struct history *h, const struct history_back *back, stru
 	return r ? r : HISTORY_BEGIN;
 }
 
+/* In front of a call that is held, and where nobody counts right behind one, a place before is at the same instruction. */
+static bool is_same_instruction(
+	const struct history *h, const struct place *before, const struct place *here)
+{
+	return here->stage == PLACE_ASKED ||
+	       (!h->counted && before->stage == PLACE_ANSWERED && here->calls == before->calls);
+}
+
 static int back_one(struct history *h, struct err *err)
 {
 	struct place here = history_here(h), before;
@@ -344,8 +352,9 @@ static int back_one(struct history *h, struct err *err)
 		return HISTORY_BEGIN;
 	h->aim = here;
 	r = history_place_before(h, &here, &before, err);
-	if (!r && here.stage == PLACE_ASKED && place_compare_run(&before, &h->begin) > 0) {
-		here = before; /* that was at the same instruction */
+	if (!r && is_same_instruction(h, &before, &here) &&
+		place_compare_run(&before, &h->begin) > 0) {
+		here = before;
 		r = history_place_before(h, &here, &before, err);
 	}
 	return r ? r : history_move(h, &before, false, err);

@@ -12,6 +12,7 @@
 
 #include "backend.h"
 #include "cleanup.h"
+#include "core.h"
 #include "err.h"
 #include "gdb_address.h"
 #include "hostfs.h"
@@ -575,8 +576,22 @@ struct fileio_config vm_options_files(const struct vm_options *o)
 		.console_out = -1 };
 }
 
-int vm_options_check(const struct vm_options *o, struct err *err)
+int vm_options_check_core(
+	const struct vm_options *o, const char *path, const char *what, struct err *err)
 {
+	if (!o->core_file || !path || !core_replaces(o->core_file, path))
+		return 0;
+	return err_set(err, -EINVAL, "--core %s: is %s; name another file", o->core_file, what);
+}
+
+int vm_options_check(const struct vm_options *o, const char *guest, struct err *err)
+{
+	int r = vm_options_check_core(o, guest, "the guest itself", err);
+
+	if (!r)
+		r = vm_options_check_core(o, o->strace_file, "where --strace writes", err);
+	if (r)
+		return r;
 	if (o->deterministic && o->env_host)
 		return err_set(err, -EINVAL,
 			"--env host: the environment differs from machine to machine, so a run "

@@ -89,7 +89,10 @@ void vm_options_init(struct vm_options *o);
 void vm_options_finish(struct vm_options *o);
 /* What they say of the guest's files; the rest is the caller's. */
 struct fileio_config vm_options_files(const struct vm_options *o);
-/* Do they go together? 0 or -EINVAL with err. */
-int vm_options_check(const struct vm_options *o, struct err *err);
+/* Do they go together, and with that guest (may be NULL)? 0 or -EINVAL with err. */
+int vm_options_check(const struct vm_options *o, const char *guest, struct err *err);
+/* Would the core take the place of another file that is used? Then -EINVAL with err: what that is. path may be NULL. */
+int vm_options_check_core(
+	const struct vm_options *o, const char *path, const char *what, struct err *err);
 
 #endif

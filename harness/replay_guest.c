@@ -565,15 +565,27 @@ static int64_t answer_somehow(
 	return call->row->local ? call->row->answer(vm, call) : plausible(call);
 }
 
+static int64_t stop_diverged(struct replay *r)
+{
+	char why[80];
+
+	snprintf(why, sizeof(why), "at call %llu the guest did something else than was recorded",
+		(unsigned long long)r->diverged->report.seq);
+	return stop(r, why);
+}
+
+/* Behind the last one, too: a debugger may go on from there. */
 static int64_t answer_diverged(struct replay *r, struct vm *vm, struct hcall *call)
 {
 	struct divergence_state *d = r->diverged;
 	struct trace_record *got = &d->follow[d->n_follow];
 
+	if (d->n_follow == FOLLOW)
+		return stop_diverged(r);
 	take_call(r, vm, call, got);
 	d->n_follow++;
 	if (d->n_follow == FOLLOW || call->row->exits)
-		return stop(r, "diverged");
+		return stop_diverged(r);
 	return answer_somehow(r, vm, call, got);
 }
 
@@ -633,7 +645,7 @@ static int64_t diverge(struct replay *r, struct vm *vm, struct hcall *call, bool
 		if (same_ahead(d, i, &d->got))
 			d->same_ahead = i;
 	if (call->row->exits)
-		return stop(r, "diverged");
+		return stop_diverged(r);
 	session_hurry(r->session, FOLLOW_MS);
 	return answer_somehow(r, vm, call, &d->got);
 }

@@ -196,16 +196,9 @@ static int open_strace(struct session *s, struct err *err)
 static int check_core(const struct session *s, struct err *err)
 {
 	struct err why = { "" };
-	struct stat guest, core;
 	int r = core_check(s->options.core_file, &why);
 
-	if (r)
-		return err_set(err, r, "--core %s", why.text);
-	if (!stat(s->guest, &guest) && !lstat(s->options.core_file, &core) &&
-		guest.st_dev == core.st_dev && guest.st_ino == core.st_ino)
-		return err_set(err, -EINVAL, "--core %s: is the guest itself; name another file",
-			s->options.core_file);
-	return 0;
+	return r ? err_set(err, r, "--core %s", why.text) : 0;
 }
 
 /* A guest that sees where scratch trees are made sees into other guests'. */
@@ -356,7 +349,7 @@ int session_prepare(struct session *s, char **words, size_t n_words, struct err 
 	catch_signals();
 	s->guest = words[0];
 	set_arguments(s, &s->args, words, n_words);
-	r = vm_options_check(o, err);
+	r = vm_options_check(o, s->guest, err);
 	if (!r)
 		r = elf_read_file(s->guest, &s->image, &s->image_size, err);
 	if (!r && o->core_file)

@@ -158,8 +158,9 @@ class Moving(gdb.Command):
 
     def move(self, line):
         text = monitor(line)
-        gdb.execute("maintenance flush register-cache", to_string=True)
-        say("".join(part for part in text.splitlines(True) if "flush register-cache" not in part).rstrip("\n"))
+        for cache in ("register-cache", "dcache"):
+            gdb.execute("maintenance flush " + cache, to_string=True)
+        say(text.partition("gdb does not know it yet")[0].rstrip("\n"))
         gdb.execute("frame")
 
 

@@ -140,10 +140,23 @@ echo precious >precious && ln -sf precious core
 crash run --backend tcg --core core "$GUESTS/fault.elf" -- page && [ "$(cat precious)" = precious ] && [ ! -L core ]
 result a_link_is_not_followed $? "$(ls -l)"
 for bad in no/core . /dev/full "$GUESTS/fault.elf" ''; do
-	[ -n "$bad" ] && want=125 || want=2
+	case $bad in
+	'' | "$GUESTS"/*) want=2 ;;
+	*) want=125 ;;
+	esac
 	timeout 60 "$BELLJAR" run --backend tcg --core "$bad" "$GUESTS/fault.elf" -- page >out 2>err
 	[ $? = "$want" ] && [ "$(grep -c '^belljar: .*--core' err)" = 1 ] && [ ! -s out ]
 	result "no_core_into_'$(basename "$bad")'" $? "$(cat err)"
+done
+# Nor in the place of what else is written, there or not yet, by whatever name.
+touch there.log there.pcapng
+for other in "--strace=new.log" "--strace=./there.log" "-o new.pcapng" "-o $PWD/there.pcapng"; do
+	file=${other##*[= ]}
+	# shellcheck disable=SC2086 # -o is a word of its own
+	timeout 60 "$BELLJAR" record -o a.pcapng $other --backend tcg --core "${file##*/}" "$GUESTS/fault.elf" -- page >out 2>err
+	[ $? = 2 ] && [ "$(grep -c '^belljar' err)" = 1 ] && grep -q "^belljar: record: --core .*; name another file" err &&
+		[ ! -e new.log ] && [ ! -e new.pcapng ] && [ ! -s there.log ]
+	result "no_core_where_'$other'" $? "$(cat err; ls -l)"
 done
 # What cannot be written only at the end is one line, and the crash stays what it was.
 rm -f core

@@ -117,6 +117,40 @@ looks_and_changes() { # BACKEND GUEST
 	result "what was set is what the guest counts: $2 $1" $? "$(cat console)"
 }
 
+# What is neither code nor data that is written lies where the image was placed, too.
+constants() { # BACKEND GUEST
+	gdb_talk out "$(own "$1" "$GUESTS/$2.elf")" <<-'END'
+		print kinds[1]
+		info symbol &kinds
+		info sharedlibrary
+	END
+	said "constants: $2 $1" out '^\$1 = \{name = 0x[0-9a-f]+ "ud", run = 0x[0-9a-f]+ <ud>\}' '^kinds in section .data.rel.ro' \
+		'^No shared libraries' '!Cannot access|warning: .*section'
+}
+
+# What the guest writes where a breakpoint is, is said once; what gdb writes there, never.
+overwrites() { # BACKEND GUEST
+	gdb_talk out "$(own "$1" "$GUESTS/$2.elf")" <<-'END'
+		break *code
+		break *(code+64)
+		break run
+		continue
+		continue
+		continue
+		continue
+		delete
+		break *code
+		print code[0] = 0x90
+		tbreak run
+		continue
+		kill
+	END
+	said "code is written over: $2 $1" out '^Breakpoint ' \
+		'^The guest has written over the code of the breakpoint at 0x[0-9a-f]+\.$' '^Breakpoint [13], ' '= 144 ' 'killed\]'
+	[ "$(grep -c 'written over' out)" = 1 ]
+	result "which is said once: $2 $1" $? "$(cat out)"
+}
+
 steps() { # BACKEND IMAGE
 	gdb_talk out "$(own "$1" "$2" 100)" <<-'END'
 		break spin
@@ -169,6 +203,32 @@ unoptimised() { # BACKEND
 	said "dprintf by the agent: $1" out 'Dprintf 1 at' '^put c=99$' '^put 5=53$' '^put 0=48$' '^put 5=53$' '^put 0=48$' 'exited normally'
 	[ "$(grep -c '^put ' out)" = "$(wc -c <console)" ] && grep -q '^count: 100 turns, sum 5050$' console
 	result "once for each: $1" $? "$(cat out console)"
+}
+
+# gdb keeps what it has read of the stack, and is not told that the guest is elsewhere: what it is to be told is said.
+looks_again() { # BACKEND
+	gdb_talk out "$(own "$1" "$dir/plain/kernels/count.elf" 100)" <<-END
+		break spin
+		continue
+		next
+		monitor checkpoint
+		next
+		info locals
+		monitor goto c1
+		maintenance flush register-cache
+		maintenance flush dcache
+		info locals
+		next
+		info locals
+		source $source/scripts/belljar-gdb.py
+		belljar goto c1
+		info locals
+		info args
+	END
+	said "looks again: $1" out '^Breakpoint 1, ' '^sum = 5050' '^gdb does not know it yet' '^  maintenance flush register-cache$' \
+		'^  maintenance flush dcache$' '^sum = 0' '^sum = 5050' '^at 0\+' '^sum = 0' '^n = 100'
+	[ "$(grep -c 'maintenance flush' out)" = 2 ]
+	result "the extension does it: $1" $? "$(cat out)"
 }
 
 # A breakpoint that is hit often, and its condition: here and there, and the same. (gdb 13 sends no 'c'.)
@@ -523,6 +583,8 @@ for b in "${backends[@]}"; do
 		beside every_guest "$b" report$v /in /out/report
 		beside every_guest "$b" time$v
 		beside looks_and_changes "$b" count$v
+		beside constants "$b" fault$v
+		beside overwrites "$b" code$v
 		beside steps "$b" "$GUESTS/count$v.elf"
 		beside conditions "$b" "$GUESTS/console$v.elf" rt_serial_write_byte "\$rdi"
 		beside watches "$b" hello$v
@@ -536,6 +598,7 @@ for b in "${backends[@]}"; do
 	beside crashes "$b" fault halt SIGABRT '^#0 .*halt \(' '^#1 .*main '
 	if [ $unoptimised = 0 ]; then
 		beside unoptimised "$b"
+		beside looks_again "$b"
 		beside steps "$b" "$dir/plain/kernels/count.elf"
 		beside conditions "$b" "$dir/plain/kernels/count.elf" putchar c
 	else

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 # lldb on a guest: it finds where the image is, stops, steps, watches, changes and lets go.
-# shellcheck disable=SC2016 # much is for lldb to expand
+# shellcheck disable=SC2016,SC2094 # much is for lldb to expand; what it says is waited for
 set -u
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -13,13 +13,19 @@ trap 'rm -rf "$dir"' EXIT
 
 command -v lldb >/dev/null || { skip lldb "lldb is not installed"; finish; exit; }
 
-# A session over TCP, for lldb knows nothing else; commands on stdin. The guest's exit code.
-lldb_talk() { # BACKEND IMAGE ARGS...
-	local port guest line args=(-b -k "thread backtrace" -k quit) # -k: when it crashes
+# A guest at a port, for lldb knows nothing else: in $guest, $port.
+serve() { # BACKEND IMAGE ARGS...
+	: >err
 	"$BELLJAR" debug --gdb=0 --backend "$1" "${@:2}" >console 2>err <&- &
 	guest=$!
 	comes err 'target remote localhost:[0-9]+'
 	port=$(sed -nE 's/.*target remote localhost:([0-9]+)$/\1/p' err)
+}
+
+# A session; commands on stdin. The guest's exit code.
+lldb_talk() { # BACKEND IMAGE ARGS...
+	local port guest line args=(-b -k "thread backtrace" -k quit) # -k: when it crashes
+	serve "$@"
 	args+=(-o "gdb-remote localhost:$port")
 	while IFS= read -r line; do
 		args+=(-o "$line")
@@ -72,8 +78,38 @@ watches() { # BACKEND GUEST
 }
 
 crashes() { # BACKEND GUEST
-	lldb_talk "$1" "$GUESTS/$2.elf" page <<<continue
+	lldb_talk "$1" "$GUESTS/$2.elf" page <<-'END'
+		target variable kinds[1]
+		register read --all
+		continue
+	END
+	said "what is constant, and all registers: $2 $1" out 'name = 0x[0-9a-f]+ "ud"' 'run = 0x.*`ud at fault.c' \
+		'^ +rip = 0x.*_start' '^ +fs_base = 0x0' '^ +mxcsr = 0x00001f80' '^ +cr3 = 0x' '^ +insn_count = 0x'
 	said "a crash in lldb: $2 $1" out 'stop reason = signal SIGSEGV' 'frame #0: .*innermost' 'frame #1: .*middle' 'frame #3: .*main'
+}
+
+# While the guest runs, which takes an lldb that reads its commands one by one.
+interrupts() { # BACKEND GUEST
+	local port guest
+	serve "$1" "$GUESTS/$2.elf" 1000000000000
+	: >out
+	{
+		echo "gdb-remote localhost:$port"
+		comes out 'stop reason = signal SIGTRAP'
+		echo "process continue"
+		comes out 'Process 1 resuming'
+		sleep 0.5
+		echo "process interrupt"
+		comes out 'stop reason = signal SIGINT'
+		echo "thread backtrace"
+		comes out 'frame #3'
+		echo "process kill"
+		sleep 0.5
+	} | timeout -k 5 "$gdb_seconds" lldb --no-lldbinit "$GUESTS/$2.elf" >out 2>&1
+	timeout 20 tail --pid="$guest" -f /dev/null || kill -9 "$guest"
+	wait "$guest" 2>/dev/null
+	result "lldb interrupts, and kills: $2 $1" $(($? != 137)) "$(cat out err)"
+	said "what it interrupted: $2 $1" out 'stop reason = signal SIGINT' 'frame #0: .*spin' 'frame #1: .*main'
 }
 
 lets_go() { # BACKEND GUEST
@@ -98,7 +134,8 @@ for b in kvm tcg; do
 		beside looks_and_changes $b count$v
 		beside crashes $b fault$v
 		beside lets_go $b count$v
-		[ $b = tcg ] && beside watches $b hello$v
+		beside interrupts $b count$v
+		beside watches $b hello$v
 	done
 done
 beside_end

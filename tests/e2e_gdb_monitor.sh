@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 # monitor and scripts/belljar-gdb.py as a user sees them: real gdb, in batch mode, on every backend.
+# shellcheck disable=SC2016 # $ is gdb's
 set -u
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -69,8 +70,13 @@ on_backend() { # BACKEND
 	[ ! -e out/x ]
 	result "${b}_resolving_makes_nothing" $? "out/x is there"
 
-	gdb_says "$b" "" hello.elf 'monitor strace on' 'continue'
+	gdb_says "$b" "" hello.elf 'monitor info backend' 'print $insn_count' 'monitor strace on' 'continue'
 	has "${b}_shows_calls_as_they_are_made" '^strace is on' '^(serial_)?write\(.*"'
+	if [ "$b" = kvm ]; then
+		has "${b}_says_that_it_does_not_count" '^instructions  not counted; \$insn_count is -1$' '^\$1 = -1$'
+	else
+		has "${b}_counts" '^instructions  counted$' '^\$1 = 0$'
+	fi
 
 	rm -f ./*.core
 	gdb_says "$b" "" hello.elf 'break main' 'continue' 'monitor dump-core it.core' 'monitor dump-core it.core' \
@@ -108,7 +114,6 @@ on_backend() { # BACKEND
 		skip "${b}_python_commands" "this gdb has no Python"
 		return
 	fi
-	# shellcheck disable=SC2016 # $sp is gdb's
 	gdb_says "$b" "$mounts" "filework.elf 2" "source $script" 'belljar fds' 'belljar mounts' 'belljar regs' \
 		'belljar pages $sp' 'belljar pages main' 'belljar resolve -o open,rdwr /in/file' 'belljar when' \
 		'catch hypercall opn' 'catch hypercall open close' 'continue' 'belljar hypercall' 'continue' \

@@ -68,6 +68,30 @@ moves() { # NAME TARGET
 		'Temporary breakpoint 3, introduce \(p=.*<people>' 'Program received signal SIGSEGV'
 }
 
+# One back from behind a hypercall is at its instruction, whoever stopped there.
+out_again() { # NAME TARGET
+	gdb_talk out "$2" <<-'EOF'
+		catch syscall
+		continue
+		continue
+		reverse-stepi
+		x/i $pc
+		stepi
+		stepi
+		delete
+		x/2i $pc-1
+		reverse-stepi
+		x/i $pc
+		stepi
+		reverse-stepi
+		reverse-stepi
+		stepi
+		x/i $pc
+	EOF
+	said "$1" out 'call to syscall' 'returned from syscall' '=> .*out +%eax,\(%dx\)' 'call to syscall' 'returned from syscall' \
+		'out +%eax,\(%dx\)' '=> ' '=> .*out +%eax,\(%dx\)' '=> .*out +%eax,\(%dx\)'
+}
+
 # What was cannot be changed, unless asked for; then the guest goes on from there.
 past() { # NAME TARGET
 	gdb_talk out "$2" <<-'EOF'
@@ -92,6 +116,25 @@ recording() { # NAME TARGET
 	said "$1" out 'Here the guest exits with code 0' 'No more reverse-execution history|Reached end of recorded history|exited normally'
 }
 
+# Nor is a guest that does something else; whoever goes on all the same is told so again.
+another_way() { # NAME BACKEND
+	"$belljar" record -q --backend tcg -o run.pcapng "$guests/hypercalls.elf" 20 >said
+	"$belljar" trace show --bjt run.pcapng | awk '/^close/ && ++n == 10 { $2 = "-2" } 1' >other.bjt
+	gdb_talk out "$(stdio "$2" --trace other.bjt --guest "$guests/hypercalls.elf" '2>report; echo $? >code')" <<-'EOF'
+		continue
+		continue
+		continue
+		continue
+		monitor goto 9
+		maintenance flush register-cache
+		continue
+	EOF
+	said "$1" out '^at call 9 the guest did something else than was recorded$' '^at call 9 the' '^at call 9 the' '^at call 9 the' \
+		'^at 9\+0, ' '^at call 9 the'
+	appears -s code && [ "$(cat code)" = 3 ] && grep -q '^DIVERGENCE at call 9' report
+	result "$1, reported at the end" $? "$(cat code report)"
+}
+
 walk() { # NAME TARGET STEPS
 	gdb_talk out "$2" <<-EOF
 		source $here/gdb_walk.py
@@ -111,6 +154,7 @@ for b in "${backends[@]}"; do
 	"$belljar" record -q --backend "$b" -o "$dir/hello-$b.pcapng" "$guests/hello.elf" >"$dir/out" 2>&1
 	beside finds_the_bug "$b: live" "$(stdio "$b" "$guests/corrupt.elf")"
 	beside moves "$b: moves" "$(stdio "$b" "$guests/corrupt.elf")"
+	beside out_again "$b: a hypercall again" "$(stdio "$b" "$guests/hello.elf")"
 	beside past "$b: the past" "$(stdio "$b" "$guests/corrupt.elf")"
 	for on in "${backends[@]}"; do
 		beside finds_the_bug "recorded on $b, on $on" \
@@ -118,6 +162,7 @@ for b in "${backends[@]}"; do
 	done
 	beside recording "$b: the end of a recording" \
 		"$(stdio "$b" --trace "$dir/hello-$b.pcapng" --guest "$guests/hello.elf")"
+	beside another_way "$b: another guest than recorded" "$b"
 done
 beside walk "tcg: a walk" "$(stdio tcg "$guests/hello.elf")" 1000
 [ ${#backends[@]} = 1 ] || beside walk "kvm: a walk" "$(stdio kvm "$guests/hello.elf")" 60

@@ -188,9 +188,33 @@ signals() { # BACKEND
 	goes
 }
 
+# Standard input and output are gdb's socket: it ends where the debugger is let go, for gdb 16 asks once more, and waits.
+lets_go_of_stdio() { # BACKEND
+	if ! command -v python3 >/dev/null; then
+		skip "a socket as standard input: $1" "no python3"
+		return
+	fi
+	timeout 60 python3 - "$BELLJAR" debug --gdb=stdio --backend "$1" "$GUESTS/count.elf" 1000000000000 >out 2>&1 <<-'END'
+		import socket, subprocess, sys
+		ours, its = socket.socketpair()
+		guest = subprocess.Popen(sys.argv[1:], stdin=its, stdout=its)
+		its.close()
+		ours.settimeout(20)
+		ours.sendall(b"$D#44")
+		heard = b""
+		try:
+		    while part := ours.recv(100):
+		        heard += part
+		    print(heard, guest.poll())
+		finally:
+		    guest.kill()
+	END
+	said "a socket as standard input ends, the guest does not: $1" out '^b.[+][$]OK#9a. None$'
+}
+
 for b in kvm tcg; do
 	"$BELLJAR" run --backend $b "$GUESTS/hello.elf" >/dev/null 2>&1 || { skip "$b" "this machine has none"; continue; }
-	for case in silent pieces haste second comes_and_goes signals; do
+	for case in silent pieces haste second comes_and_goes signals lets_go_of_stdio; do
 		beside $case $b
 	done
 done

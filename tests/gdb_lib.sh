@@ -57,7 +57,7 @@ appears() { # TEST-OPTION PATH
 # A line in a file likewise.
 comes() { # FILE REGEX [TIMES]
 	for _ in {1..400}; do
-		[ "$(grep -Ec -- "$2" "$1" 2>/dev/null)" -ge "${3:-1}" ] && return
+		[ -e "$1" ] && [ "$(grep -Ec -- "$2" "$1")" -ge "${3:-1}" ] && return
 		sleep 0.05
 	done
 	return 1

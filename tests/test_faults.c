@@ -242,7 +242,7 @@ static void options_of_a_command_line(void)
 	vm_options_init(&o);
 	if (WELL(options_parse_with_vm(none, NULL, vm_option_rows, &o, N, words, &first, &err))) {
 		CU_ASSERT_EQUAL(first, N - 2);
-		WELL(vm_options_check(&o, &err));
+		WELL(vm_options_check(&o, words[first], &err));
 	}
 	vm_options_finish(&o);
 }

@@ -245,6 +245,18 @@ static uint64_t load_offset(void *target)
 	return 0x100000000;
 }
 
+static uint64_t image_start(void *target)
+{
+	(void)target;
+	return 0x2000;
+}
+
+static uint64_t not_moved(void *target)
+{
+	(void)target;
+	return 0;
+}
+
 static const struct gdb_target_ops ops = {
 	.get_state = get_state,
 	.get_regs = get_regs,
@@ -264,6 +276,7 @@ static const struct gdb_target_ops ops = {
 	.file_read = file_read,
 	.exec_file = exec_file,
 	.load_offset = load_offset,
+	.image_start = image_start,
 };
 
 /* As a reader has it: acknowledgements as they are, replies between < and >, console text between " and ". */
@@ -673,7 +686,7 @@ static const struct stream {
 	{ "{qSupported:;;;}", "+" SUPPORTED },
 	{ "{qSupported:error-message+}{p999}", "+" SUPPORTED "+<E.no such register>" },
 	{ "{qSupported:xerror-message+}{p999}", "+" SUPPORTED "+" BAD },
-	{ "{qOffsets}", "+<Text=100000000;Data=100000000;Bss=100000000>" },
+	{ "{qOffsets}", "+<TextSeg=100002000>" },
 	{ "{qSymbol::}", "+<OK>" },
 	{ "{qXfer:exec-file:read:1:0,100}", "+<l/guest.elf>" },
 	{ "{qXfer:exec-file:read::0,4}", "+<m/gue>" },
@@ -1072,6 +1085,18 @@ static void goes_back_where_the_target_can(void)
 	end(&w);
 }
 
+static void an_image_that_was_not_moved_is_where_it_was_linked(void)
+{
+	struct gdb_target_ops with = ops;
+	struct world w;
+
+	with.load_offset = not_moved;
+	begin(&w, &with, "");
+	feed_large(&w, "qOffsets", 0, 0, "");
+	CU_ASSERT_STRING_EQUAL(w.said, "+<Text=0;Data=0;Bss=0>");
+	end(&w);
+}
+
 static void how_a_session_ends_is_said(void)
 {
 	static const struct {
@@ -1153,6 +1178,8 @@ static const struct unit_case cases[] = {
 		refuses_a_line_for_the_monitor_that_is_too_long },
 	{ "all_registers_go_round", all_registers_go_round },
 	{ "goes_back_where_the_target_can", goes_back_where_the_target_can },
+	{ "an_image_that_was_not_moved_is_where_it_was_linked",
+		an_image_that_was_not_moved_is_where_it_was_linked },
 	{ "how_a_session_ends_is_said", how_a_session_ends_is_said },
 	{ "the_next_debugger_begins_anew", the_next_debugger_begins_anew },
 	{ "says_nothing_while_the_guest_stands", says_nothing_while_the_guest_stands },
