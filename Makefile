@@ -239,6 +239,13 @@ bench-gdb:
 	@$(MAKE) $(at_once) --no-print-directory build $(gdb_guest)
 	@scripts/bench-gdb $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only '$(ONLY)') $(B)/belljar $(gdb_guest)
 
+# GDB's own test suite. BACKEND=kvm, ONLY="break watchpoint": what the script says of them.
+.PHONY: gdb-suite
+gdb-suite:
+	@scripts/setup gdb-suite
+	@$(MAKE) --no-print-directory $(B)/belljar
+	@scripts/gdb-suite --belljar $(B)/belljar $(if $(BACKEND),--backend $(BACKEND)) $(if $(ONLY),--only '$(ONLY)')
+
 # What a user types. Names that are folders too, hence .PHONY.
 .PHONY: demo check bench install clean tests faults golden kernels scripts help
 e2e := $(sort $(wildcard tests/e2e_*.sh))
@@ -251,6 +258,7 @@ help:
 	@echo 'make golden   check the golden traces alone'
 	@echo 'make bench    speed, as ratios measured side by side'
 	@echo 'make bench-gdb  the debugger: ours beside that of QEMU, which is installed for it'
+	@echo 'make gdb-suite  the test suite of GDB itself, which is fetched; [BACKEND=kvm] [ONLY="FILE ..."]'
 	@echo 'make mutate   small mistakes put into the parsers: do the tests notice?'
 	@echo 'make install  program, man page, completion, Wireshark dissector below PREFIX=$(PREFIX)'
 	@echo 'make fuzz     the fuzz targets; TARGET=NAME [TIME=60] [JOBS=2] [ENGINE=afl|libfuzzer] runs one'

@@ -356,11 +356,25 @@ static enum verdict judge(struct gdb_vm *g, const struct gdb_resume *how, const 
 	return at_end(g, s, stop);
 }
 
+/*
+ * gdb takes a breakpoint away before it goes on from where it is. One that is left is to be met there, as after a jump;
+ * a backend would pass it.
+ */
+static bool met_at_once(struct gdb_vm *g, struct gdb_stop *stop)
+{
+	struct cpu_regs regs;
+
+	return g->points.n && !gdb_vm_get_regs(g, &regs) &&
+	       at_breakpoint(g, regs.rip, false, stop) == TELL;
+}
+
 /* Runs on until there is something to tell. */
 static void run_until_told(struct gdb_vm *g, const struct gdb_resume *how, struct gdb_stop *stop)
 {
 	struct vcpu_debug debug = gdb_points_debug(&g->points);
 
+	if (!how->step && !how->insns && met_at_once(g, stop))
+		return;
 	debug.step = how->step;
 	if (how->insns)
 		debug.until = backend_icount(g->vm->cpu) + how->insns;

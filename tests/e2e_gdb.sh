@@ -71,6 +71,18 @@ every_guest() { # BACKEND GUEST ARGS...
 
 # ---- what gdb is for ----
 
+jumps() { # BACKEND GUEST
+	gdb_talk out "$(own "$1" "$GUESTS/$2.elf" 100)" <<-'END'
+		break spin
+		continue
+		jump *$pc
+		info breakpoints
+		condition 1 n == 1
+		jump *$pc
+	END
+	said "a jump to a breakpoint meets it: $2 $1" out '^Breakpoint 1, spin ' '^Breakpoint 1, spin ' 'already hit 2 times' 'exited normally'
+}
+
 # On count 100, whose spin sums up what it counts down.
 looks_and_changes() { # BACKEND GUEST
 	gdb_talk out "$(own "$1" "$GUESTS/$2.elf" 100)" <<-'END'
@@ -585,6 +597,7 @@ for b in "${backends[@]}"; do
 		beside looks_and_changes "$b" count$v
 		beside constants "$b" fault$v
 		beside overwrites "$b" code$v
+		beside jumps "$b" count$v
 		beside steps "$b" "$GUESTS/count$v.elf"
 		beside conditions "$b" "$GUESTS/console$v.elf" rt_serial_write_byte "\$rdi"
 		beside watches "$b" hello$v

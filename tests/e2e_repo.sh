@@ -33,7 +33,7 @@ out=$(mandoc -T lint -W error belljar.1 2>&1)
 result the_man_page_is_well_formed $? "$out"
 
 out=$(shellcheck -x scripts/setup scripts/check scripts/check-layers scripts/check-warnings scripts/demo \
-	scripts/bench scripts/coverage scripts/fuzz scripts/fuzz-* scripts/bench-fuzz fuzz/oss-fuzz/build.sh scripts/completion.bash tests/*.sh .ci/run 2>&1)
+	scripts/bench scripts/coverage scripts/gdb-suite.d/cc scripts/fuzz scripts/fuzz-* scripts/bench-fuzz fuzz/oss-fuzz/build.sh scripts/completion.bash tests/*.sh .ci/run 2>&1)
 result scripts_are_clean $? "$out"
 
 mode=$(basename "$(dirname "$BELLJAR")")
