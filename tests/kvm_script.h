@@ -98,7 +98,7 @@ static struct fake {
 
 	const struct step *steps;
 	unsigned step;
-	uint8_t slots[256][SLOT_SIZE];
+	_Alignas(8) uint8_t slots[256][SLOT_SIZE];
 	uint64_t star;
 	struct kvm_guest_debug debug;
 	struct kvm_cpuid_entry2 cpuid[100];
