@@ -359,7 +359,7 @@ static void what_cannot_be_finished_is_told(void)
 		refuse(KVM_RUN, 0, EIO);
 		CU_ASSERT_EQUAL(part == PARTS       ? backend_set_regs(fake.b, &regs)
 				: part == PARTS + 1 ? backend_get_regs(fake.b, &regs)
-						    : do_part(part, frozen),
+						    : do_part((enum part)part, frozen),
 			-EIO);
 	}
 	refuse(KVM_GET_SREGS, 0, EIO);
