@@ -137,13 +137,13 @@ static void take_step(const struct step *s, struct kvm_run *run)
 {
 	static const uint8_t none[15];
 
+	if (s->meanwhile)
+		s->meanwhile();
 	run->exit_reason = s->reason;
 	if (s->rip)
 		run->s.regs.regs.rip = s->rip;
 	if (s->store)
 		gmem_write(&fake.mem, s->store, "!", 1);
-	if (s->meanwhile)
-		s->meanwhile();
 	if (s->reason == KVM_EXIT_IO) {
 		run->io.port = s->port;
 		run->io.size = s->size;

@@ -210,6 +210,8 @@ static const struct vcpu_watch long_watch = {
 	.gva = DATA - 0x1800, .len = 0x3000, .on_write = true
 };
 
+static const struct vcpu_watch far_watch = { .gva = FAR_DATA, .len = 0x3000, .on_write = true };
+
 static void watch(const struct vcpu_watch *w, const uint64_t *breaks, size_t n_breaks, bool step)
 {
 	const struct vcpu_debug debug = { .watches = w,
@@ -391,6 +393,57 @@ static void interrupts_are_let_in_between_bursts(void)
 	}
 }
 
+static uint64_t stepped_at;
+
+static void note_rip(void)
+{
+	stepped_at = fake.run->s.regs.regs.rip;
+}
+
+/* In a loop with a jump, which is; where a burst ends by itself, the first that is goes to kvm. */
+static void kvm_steps_over_what_touches_no_memory(void)
+{
+	static const struct {
+		uint8_t code[6];
+		uint8_t len;
+		bool calm;
+	} rows[] = {
+		{ { 0x90 }, 1, true }, { { 0x89, 0xc0 }, 2, true },  /* mov eax, eax */
+		{ { 0x89, 0x00 }, 2, false },                        /* mov (rax), eax */
+		{ { 0x01, 0xc9 }, 2, true },                         /* add */
+		{ { 0x84, 0xc9 }, 2, true },                         /* test */
+		{ { 0x8d, 0x08 }, 2, true },                         /* lea */
+		{ { 0xb1, 0x05 }, 2, true },                         /* mov cl, 5 */
+		{ { 0x70, 0x00 }, 2, true },                         /* jo */
+		{ { 0x0f, 0x80, 0x00, 0x00, 0x00, 0x00 }, 6, true }, /* jo, far */
+		{ { 0xe9, 0x00, 0x00, 0x00, 0x00 }, 5, true },
+		{ { 0xc0, 0xe1, 0x01 }, 3, true },                        /* shl */
+		{ { 0xd1, 0xe1 }, 2, true }, { { 0xfe, 0xc1 }, 2, true }, /* inc */
+		{ { 0xff, 0xc9 }, 2, true },                              /* dec */
+		{ { 0xf7, 0xd9 }, 2, false },       /* neg, which is not looked for */
+		{ { 0x0c, 0x00 }, 2, false },       /* or al, 0: nor this */
+		{ { 0x0f, 0xef, 0xc0 }, 3, false }, /* pxor */
+		{ { 0x8b, 0x08 }, 2, false },       /* mov ecx, (rax) */
+	};
+	static const struct step steps[] = { DEBUG(1, CODE + 32, .meanwhile = note_rip), END };
+	static const uint64_t at[] = { CODE + 32 };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const uint8_t jmp[] = { 0xeb, (uint8_t) - (rows[i].len + 2) };
+
+		start_with((struct backend_config){ .irqchip = true }, rows[i].code, rows[i].len);
+		code_at(CODE + rows[i].len, jmp, sizeof(jmp));
+		fake.state.regs.rflags |= IF;
+		load();
+		watch(&far_watch, at, 1, false);
+		script(steps);
+		run_to(VCPU_DEBUG);
+		CU_ASSERT_EQUAL(fake.exit.why, VCPU_BREAKPOINT);
+		CU_ASSERT_EQUAL(stepped_at, CODE + (rows[i].calm ? 0u : rows[i].len));
+		finish();
+	}
+}
+
 static void is_nothing_without_its_kvm(void)
 {
 	struct backend_info info = { 0 };
@@ -427,6 +480,7 @@ static const struct unit_case cases[] = {
 		an_exception_is_delivered_before_a_watched_run_stops },
 	{ "what_kvm_refuses_ends_a_watched_run", what_kvm_refuses_ends_a_watched_run },
 	{ "interrupts_are_let_in_between_bursts", interrupts_are_let_in_between_bursts },
+	{ "kvm_steps_over_what_touches_no_memory", kvm_steps_over_what_touches_no_memory },
 	{ "is_nothing_without_its_kvm", is_nothing_without_its_kvm },
 };
 
