@@ -25,15 +25,13 @@ enum {
 	WILD = 0xff,
 	LONG = 0xfe,
 	AROUND_LIMIT = 4088, /* 16 lengths from here on, of which the last ones are too long */
+	DOTS = 64,           /* of such a path, and slashes: each costs a step of every walk */
 	LONGEST = 255,
 };
 
 #define N15  "nnnnnnnnnnnnnnn"
 #define N60  N15 N15 N15 N15
 #define N255 N60 N60 N60 N60 N15
-#define D10  "./././././././././././"
-#define P10  "d/d/d/d/d/d/d/d/d/d/"
-#define U10  "../../../../../../../../../../"
 
 #define DIR(path)                                                                                  \
 	{                                                                                          \
@@ -131,8 +129,7 @@ enum { VARIANT_AS_IS, VARIANT_READ_ONLY, VARIANT_OTHER_RIGHTS, VARIANT_BACKWARDS
 
 static const char *const names[32] = { "a", "b", "ab", "f", "..", "a.b", "x", "y", "l", ".", "up",
 	"..a", "...", "out", "secret", "d", "new", "m0", "m1", "\xff\xfe", "a\nb", "\x1b[31m",
-	"\xc0\xae\xc0\xae", "\xed\xa0\x80", N255, N255 "n", D10 D10 ".", P10 P10 "d", " ", ":",
-	U10 "..", "k" };
+	"\xc0\xae\xc0\xae", "\xed\xa0\x80", N255, N255 "n", "./.", "d/d", " ", ":", "../..", "k" };
 
 /* bits 0-1 how it is opened, then these. */
 static const int flag_bits[6] = { O_CREAT, O_EXCL, O_TRUNC, O_NOFOLLOW, O_DIRECTORY, O_APPEND };
@@ -202,7 +199,7 @@ static void raw_path(struct scenario *s)
 	s->path[at] = 0;
 }
 
-/* As long as a path may be, or a little longer: dots, then a name. */
+/* As long as a path may be, or a little longer: some dots, slashes, then a name. */
 static void long_path(struct scenario *s)
 {
 	size_t len = AROUND_LIMIT + (byte(s) & 15);
@@ -210,7 +207,7 @@ static void long_path(struct scenario *s)
 	size_t at = len - strlen(name);
 
 	for (size_t i = 0; i < at; i++)
-		s->path[i] = i % 2 && i + 1 < at ? '.' : '/';
+		s->path[i] = i % 2 && i < DOTS ? '.' : '/';
 	strcpy(s->path + at, name);
 }
 
