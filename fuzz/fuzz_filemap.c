@@ -31,6 +31,7 @@ struct member {
 	struct fileio *files;
 	struct world world;
 	int pairs[PAIRS]; /* model's node -> memfs's */
+	bool compared;    /* all of the one with all of the other */
 };
 
 static struct member *members[SCENARIO_CONFIGS][SCENARIO_VARIANTS][2];
@@ -53,6 +54,7 @@ static const int guest_errno[] = { EPERM, ENOENT, EIO, ENXIO, EBADF, ENOMEM, EAC
 	EEXIST, EXDEV, ENODEV, ENOTDIR, EISDIR, EINVAL, ENFILE, EMFILE, ETXTBSY, EFBIG, ENOSPC,
 	ESPIPE, EROFS, EMLINK, EPIPE, ENAMETOOLONG, ENOTEMPTY, ELOOP, EOVERFLOW, EOPNOTSUPP, ESTALE,
 	EDQUOT };
+static bool for_guest[EHWPOISON + 1]; /* by errno, made of these */
 
 int fuzz_print_bjt(const uint8_t *data, size_t size, FILE *out)
 {
@@ -98,6 +100,8 @@ static void set_up(void)
 	int tmp;
 
 	log_set_level(LOG_ERROR);
+	for (size_t i = 0; i < sizeof(guest_errno) / sizeof(guest_errno[0]); i++)
+		for_guest[guest_errno[i]] = true;
 	memfs_start();
 	run.host = memfs_add(MEMFS_ROOT, "h", 1, S_IFDIR | 0755, NULL);
 	tmp = memfs_add(MEMFS_ROOT, "tmp", 3, S_IFDIR | 0755, NULL);
@@ -207,11 +211,7 @@ static void check_same(int node, const struct stat *st)
 
 static void check_result(const struct scenario_op *op, int r, int said)
 {
-	bool known = r >= 0;
-
-	for (size_t i = 0; i < sizeof(guest_errno) / sizeof(guest_errno[0]); i++)
-		known |= r == -guest_errno[i];
-	if (!known)
+	if (r < 0 && (-r > EHWPOISON || !for_guest[-r]))
 		differ("%s is no errno for a guest", name_of_errno(r));
 	if (!run.scenario.race && !run.model.full && !memfs_counts()->full &&
 		(r < 0 ? r : 0) != said)
@@ -330,43 +330,65 @@ static void operate(const struct scenario_op *op)
 	table[op->kind](op);
 }
 
-/* What the host has there is what the model has. */
-static void compare_trees(int node, int in_memfs)
+/* The model's child is this child of the host's. */
+static void compare_child(int child, int dir)
+{
+	const struct model_node *said = &run.model.nodes[child];
+	int there = memfs_child(dir, run.model.text + said->name, said->name_len);
+
+	if (there < 0)
+		differ("\"%.*s\" is missing", said->name_len, run.model.text + said->name);
+	if (run.memfs_of[child] && run.memfs_of[child] != there)
+		differ("\"%.*s\" is another object", said->name_len, run.model.text + said->name);
+	run.memfs_of[child] = there;
+}
+
+/* What the host has there is what the model has; the children themselves apart. */
+static void compare_node(int node)
 {
 	const struct model_node *said = &run.model.nodes[node];
-	struct memfs_view view = memfs_view(in_memfs);
+	struct memfs_view view = memfs_view(run.memfs_of[node]);
 	int n = 0;
 
+	if (!run.memfs_of[node])
+		differ("\"%.*s\" is nowhere", said->name_len, run.model.text + said->name);
 	if (said->mode != view.mode && (node >= run.member->world.n_base || S_ISLNK(said->mode)))
 		differ("\"%.*s\" was made with mode %#o, not %#o", (int)view.name_len, view.name,
 			view.mode, said->mode);
 	if (said->size != view.size || (said->mode & S_IFMT) != (view.mode & S_IFMT))
 		differ("\"%.*s\" is not what it should be", (int)view.name_len, view.name);
-	if (run.memfs_of[node] && run.memfs_of[node] != in_memfs)
-		differ("\"%.*s\" is another object", (int)view.name_len, view.name);
 	for (int i = view.first; i; i = memfs_view(i).next)
 		n++;
-	for (int i = said->first; i; i = run.model.nodes[i].next) {
-		const char *name = run.model.text + run.model.nodes[i].name;
-		int there = memfs_child(in_memfs, name, run.model.nodes[i].name_len);
-
-		if (there < 0)
-			differ("\"%.*s\" is missing", run.model.nodes[i].name_len, name);
-		compare_trees(i, there);
-		n--;
-	}
+	for (int i = said->first; i; i = run.model.nodes[i].next, n--)
+		compare_child(i, run.memfs_of[node]);
 	if (n)
 		differ("there are %d names too many in \"%.*s\"", n, (int)view.name_len, view.name);
 }
 
+/* Has anything been done to it, or to the names in it, since its member was made? */
+static bool is_touched(int node)
+{
+	const struct model *begun = &run.member->world.model;
+
+	return node >= begun->n_nodes || memfs_changed(run.memfs_of[node]) ||
+	       memcmp(&run.model.nodes[node], &begun->nodes[node], sizeof(begun->nodes[0]));
+}
+
+/* All trees, parents before children; but once for what is as it was. */
 static void compare_world(void)
 {
-	for (int i = 0; i < SCENARIO_BASE; i++)
-		if (!strchr(scenario_base[i].path, '/'))
-			compare_trees(
-				run.member->world.base[i], run.memfs_of[run.member->world.base[i]]);
-	if (run.member->world.scratch >= 0)
-		compare_trees(run.member->world.scratch, run.memfs_of[run.member->world.scratch]);
+	bool all = !run.member->compared;
+
+	for (int i = 1; i < run.model.n_nodes; i++) {
+		if (run.model.nodes[i].gone)
+			continue;
+		if (i < run.member->world.n_base &&
+			!run.memfs_of[i]) /* a parent that is in nobody's tree */
+			continue;
+		if (all || is_touched(i))
+			compare_node(i);
+	}
+	run.member->compared = true;
 }
 
 static void add_entries(void)
@@ -453,6 +475,8 @@ static void begin(const uint8_t *data, size_t size)
 	model_copy(&run.model, &run.member->world.model);
 	run.changed = false;
 	run.first_new = memfs_nodes();
+	if (!run.member->compared)
+		compare_world();
 	add_entries();
 }
 

@@ -4,8 +4,9 @@
  * chrooted into the guest's tree would get, all mappings bind-mounted: it must be what the model says of Linux.
  * Then the file map does the same over the same tree: it must be what the model says of us. So the one is held
  * to the other, object by object, with the model's few switches in between. Without the right to mount only the
- * second half is done, in a directory of our own in /tmp. The tree is kept and put back after each input; when
- * it cannot be, or something outside of the mappings has changed, that is said in other words than a finding.
+ * second half is done, in a directory of our own in /tmp. The tree is kept and put back after each input, up to
+ * the input's entries, which stay for a next one that has the same; when it cannot be, or something outside of the
+ * mappings has changed, that is said in other words than a finding.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -31,10 +32,12 @@
 
 enum {
 	ENTRIES = 3,
-	OPS = 4,
+	OPS = 3,
+	ENOUGH = 4, /* made: files and directories take longer than all else */
 	FD_FIRST = 3,
 	FDS_EACH = 40,      /* descriptors that a fixture takes, and more */
 	CHECK_EVERY = 4096, /* inputs */
+	CHECK_FIRST = 64,
 	FILE_MAX = 1 << 20,
 };
 
@@ -52,11 +55,19 @@ static struct member *members[SCENARIO_CONFIGS][2];
 
 static struct run {
 	bool ready, can_mount;
+	bool stays_in; /* the chroot: who feeds us opens no files here */
 	int n_configs;
 	const uint8_t *data;
 	size_t size;
 	struct scenario scenario;
-	struct model model, begun; /* begun: with the input's entries, before its operations */
+	struct model model;
+	struct model
+		begun[2]; /* with the entries of this input and the last one, before operations */
+	int turn;         /* which of the two is this one's */
+	struct member *laid; /* whose tree has entries; NULL: none has */
+	int n_entries;
+	int made;     /* by the operations of this half */
+	bool stirred; /* an entry was removed: directories may list it elsewhere now */
 	bool open[FD_FIRST + OPS];
 } run;
 
@@ -109,6 +120,7 @@ static void set_up(void)
 	if (run.n_configs < 1)
 		run.n_configs = 1;
 	run.can_mount = !fixture_enter(&why);
+	run.stays_in = getenv("__AFL_SHM_FUZZ_ID");
 	if (!run.can_mount)
 		fprintf(stderr, "filemap_fs: %s: the model alone is asked\n", why);
 }
@@ -173,6 +185,12 @@ static void make_member(struct member *member, int config, int other)
 	member->print = fixture_fingerprint(f);
 }
 
+static void leave_guest(void)
+{
+	if (fixture_go_out())
+		differ("filemap_fs harness: no way out");
+}
+
 static struct member *member_of(const struct scenario *s)
 {
 	int config = s->config % run.n_configs;
@@ -184,53 +202,105 @@ static struct member *member_of(const struct scenario *s)
 	if (!*member)
 		abort();
 	quiet_begin();
+	leave_guest();
 	make_member(*member, config, s->other);
 	quiet_end();
 	return *member;
 }
 
-static void add_entries(struct fixture *f)
+/* The tree is as it was when the log was so long. */
+static void take_back(struct fixture *f, const struct model *now, int n_log)
 {
-	struct scenario_entry entry;
-	int last_dir = -1, n = 0;
-
-	while (scenario_next_entry(&run.scenario, &entry)) {
-		int dir = world_place(&f->world, &run.begun, &entry, last_dir), node;
-
-		if (dir < 0 || n++ >= ENTRIES)
-			continue;
-		node = model_add(
-			&run.begun, dir, entry.name, entry.name_len, entry.mode, entry.target);
-		if (node < 0 || fixture_add(f, &run.begun, node))
-			differ("filemap_fs harness: an entry cannot be made");
-		if (S_ISDIR(entry.mode))
-			last_dir = node;
-	}
-}
-
-/* Back to where `begun` is. */
-static void take_back(struct fixture *f, int n_log)
-{
-	int r = fixture_restore(f, &run.model, n_log);
+	int r = fixture_restore(f, now, n_log);
 
 	if (r)
 		differ("filemap_fs harness: the tree cannot be put back: %s", name_of_errno(r));
 }
 
-/* Operations are read again for each half. */
+static void take_entries_back(void)
+{
+	if (run.laid)
+		take_back(&run.laid->fixture, &run.begun[run.turn], 0);
+	run.laid = NULL;
+}
+
+static bool is_same(const struct model *m, const struct model *before, int node)
+{
+	const struct model_node *is = &m->nodes[node], *was = &before->nodes[node];
+
+	return node < before->n_nodes && is->mode == was->mode && is->parent == was->parent &&
+	       is->name_len == was->name_len && is->target_len == was->target_len &&
+	       !memcmp(m->text + is->name, before->text + was->name, is->name_len) &&
+	       !memcmp(m->text + is->target, before->text + was->target, is->target_len);
+}
+
+/* Into the tree, unless it and all before it are there since the last input. */
+static void lay_entry(struct fixture *f, int node, bool *same)
+{
+	const struct model *m = &run.begun[run.turn], *before = &run.begun[!run.turn];
+
+	if (*same && is_same(m, before, node))
+		return;
+	if (*same)
+		take_back(f, before, run.n_entries);
+	*same = false;
+	if (fixture_add(f, m, node))
+		differ("filemap_fs harness: an entry cannot be made");
+}
+
+static void lay_entries(struct member *member)
+{
+	struct fixture *f = &member->fixture;
+	struct scenario_entry entry;
+	int last_dir = -1, dir, node;
+	struct model *m;
+	bool same = run.laid == member;
+
+	if (!same)
+		take_entries_back();
+	run.laid = member;
+	run.turn ^= 1;
+	m = &run.begun[run.turn];
+	model_copy(m, &f->world.model);
+	run.n_entries = 0;
+	while (scenario_next_entry(&run.scenario, &entry)) {
+		dir = world_place(&f->world, m, &entry, last_dir);
+		if (dir < 0 || run.n_entries == ENTRIES)
+			continue;
+		node = model_add(m, dir, entry.name, entry.name_len, entry.mode, entry.target);
+		if (node < 0)
+			differ("filemap_fs harness: an entry does not fit");
+		lay_entry(f, node, &same);
+		run.n_entries++;
+		if (S_ISDIR(entry.mode))
+			last_dir = node;
+	}
+	if (same)
+		take_back(f, &run.begun[!run.turn], run.n_entries);
+}
+
+/* Operations are read again for each half. After those that make much there is no other. */
 static bool next_op(struct scenario *s, struct scenario_op *op, int *n)
 {
-	return *n < OPS && !run.model.full && ++*n && scenario_next_op(s, op);
+	return *n < OPS && run.made < ENOUGH && !run.model.full && ++*n && scenario_next_op(s, op);
+}
+
+static void note(struct fixture *f, const struct model_result *said)
+{
+	fixture_note(f, &run.model, said);
+	run.stirred |= said->removed >= f->world.n_base;
+	run.made += said->n_made;
 }
 
 static void ask_linux(struct fixture *f, struct scenario *s)
 {
 	struct model_result said;
 	struct scenario_op op;
-	int n = 0, n_log = f->n_log;
 	const char *differs;
+	int n = 0;
 
-	model_copy(&run.model, &run.begun);
+	model_copy(&run.model, &run.begun[run.turn]);
+	run.made = 0;
 	if (fixture_go_in(f))
 		differ("filemap_fs harness: no way in");
 	while (next_op(s, &op, &n)) {
@@ -241,11 +311,11 @@ static void ask_linux(struct fixture *f, struct scenario *s)
 		if (differs)
 			differ("filemap_fs, operation %d on \"%.100s\": %s", op.kind, op.path,
 				differs);
-		fixture_note(f, &run.model, &said);
+		note(f, &said);
 	}
-	if (fixture_go_out())
-		differ("filemap_fs harness: no way out");
-	take_back(f, n_log);
+	if (!run.stays_in)
+		leave_guest();
+	take_back(f, &run.model, run.n_entries);
 }
 
 static void check_same(
@@ -298,7 +368,7 @@ static void operate(struct member *member, const struct scenario_op *op)
 	if ((r < 0 ? r : 0) != said.r)
 		differ("filemap_fs, operation %d on \"%.100s\": %s, not %s", op->kind, op->path,
 			name_of_errno(r), name_of_errno(said.r));
-	fixture_note(f, &run.model, &said);
+	note(f, &said);
 	if (r < 0 || op->kind == SCENARIO_MKDIR || op->kind == SCENARIO_UNLINK)
 		return;
 	if (opens && fileio_fstat(member->files, r, &st))
@@ -315,7 +385,8 @@ static void ask_ours(struct member *member, struct scenario *s)
 	struct scenario_op op;
 	int n = 0;
 
-	model_copy(&run.model, &run.begun);
+	model_copy(&run.model, &run.begun[run.turn]);
+	run.made = 0;
 	run.model.policy = ours;
 	while (next_op(s, &op, &n))
 		if (op.kind != SCENARIO_CLOSE)
@@ -323,8 +394,11 @@ static void ask_ours(struct member *member, struct scenario *s)
 	for (int fd = FD_FIRST; fd < FD_FIRST + OPS; fd++)
 		if (run.open[fd] && fileio_close(member->files, fd))
 			differ("filemap_fs: close %d", fd);
+	/* Also for inputs without operations, which afl-cmin begins with: it wants to see code reached. */
+	if (fileio_close(member->files, FD_FIRST) != -EBADF)
+		differ("filemap_fs: a descriptor is left open");
 	memset(run.open, 0, sizeof(run.open));
-	take_back(&member->fixture, 0);
+	take_back(&member->fixture, &run.model, run.n_entries);
 }
 
 static int next_descriptor(const struct member *member)
@@ -349,20 +423,28 @@ static void check_fixture(const struct member *member, int fd_before)
 
 static void run_input(struct member *member)
 {
-	struct scenario again;
+	struct scenario *s = &run.scenario;
+	const uint8_t *at;
+	int ops_left;
 
-	model_copy(&run.begun, &member->fixture.world.model);
-	add_entries(&member->fixture);
-	again = run.scenario;
+	run.stirred = false;
+	lay_entries(member);
+	at = s->at;
+	ops_left = s->ops_left;
 	if (member->mounted)
-		ask_linux(&member->fixture, &again);
-	ask_ours(member, &run.scenario);
+		ask_linux(&member->fixture, s);
+	s->at = at;
+	s->ops_left = ops_left;
+	ask_ours(member, s);
+	if (run.stirred)
+		take_entries_back();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct member *member;
 	int fd = -1;
+	bool few;
 
 	if (!run.ready) {
 		quiet_begin();
@@ -375,11 +457,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	member = member_of(&run.scenario);
 	member->inputs++;
 	/* Often at first, for a few inputs may be all there are. */
-	if (!(member->inputs & (member->inputs - 1)) || member->inputs % CHECK_EVERY == 0)
+	few = member->inputs <= CHECK_FIRST && !(member->inputs & (member->inputs - 1));
+	if (few || member->inputs % CHECK_EVERY == 0)
 		fd = next_descriptor(member);
 	run_input(member);
 	if (fd >= 0) {
 		quiet_begin();
+		take_entries_back();
 		check_fixture(member, fd);
 		quiet_end();
 	}

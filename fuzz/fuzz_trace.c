@@ -22,7 +22,7 @@
 #include "trace_write.h"
 #include "vm.h"
 
-enum { RECORDS_MAX = 4000, SAMPLE = 16 };
+enum { RECORDS_MAX = 4000 };
 
 /* A recording and its tail, as bytes. */
 struct input_pair {
@@ -404,23 +404,10 @@ static void recover_pair(const struct input_pair *p, bool whole)
 		check_recovered();
 }
 
-static bool is_sampled(const uint8_t *data, size_t size)
-{
-	unsigned sum = 0;
-
-	for (size_t i = 0; i < size; i++)
-		sum += data[i];
-	return sum % SAMPLE == 0;
-}
-
-/*
- * A file and its tail. Two files and some dozens of system calls cost ten times as much as reading them from
- * memory: that nothing happens to what is refused is looked at for one input in SAMPLE.
- */
+/* A file and its tail: from memory, then as files. */
 static void try_tail(const uint8_t *data, size_t size)
 {
 	struct input_pair p = { .data = data + 2 };
-	bool whole;
 
 	if (size < 2)
 		return;
@@ -428,9 +415,7 @@ static void try_tail(const uint8_t *data, size_t size)
 	p.len = p.len < size - 2 ? p.len : size - 2;
 	p.tail = p.data + p.len;
 	p.tail_len = size - 2 - p.len;
-	whole = read_pair(&p);
-	if (whole || is_sampled(data, size))
-		recover_pair(&p, whole);
+	recover_pair(&p, read_pair(&p));
 }
 
 static size_t put_block(uint8_t *to, uint32_t type, const uint8_t *body, size_t len)

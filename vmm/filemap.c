@@ -213,7 +213,8 @@ static int make_parent(
 		return -ENAMETOOLONG;
 	memcpy(name, part.text, part.len);
 	name[part.len] = 0;
-	fd = host->open(dir, name, O_PATH | O_DIRECTORY, 0, 0);
+	/* In one that has just been made there is nothing yet. */
+	fd = place->made ? -ENOENT : host->open(dir, name, O_PATH | O_DIRECTORY, 0, 0);
 	if (fd != -ENOENT)
 		return fd;
 	r = map->inodes_left ? host->mkdir(dir, name, 0755) : -ENOSPC;

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +19,7 @@ enum { KERNEL_TRIES = 1000 };
 
 static char home[64];
 static int outer_root = -1, outer_cwd = -1;
+static const struct fixture *inside; /* where the process is */
 
 static int write_text(const char *path, const char *text)
 {
@@ -119,60 +119,60 @@ static bool has_fd(const struct fixture *f, int node)
 	return node < f->world.n_base && node < FIXTURE_DIRS && f->dir_fd[node] >= 0;
 }
 
-static int open_names(int dir, const char *path, bool at_once)
-{
-	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_NO_SYMLINKS };
-	int fd = at_once ? (int)syscall(SYS_openat2, dir, path, &how, sizeof(how))
-			 : openat(dir, path, (int)how.flags);
-
-	return fd < 0 ? -errno : fd;
-}
-
-/* The names of the last of n nodes as a path: as many as fit, or one. How many are left. */
-static int join_names(const struct model *m, const int *nodes, int n, char path[PATH_MAX], bool one)
-{
-	char name[NAME_MAX + 1];
-	size_t len = 0;
-
-	do
-		len += (size_t)sprintf(path + len, "%s/", name_of(m, nodes[--n], name));
-	while (n && !one && len + NAME_MAX + 2 < PATH_MAX);
-	path[len - 1] = 0;
-	return n;
-}
-
 /*
- * The real directory that a node lies in: the nearest one that is held open, and the rest of the way from there,
- * at once where the kernel knows how to without following links, for some lie deep. *own: to be closed.
+ * A node by a directory that is held open and the names from there. All of them in one path, for the kernel goes
+ * many names in the time that one call takes; but for those, deep down, whose names are more than fit in one.
  */
-static int open_dir_of(const struct fixture *f, const struct model *m, int node, bool *own)
-{
-	int dir = m->nodes[node].parent, fd, next, chain[PATH_MAX / 2], n = 0, left;
-	char path[PATH_MAX];
-	bool at_once = true;
+struct way {
+	int dir;  /* or -errno */
+	bool own; /* dir is to be closed */
+	const char *path;
+	char text[PATH_MAX];
+};
 
-	while (!has_fd(f, dir) && n < PATH_MAX / 2) {
-		chain[n++] = dir;
-		dir = m->nodes[dir].parent;
-	}
-	fd = f->dir_fd[dir];
-	*own = n;
-	while (n) {
-		left = join_names(m, chain, n, path, !at_once);
-		next = open_names(fd, path, at_once);
-		if (at_once && (next == -ENOSYS || next == -EPERM)) {
-			at_once = false;
-			continue;
-		}
-		if (fd != f->dir_fd[dir])
-			close(fd);
-		if (next < 0)
-			return next;
-		fd = next;
-		n = left;
-	}
+static void find_way(const struct fixture *f, const struct model *m, int node, struct way *way);
+
+/* From the directory `at`, which is not held open itself. */
+static int open_far(const struct fixture *f, const struct model *m, int at)
+{
+	struct way way;
+	int fd;
+
+	find_way(f, m, at, &way);
+	if (way.dir < 0)
+		return way.dir;
+	fd = openat(way.dir, way.path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = fd < 0 ? -errno : fd;
+	if (way.own)
+		close(way.dir);
 	return fd;
+}
+
+static void find_way(const struct fixture *f, const struct model *m, int node, struct way *way)
+{
+	size_t at = sizeof(way->text) - 1;
+	int dir = m->nodes[node].parent;
+
+	way->text[at] = 0;
+	at -= m->nodes[node].name_len;
+	memcpy(way->text + at, m->text + m->nodes[node].name, m->nodes[node].name_len);
+	for (; !has_fd(f, dir) && at > m->nodes[dir].name_len; dir = m->nodes[dir].parent) {
+		way->text[--at] = '/';
+		at -= m->nodes[dir].name_len;
+		memcpy(way->text + at, m->text + m->nodes[dir].name, m->nodes[dir].name_len);
+	}
+	way->path = way->text + at;
+	way->own = !has_fd(f, dir);
+	way->dir = way->own ? open_far(f, m, dir) : f->dir_fd[dir];
+}
+
+static void leave(const struct way *way)
+{
+	int was = errno;
+
+	if (way->own && way->dir >= 0)
+		close(way->dir);
+	errno = was;
 }
 
 static int make_one(int dir, const char *name, const struct model *m, int node, off_t size)
@@ -200,48 +200,40 @@ static int make_one(int dir, const char *name, const struct model *m, int node, 
 
 static int make_node(const struct fixture *f, const struct model *m, int node, off_t size)
 {
-	char name[NAME_MAX + 1];
-	bool own;
-	int dir = open_dir_of(f, m, node, &own), r;
+	struct way way;
+	int r;
 
-	if (dir < 0)
-		return dir;
-	r = make_one(dir, name_of(m, node, name), m, node, size);
-	if (own)
-		close(dir);
+	find_way(f, m, node, &way);
+	r = way.dir < 0 ? way.dir : make_one(way.dir, way.path, m, node, size);
+	leave(&way);
 	return r;
 }
 
 static int remove_node(const struct fixture *f, const struct model *m, int node)
 {
-	char name[NAME_MAX + 1];
-	bool own;
-	int dir = open_dir_of(f, m, node, &own), r = 0;
+	struct way way;
+	int r, flags = S_ISDIR(m->nodes[node].mode) ? AT_REMOVEDIR : 0;
 
-	if (dir < 0)
-		return dir;
-	if (unlinkat(dir, name_of(m, node, name), S_ISDIR(m->nodes[node].mode) ? AT_REMOVEDIR : 0))
-		r = -errno;
-	if (own)
-		close(dir);
+	find_way(f, m, node, &way);
+	r = way.dir < 0 ? way.dir : unlinkat(way.dir, way.path, flags) ? -errno : 0;
+	leave(&way);
 	return r;
 }
 
 static int set_size(const struct fixture *f, const struct model *m, int node, off_t size)
 {
-	char name[NAME_MAX + 1];
-	bool own;
-	int dir = open_dir_of(f, m, node, &own), r = 0, fd;
+	struct way way;
+	int r = 0, fd;
 
-	if (dir < 0)
-		return dir;
-	fd = openat(dir, name_of(m, node, name), O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	find_way(f, m, node, &way);
+	if (way.dir < 0)
+		return way.dir;
+	fd = openat(way.dir, way.path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || ftruncate(fd, size))
 		r = -errno;
 	if (fd >= 0)
 		close(fd);
-	if (own)
-		close(dir);
+	leave(&way);
 	return r;
 }
 
@@ -252,8 +244,7 @@ static int hold(struct fixture *f, int node, int dir, const char *name)
 
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
-	f->ino[node] = st.st_ino;
-	f->dev = st.st_dev;
+	f->id[node] = (struct fixture_id){ st.st_dev, st.st_ino };
 	if (S_ISDIR(st.st_mode))
 		f->dir_fd[node] = openat(dir, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return S_ISDIR(st.st_mode) && f->dir_fd[node] < 0 ? -errno : 0;
@@ -416,6 +407,7 @@ int fixture_restore(struct fixture *f, const struct model *m, int n_log)
 			r = make_node(f, m, node, change->size);
 		else
 			r = set_size(f, m, node, change->size);
+		f->id[node].ino = change->what == FIXTURE_CUT ? f->id[node].ino : 0;
 		if (!r && change->what == FIXTURE_REMOVED && node < f->world.n_base)
 			r = hold(f, node, f->dir_fd[m->nodes[node].parent], name_of(m, node, name));
 	}
@@ -426,38 +418,50 @@ int fixture_restore(struct fixture *f, const struct model *m, int n_log)
 static bool is_strange(const struct fixture *f, ino_t ino)
 {
 	for (int i = 0; i < f->world.n_base; i++)
-		if (f->ino[i] == ino)
+		if (f->id[i].ino == ino)
 			return false;
 	return true;
 }
 
+/* Of what inputs make, when it is first asked for. */
+static bool look(struct fixture *f, const struct model *m, int node)
+{
+	struct stat st;
+	struct way way;
+	bool there;
+
+	find_way(f, m, node, &way);
+	there = way.dir >= 0 && !fstatat(way.dir, way.path, &st, AT_SYMLINK_NOFOLLOW);
+	leave(&way);
+	if (there)
+		f->id[node] = (struct fixture_id){ st.st_dev, st.st_ino };
+	return there;
+}
+
 bool fixture_is(struct fixture *f, const struct model *m, int node, const struct stat *st)
 {
-	char name[NAME_MAX + 1];
-	struct stat is;
-	bool own;
-	int dir, r;
+	const struct fixture_id *id = &f->id[node];
 
 	if ((st->st_mode & S_IFMT) != (m->nodes[node].mode & S_IFMT))
 		return false;
-	if (node < f->world.n_base && !f->ino[node]) /* a parent that is in nobody's tree */
+	if (node < f->world.n_base && !id->ino) /* a parent that is in nobody's tree */
 		return is_strange(f, st->st_ino);
-	if (node < f->world.n_base && !m->nodes[node].gone && has_fd(f, node))
-		return st->st_ino == f->ino[node] && st->st_dev == f->dev;
-	dir = open_dir_of(f, m, node, &own);
-	r = dir < 0 || fstatat(dir, name_of(m, node, name), &is, AT_SYMLINK_NOFOLLOW);
-	if (own && dir >= 0)
-		close(dir);
-	return !r && is.st_ino == st->st_ino && is.st_dev == st->st_dev;
+	return (id->ino || look(f, m, node)) && st->st_ino == id->ino && st->st_dev == id->dev;
 }
 
-int fixture_go_in(struct fixture *f)
+int fixture_go_in(const struct fixture *f)
 {
+	if (inside == f)
+		return 0;
+	inside = f;
 	return fchdir(f->guest_fd) || chroot(".") || fchdir(f->cwd_fd) ? -errno : 0;
 }
 
 int fixture_go_out(void)
 {
+	if (!inside)
+		return 0;
+	inside = NULL;
 	return fchdir(outer_root) || chroot(".") || fchdir(outer_cwd) ? -errno : 0;
 }
 
@@ -514,10 +518,11 @@ const char *fixture_differs(struct fixture *f, const struct model *m, const stru
 	do
 		r = ask_kernel(op, &st, list, &listed);
 	while (r == -ELOOP && said->r != -ELOOP && ++tries < KERNEL_TRIES);
-	snprintf(text, sizeof(text), "the model says %s, the kernel %s",
-		said->r ? strerrorname_np(-said->r) : "0", r ? strerrorname_np(-r) : "0");
-	if (r != said->r)
+	if (r != said->r) {
+		snprintf(text, sizeof(text), "the model says %s, the kernel %s",
+			said->r ? strerrorname_np(-said->r) : "0", r ? strerrorname_np(-r) : "0");
 		return text;
+	}
 	if (r || op->kind == SCENARIO_MKDIR || op->kind == SCENARIO_UNLINK)
 		return NULL;
 	if (!fixture_is(f, m, said->at.node, &st))

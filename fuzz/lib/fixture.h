@@ -32,8 +32,10 @@ struct fixture {
 	char host[64];                 /* the directory of scenario_base */
 	int host_fd, guest_fd, cwd_fd; /* guest, cwd: -1 when nothing is mounted */
 	int dir_fd[FIXTURE_DIRS]; /* by node, for directories in front of world.n_base; else -1 */
-	ino_t ino[FIXTURE_DIRS];  /* likewise, of everything */
-	dev_t dev;
+	struct fixture_id {
+		dev_t dev;
+		ino_t ino; /* 0: not known, or not there */
+	} id[MODEL_NODES]; /* of everything in front of world.n_base; of others once they were asked for */
 	struct fixture_change {
 		enum fixture_what { FIXTURE_MADE, FIXTURE_REMOVED, FIXTURE_CUT } what;
 		int node;
@@ -63,8 +65,11 @@ int fixture_restore(struct fixture *f, const struct model *m, int n_log);
 /* Is it this node? */
 bool fixture_is(struct fixture *f, const struct model *m, int node, const struct stat *st);
 
-/* Everything between these two is done by the kernel as the guest would have it. 0 or -errno. */
-int fixture_go_in(struct fixture *f);
+/*
+ * Everything between these two is done by the kernel as the guest would have it. 0 or -errno. Who is in may go in
+ * elsewhere, and who is out may go out, though not before fixture_enter().
+ */
+int fixture_go_in(const struct fixture *f);
 int fixture_go_out(void);
 
 /* Is this operation one whose meaning for Linux the model knows? */

@@ -69,15 +69,6 @@ static _Noreturn void broken(const char *what)
 	abort();
 }
 
-static uint32_t hash_of(const char *name, size_t len)
-{
-	uint32_t hash = 2166136261u;
-
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ (uint8_t)name[i]) * 16777619u;
-	return hash;
-}
-
 /* Every change of a node comes by here. */
 static struct node *change(int number)
 {
@@ -115,7 +106,7 @@ void memfs_start(void)
 
 int memfs_child(int dir, const char *name, size_t len)
 {
-	uint32_t hash = hash_of(name, len);
+	uint32_t hash = name_hash(name, len);
 
 	for (int i = fs.nodes[dir].first; i; i = fs.nodes[i].next)
 		if (fs.nodes[i].hash == hash && fs.nodes[i].name_len == len &&
@@ -172,7 +163,7 @@ int memfs_add(int dir, const char *name, size_t len, mode_t mode, const char *ta
 	if (fs.nodes[dir].gone)
 		return -ENOENT;
 	*node = (struct node){ .mode = mode,
-		.hash = hash_of(name, len),
+		.hash = name_hash(name, len),
 		.name_len = (uint16_t)len,
 		.target_len = (uint16_t)target_len,
 		.size = (off_t)target_len,
@@ -211,7 +202,7 @@ bool memfs_move(int node, int dir, const char *name, size_t len)
 	take_out(node);
 	change(node)->name = at;
 	change(node)->name_len = (uint16_t)len;
-	change(node)->hash = hash_of(name, len);
+	change(node)->hash = name_hash(name, len);
 	link_in(node, dir);
 	return true;
 }
@@ -243,6 +234,11 @@ struct memfs_view memfs_view(int node)
 		.target_len = n->target_len,
 		.first = n->first,
 		.next = n->next };
+}
+
+bool memfs_changed(int node)
+{
+	return node >= fs.n_marked || fs.nodes[node].saved;
 }
 
 int memfs_nodes(void)

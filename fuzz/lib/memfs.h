@@ -52,6 +52,8 @@ struct memfs_view {
 };
 
 struct memfs_view memfs_view(int node);
+/* Has it been changed, or a name in it, or made since the mark? */
+bool memfs_changed(int node);
 
 /* How many nodes there are: those made since are numbered from here on. */
 int memfs_nodes(void);

@@ -38,15 +38,6 @@ struct walk {
 	struct last last; /* what walk_parent() left */
 };
 
-static uint32_t hash_of(const char *name, size_t len)
-{
-	uint32_t hash = 5381;
-
-	for (size_t i = 0; i < len; i++)
-		hash = hash * 33 + (uint8_t)name[i];
-	return hash;
-}
-
 void model_init(struct model *m)
 {
 	m->n_nodes = 1;
@@ -86,7 +77,7 @@ static uint32_t keep_text(struct model *m, const char *text, size_t len)
 
 int model_child(const struct model *m, int dir, const char *name, size_t len)
 {
-	uint32_t hash = hash_of(name, len);
+	uint32_t hash = name_hash(name, len);
 
 	for (int i = m->nodes[dir].first; i; i = m->nodes[i].next)
 		if (m->nodes[i].hash == hash && m->nodes[i].name_len == len &&
@@ -114,7 +105,7 @@ int model_add(
 	*node = (struct model_node){ .mode = mode,
 		.parent = dir,
 		.next = m->nodes[dir].first,
-		.hash = hash_of(name, len),
+		.hash = name_hash(name, len),
 		.name = keep_text(m, name, len),
 		.name_len = (uint16_t)len,
 		.target = keep_text(m, target ? target : "", target_len),
@@ -136,7 +127,7 @@ static void remove_node(struct model *m, int node)
 
 int model_covered(const struct model *m, struct model_at dir, const char *name, size_t len)
 {
-	uint32_t hash = hash_of(name, len);
+	uint32_t hash = name_hash(name, len);
 
 	for (int i = 1; i < m->n_mounts; i++) {
 		const struct model_mount *mount = &m->mounts[i];
@@ -153,7 +144,7 @@ int model_mount(
 {
 	m->mounts[m->n_mounts] = (struct model_mount){ .parent = dir.mount,
 		.dir = dir.node,
-		.hash = hash_of(name, len),
+		.hash = name_hash(name, len),
 		.name = keep_text(m, name, len),
 		.name_len = (uint16_t)len,
 		.root = root,

@@ -25,15 +25,13 @@ enum {
 	WILD = 0xff,
 	LONG = 0xfe,
 	AROUND_LIMIT = 4088, /* 16 lengths from here on, of which the last ones are too long */
+	DOTS = 64,           /* of such a path, and slashes: each costs a step of every walk */
 	LONGEST = 255,
 };
 
 #define N15  "nnnnnnnnnnnnnnn"
 #define N60  N15 N15 N15 N15
 #define N255 N60 N60 N60 N60 N15
-#define D10  "./././././././././././"
-#define P10  "d/d/d/d/d/d/d/d/d/d/"
-#define U10  "../../../../../../../../../../"
 
 #define DIR(path)                                                                                  \
 	{                                                                                          \
@@ -129,10 +127,19 @@ static const struct scenario_config configs[SCENARIO_CONFIGS] = {
 /* The forms of a row of the table. */
 enum { VARIANT_AS_IS, VARIANT_READ_ONLY, VARIANT_OTHER_RIGHTS, VARIANT_BACKWARDS };
 
-static const char *const names[32] = { "a", "b", "ab", "f", "..", "a.b", "x", "y", "l", ".", "up",
-	"..a", "...", "out", "secret", "d", "new", "m0", "m1", "\xff\xfe", "a\nb", "\x1b[31m",
-	"\xc0\xae\xc0\xae", "\xed\xa0\x80", N255, N255 "n", D10 D10 ".", P10 P10 "d", " ", ":",
-	U10 "..", "k" };
+#define NAME(text)                                                                                 \
+	{                                                                                          \
+		text, sizeof(text) - 1                                                             \
+	}
+
+static const struct {
+	const char *text;
+	size_t len;
+} names[32] = { NAME("a"), NAME("b"), NAME("ab"), NAME("f"), NAME(".."), NAME("a.b"), NAME("x"),
+	NAME("y"), NAME("l"), NAME("."), NAME("up"), NAME("..a"), NAME("..."), NAME("out"),
+	NAME("secret"), NAME("d"), NAME("new"), NAME("m0"), NAME("m1"), NAME("\xff\xfe"),
+	NAME("a\nb"), NAME("\x1b[31m"), NAME("\xc0\xae\xc0\xae"), NAME("\xed\xa0\x80"), NAME(N255),
+	NAME(N255 "n"), NAME("./."), NAME("d/d"), NAME(" "), NAME(":"), NAME("../.."), NAME("k") };
 
 /* bits 0-1 how it is opened, then these. */
 static const int flag_bits[6] = { O_CREAT, O_EXCL, O_TRUNC, O_NOFOLLOW, O_DIRECTORY, O_APPEND };
@@ -202,15 +209,16 @@ static void raw_path(struct scenario *s)
 	s->path[at] = 0;
 }
 
-/* As long as a path may be, or a little longer: dots, then a name. */
+/* As long as a path may be, or a little longer: some dots, slashes, then a name. */
 static void long_path(struct scenario *s)
 {
 	size_t len = AROUND_LIMIT + (byte(s) & 15);
-	const char *name = names[byte(s) % 4];
+	const char *name = names[byte(s) % 4].text;
 	size_t at = len - strlen(name);
 
-	for (size_t i = 0; i < at; i++)
-		s->path[i] = i % 2 && i + 1 < at ? '.' : '/';
+	memset(s->path, '/', at);
+	for (size_t i = 1; i < DOTS; i += 2)
+		s->path[i] = '.';
 	strcpy(s->path + at, name);
 }
 
@@ -228,20 +236,17 @@ static void read_path(struct scenario *s)
 	if (!(how & PATH_RELATIVE))
 		s->path[at++] = '/';
 	for (int i = 0; i < (how & PATH_NAMES); i++) {
-		uint8_t which = byte(s);
-		const char *name = names[which % 32];
-		char one[2] = { (char)which, 0 };
+		uint8_t which = byte(s), wild = which == WILD ? byte(s) : 0;
 
-		if (which == WILD) {
-			one[0] = (char)byte(s);
-			name = one;
-		}
 		if (i) {
 			s->path[at++] = '/';
 			if (how & PATH_DOUBLE)
 				s->path[at++] = '/';
 		}
-		at = put(s->path, at, name, strlen(name));
+		if (wild)
+			s->path[at++] = (char)wild;
+		else if (which != WILD)
+			at = put(s->path, at, names[which % 32].text, names[which % 32].len);
 	}
 	if (how & PATH_SLASH)
 		s->path[at++] = '/';
@@ -251,9 +256,9 @@ static void read_path(struct scenario *s)
 /* A single name: what is none is left out. */
 static const char *entry_name(uint8_t which, size_t *len)
 {
-	const char *name = names[which % 32];
+	const char *name = names[which % 32].text;
 
-	*len = strlen(name);
+	*len = names[which % 32].len;
 	if (*len > LONGEST || strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, "..")) {
 		*len = 1;
 		return "z";

@@ -16,7 +16,7 @@
 enum {
 	SCENARIO_MOUNTS = 4,
 	SCENARIO_ENTRIES = 12,
-	SCENARIO_OPS = 16,
+	SCENARIO_OPS = 8,
 	SCENARIO_PATH = 8192, /* longer than any guest may say */
 	SCENARIO_VARIANTS = 4,
 };
