@@ -478,7 +478,7 @@ static void a_debugger_that_goes_lets_the_guest_go(void)
 {
 	const struct vm_stop *stop;
 
-	serve_script(true);
+	serve_script(false);
 	w.client = come();
 	say_to(w.client, "+$qC#b4");
 	shutdown(w.client, SHUT_WR);
@@ -492,6 +492,10 @@ static void a_debugger_that_goes_lets_the_guest_go(void)
 /* Nor has it let go of a guest that it never spoke of. */
 static void who_says_nothing_has_not_let_it_go(void)
 {
+	if (unit_fault_run) {
+		unit_skip("who fails to hear the last of them waits for ever");
+		return;
+	}
 	serve_script(true);
 	close_all(come(), -1);
 	w.client = come();
@@ -506,7 +510,7 @@ static void who_says_nothing_has_not_let_it_go(void)
 /* What it says while the guest runs waits until that stands. */
 static void words_to_a_running_guest_wait(void)
 {
-	serve_script(true);
+	serve_script(false);
 	w.client = come();
 	say_to(w.client, "$c#63$k#6b");
 	CU_ASSERT_EQUAL(drive()->kind, VM_EXITED);
@@ -522,7 +526,7 @@ static void interrupt_and_detach(void)
 
 static void an_interrupt_is_answered_by_a_stop(void)
 {
-	serve_script(true);
+	serve_script(false);
 	w.meanwhile = interrupt_and_detach;
 	w.client = come();
 	say_to(w.client, "$c#63");
@@ -541,7 +545,7 @@ static void another_comes(void)
 
 static void a_second_debugger_is_told_that_it_is_one(void)
 {
-	serve_script(true);
+	serve_script(false);
 	w.meanwhile = another_comes;
 	w.client = come();
 	say_to(w.client, "$c#63$k#6b");
@@ -582,7 +586,7 @@ static void it_floods(void)
 /* What it says is kept, but not without end. */
 static void a_debugger_that_floods_a_running_guest_stops_it(void)
 {
-	serve_script(true);
+	serve_script(false);
 	w.meanwhile = it_floods;
 	w.client = come();
 	say_to(w.client, "$c#63");
