@@ -585,7 +585,7 @@ static void shows_what_a_backend_has_and_lacks(void)
 {
 	static const struct row plain[] = {
 		{ "info backend", "breakpoints   no, 0 set\nwatchpoints   no, 0 set\ninstructions  "
-				  "not counted\n"
+				  "not counted; $insn_count is -1\n"
 				  "CPU state     can be read and written\nhelped by     nobody\n" },
 	};
 	static const struct row all[] = {
