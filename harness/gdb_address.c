@@ -25,7 +25,7 @@ static bool port_is_good(const char *port)
 	char *end;
 	unsigned long n = strtoul(port, &end, 10);
 
-	return port[0] >= '0' && port[0] <= '9' && !*end && n <= PORT_MAX;
+	return port[0] >= '0' && !*end && n <= PORT_MAX; /* neither blank nor sign, nor nothing */
 }
 
 static int parse_tcp(const char *text, struct gdb_address *a, struct err *err)

@@ -82,7 +82,7 @@ struct gdb_stop {
 	enum gdb_why why;
 	int signal, code;
 	uint64_t value;
-	char text[400]; /* for the user to read, before gdb's own words; "": nothing to say */
+	char text[500]; /* for the user to read, before gdb's own words; "": nothing to say */
 };
 
 struct gdb_resume {

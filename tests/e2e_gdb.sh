@@ -570,6 +570,29 @@ stdio() { # BACKEND
 	result "stdio carries packets alone: $1" $? "$(cat out err)"
 }
 
+words() { # NAME CODE PATTERN ARGS...: what debug makes of them, and says on either stream
+	timeout 40 "$BELLJAR" debug --backend tcg "${@:4}" >out 2>err </dev/null
+	[ $? = "$2" ] && cat out err | grep -qe "$3"
+	result "debug: $1" $? "$(cat out err)"
+}
+
+refusals() {
+	words "no guest" 2 'no guest given'
+	words "a trace without a guest" 2 '--trace needs --guest GUEST' --trace x
+	words "a guest without a trace" 2 '--guest goes with --trace' --guest x
+	words "a trace with arguments" 2 'a recording has its arguments in itself' --trace x --guest y z
+	words "a size that is none" 2 'see belljar debug --help' --mem x "$GUESTS/hello.elf"
+	words help 0 'serve gdb' --help
+	words "a trace that is not there" 125 'none.pcapng: No such file' --gdb=stdio --trace none.pcapng --guest "$GUESTS/hello.elf"
+}
+
+# A debugger that is gone at once: the recording is replayed all the same.
+traces() {
+	"$BELLJAR" record --backend tcg -o a.pcapng "$GUESTS/hello.elf" >out 2>err
+	words "a recording that replays" 0 '^Hello, world!$' --gdb=stdio --trace a.pcapng --guest "$GUESTS/hello.elf"
+	words "a recording of another guest" 3 'by_hypercall' --gdb=stdio --trace a.pcapng --guest "$GUESTS/code.elf"
+}
+
 # ---- all of them ----
 
 mkdir "$dir/in" "$dir/plain"
@@ -623,6 +646,8 @@ for b in "${backends[@]}"; do
 done
 beside stale_sockets
 beside addresses
+beside refusals
+beside traces
 beside_end
 cd "$source" || exit 1
 finish

@@ -423,6 +423,9 @@ static void what_lies_there_is_replaced_or_refused(void)
 	CU_ASSERT_EQUAL(write_it(vm, NULL, &err), -ENOENT);
 	CU_ASSERT_EQUAL(core_check(name, &err), -ENOENT);
 	CU_ASSERT_EQUAL(core_check("/tmp/", &err), -EINVAL);
+	CU_ASSERT_EQUAL(core_check("", &err), -EINVAL);
+	CU_ASSERT_STRING_EQUAL(err.text, ": give a file name");
+	CU_ASSERT_EQUAL(core_check("/no such directory/", &err), -EINVAL);
 	CU_ASSERT_EQUAL(core_check("/dev/full", &err), -EINVAL);
 	unlink(target);
 	vm_destroy(vm);

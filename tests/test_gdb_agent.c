@@ -340,6 +340,8 @@ static void prints(void)
 
 		CU_ASSERT(r == 0 && w.prints == 1 && value == 0);
 		CU_ASSERT_STRING_EQUAL(w.text, rows[i].text);
+		CU_ASSERT(w.len == strlen(rows[i].text) ||
+			  strchr(rows[i].format, '0')); /* a NUL may be meant */
 		if (strcmp(w.text, rows[i].text))
 			printf("     %s: %s, not %s\n", rows[i].format, w.text, rows[i].text);
 	}
@@ -565,6 +567,88 @@ static void computes_what_gdb_compiles(void)
 	CU_ASSERT(seen == COMPILED);
 }
 
+/* Why, in words: gdb shows them. */
+static void says_why(void)
+{
+	static char long_one[GDB_AGENT_MAX + 1];
+	static const struct {
+		const char *code;
+		size_t len;
+		const char *why;
+	} rows[] = {
+		{ "", 0, "no end" },
+		{ "\x22\x01", 2, "no end" },
+		/* Operands that are cut. */
+		{ "\x22", 1, "no end" },
+		{ "\x22\x01\x23\x01", 4, "no end" },
+		{ "\x22\x01\x24\x01\x02\x03", 6, "no end" },
+		{ "\x22\x01\x25\x01\x02\x03\x04\x05\x06\x07", 10, "no end" },
+		{ "\x22\x01\x26\x01", 4, "no end" },
+		{ "\x22\x01\x20\x00", 4, "no end" },
+		{ "\x35\x27", 2, "unknown instruction" },
+		{ "\xff\x27", 2, "unknown instruction" },
+		{ "\x02\x27", 2, "stack underflow" },
+		{ "\x22\x00\x22\x00\x34\x00\x00\x03%d\x00\x27", 12,
+			"fewer values than the format has" },
+		{ long_one, sizeof(long_one), "longer than expressions may be" },
+	};
+
+	memset(long_one, 0x27, sizeof(long_one));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct world w = { .len = 0 };
+		struct gdb_agent_env env = { &w, read_register, read_memory, take_text };
+		const char *why = "";
+		uint64_t value;
+		int r = gdb_agent_eval(
+			(const uint8_t *)rows[i].code, rows[i].len, &env, &value, &why);
+
+		CU_ASSERT_EQUAL(r, -EINVAL);
+		CU_ASSERT_STRING_EQUAL(why, rows[i].why);
+	}
+}
+
+/* Of more than 255 bytes: its length has two. */
+static void prints_long_formats(void)
+{
+	char format[290];
+	struct world w;
+	uint64_t value;
+
+	memset(format, 'x', sizeof(format));
+	format[sizeof(format) - 1] = 0;
+	CU_ASSERT_EQUAL(print(format, NULL, 0, &w, &value), 0);
+	CU_ASSERT_STRING_EQUAL(w.text, format);
+}
+
+/* By as many bits as there are, or more: all of them are gone, but for the sign. */
+static void shifts_by_any_number(void)
+{
+	static const struct {
+		uint8_t op, by;
+		uint64_t minus_8, plus_8;
+	} rows[] = {
+		{ 0x09, 63, 0, 0 },
+		{ 0x09, 64, 0, 0 },
+		{ 0x0a, 63, UINT64_MAX, 0 },
+		{ 0x0a, 64, UINT64_MAX, 0 },
+		{ 0x0a, 255, UINT64_MAX, 0 },
+		{ 0x0b, 63, 1, 0 },
+		{ 0x0b, 64, 0, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint8_t minus[] = { 0x22, 7, 0x12, 0x22, rows[i].by, rows[i].op, 0x27 };
+		uint8_t plus[] = { 0x22, 8, 0x22, rows[i].by, rows[i].op, 0x27 };
+		uint64_t value;
+		struct world w;
+
+		CU_ASSERT_EQUAL(eval(minus, sizeof(minus), &w, &value), 0);
+		CU_ASSERT_EQUAL(value, rows[i].minus_8);
+		CU_ASSERT_EQUAL(eval(plus, sizeof(plus), &w, &value), 0);
+		CU_ASSERT_EQUAL(value, rows[i].plus_8);
+	}
+}
+
 static const struct unit_case cases[] = {
 	{ "computes", computes },
 	{ "extends", extends },
@@ -581,6 +665,9 @@ static const struct unit_case cases[] = {
 	{ "text_costs_fuel", text_costs_fuel },
 	{ "computes_what_gdb_compiles", computes_what_gdb_compiles },
 	{ "text_that_is_too_long_is_cut", text_that_is_too_long_is_cut },
+	{ "says_why", says_why },
+	{ "prints_long_formats", prints_long_formats },
+	{ "shifts_by_any_number", shifts_by_any_number },
 };
 
 UNIT_MAIN("gdb_agent", cases)

@@ -585,7 +585,7 @@ static void shows_what_a_backend_has_and_lacks(void)
 {
 	static const struct row plain[] = {
 		{ "info backend", "breakpoints   no, 0 set\nwatchpoints   no, 0 set\ninstructions  "
-				  "not counted\n"
+				  "not counted; $insn_count is -1\n"
 				  "CPU state     can be read and written\nhelped by     nobody\n" },
 	};
 	static const struct row all[] = {
@@ -789,6 +789,33 @@ static void filters_by_whole_names(void)
 	end();
 }
 
+/* With all that a mapping can be told. */
+static void shows_mappings_with_their_rights(void)
+{
+	static const struct row plain[] = { { "info mounts", "\n/    rw  scratch: " },
+		{ "info mounts", "/in  ro  \"" } };
+	static const struct row all[] = {
+		{ "info mounts", "/in  rw,unlink,submounts,nohardlinks  \"" },
+	};
+	static const struct row wide[] = {
+		{ "info mounts", "xxxx  rw,unlink,submounts,nohardlinks  \"" },
+		{ "info mounts", "\n/  rw  scratch: " }, /* not as wide as that */
+	};
+	struct fileio_mount *m;
+	const char *guest;
+
+	begin();
+	RUN(plain);
+	m = &w.session.options.mounts[0];
+	m->writable = m->may_unlink = m->submounts = m->no_hardlinks = true;
+	RUN(all);
+	guest = m->guest;
+	m->guest = "/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+	RUN(wide);
+	m->guest = guest;
+	end();
+}
+
 static void answers_any_bytes(void)
 {
 	char line[200];
@@ -831,6 +858,7 @@ static const struct unit_case cases[] = {
 	{ "writes_a_core_where_it_was_started", writes_a_core_where_it_was_started },
 	{ "knows_a_call_by_its_instruction", knows_a_call_by_its_instruction },
 	{ "filters_by_whole_names", filters_by_whole_names },
+	{ "shows_mappings_with_their_rights", shows_mappings_with_their_rights },
 	{ "answers_any_bytes", answers_any_bytes },
 };
 UNIT_MAIN("gdb_monitor", cases)

@@ -2,6 +2,8 @@
 /* Breakpoints and watchpoints: what is set is found, what is replaced or removed is gone, what a backend is told is all of it. */
 #include "gdb_points.h"
 
+#include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "unit.h"
@@ -10,6 +12,13 @@ static void set(struct gdb_points *points, enum gdb_point_kind kind, uint64_t ad
 {
 	CU_ASSERT(!gdb_points_insert(
 		points, &(struct gdb_point){ .kind = kind, .addr = addr, .len = len }));
+}
+
+/* More than there is can be asked of sanitizers, too. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "allocator_may_return_null=1";
 }
 
 static void finds_what_is_set(void)
@@ -158,6 +167,100 @@ static void there_may_be_many(void)
 	CU_ASSERT(gdb_points_debug(&points).n_breaks == 0);
 }
 
+/* The second and the third of several are found, too. */
+static void the_last_is_as_good_as_the_first(void)
+{
+	struct gdb_points points = { 0 };
+
+	set(&points, GDB_BREAK_SOFT, 0x1000, 1);
+	set(&points, GDB_BREAK_SOFT, 0x2000, 1);
+	set(&points, GDB_BREAK_SOFT, 0x3000, 1);
+	set(&points, GDB_BREAK_HARD, 0x3000, 1);
+	set(&points, GDB_WATCH_WRITE, 0x1000, 8);
+	set(&points, GDB_WATCH_WRITE, 0x2000, 8);
+	set(&points, GDB_WATCH_WRITE, 0x3000, 8);
+	CU_ASSERT_EQUAL(gdb_points_debug(&points).n_breaks, 3);
+	CU_ASSERT_PTR_EQUAL(gdb_points_watch_at(&points, 0x3004, true), &points.list[6]);
+	CU_ASSERT_PTR_NULL(gdb_points_watch_at(&points, 0x4000, true));
+	gdb_points_clear(&points);
+}
+
+/* Bytes in use; a fault build counts for itself. What was free before may be in use by a cache the first time. */
+static size_t heap(void)
+{
+	return unit_fault_run ? 0 : mallinfo2().uordblks;
+}
+
+/* A point with two conditions and two commands. */
+static struct gdb_point with_codes(enum gdb_point_kind kind, uint64_t addr)
+{
+	static const uint8_t code[100] = { 0x27 };
+	struct gdb_point p = {
+		.kind = kind, .addr = addr, .len = 8, .n_conditions = 2, .n_commands = 2
+	};
+
+	for (size_t i = 0; i < 2; i++)
+		p.conditions[i] = p.commands[i] = (struct gdb_code){ code, sizeof(code) };
+	return p;
+}
+
+static void use(struct gdb_points *points)
+{
+	struct gdb_point p;
+
+	for (unsigned i = 0; i < 4; i++) {
+		p = with_codes(i % 2 ? GDB_BREAK_SOFT : GDB_WATCH_READ, 0x1000 * i);
+		CU_ASSERT(!gdb_points_insert(points, &p));
+		CU_ASSERT(!gdb_points_insert(points, &p)); /* in its place */
+	}
+	gdb_points_remove(points, p.kind, p.addr, p.len);
+	points->exceptions = 1 << 14;
+}
+
+static void nothing_is_left_behind(void)
+{
+	struct gdb_points points = { 0 };
+	size_t before = 0;
+
+	for (unsigned i = 0; i < 20; i++) {
+		use(&points);
+		gdb_points_clear(&points);
+		CU_ASSERT_EQUAL(gdb_points_debug(&points).exceptions, 0);
+		if (i == 9)
+			before = heap();
+	}
+	CU_ASSERT_EQUAL(heap(), before);
+}
+
+/* What there is no room for changes nothing. */
+static void too_much_is_refused_whole(void)
+{
+	struct gdb_points points = { 0 };
+	struct gdb_point p = with_codes(GDB_BREAK_SOFT, 0x1000), q = p;
+	const struct gdb_point *got;
+	size_t before = 0;
+
+	CU_ASSERT(!gdb_points_insert(&points, &p));
+	for (unsigned i = 0; i < 4; i++) {
+		q = p;
+		q.conditions[1].len = SIZE_MAX / 2;
+		CU_ASSERT_EQUAL(gdb_points_insert(&points, &q), -ENOMEM);
+		q = p;
+		q.commands[1].len = SIZE_MAX / 2;
+		CU_ASSERT_EQUAL(gdb_points_insert(&points, &q), -ENOMEM);
+		if (i == 1)
+			before = heap();
+	}
+	CU_ASSERT_EQUAL(heap(), before);
+	got = gdb_points_break_at(&points, 0x1000, 0);
+	CU_ASSERT(points.n == 1 && got && got->n_conditions == 2 && got->n_commands == 2);
+	q.addr = 0x2000;
+	CU_ASSERT_EQUAL(gdb_points_insert(&points, &q), -ENOMEM);
+	CU_ASSERT(points.n == 1 && !gdb_points_break_at(&points, 0x2000, 0));
+	CU_ASSERT_EQUAL(gdb_points_debug(&points).n_breaks, 1);
+	gdb_points_clear(&points);
+}
+
 static const struct unit_case cases[] = {
 	{ "finds_what_is_set", finds_what_is_set },
 	{ "a_watch_means_accesses_of_its_kind", a_watch_means_accesses_of_its_kind },
@@ -165,5 +268,8 @@ static const struct unit_case cases[] = {
 	{ "watches_of_other_lengths_are_others", watches_of_other_lengths_are_others },
 	{ "codes_are_its_own_and_replaced", codes_are_its_own_and_replaced },
 	{ "there_may_be_many", there_may_be_many },
+	{ "the_last_is_as_good_as_the_first", the_last_is_as_good_as_the_first },
+	{ "nothing_is_left_behind", nothing_is_left_behind },
+	{ "too_much_is_refused_whole", too_much_is_refused_whole },
 };
 UNIT_MAIN("gdb_points", cases)

@@ -237,14 +237,21 @@ static enum gdb_why resume(const struct gdb_resume *how)
 	return w.stop.why;
 }
 
-static enum gdb_why go(void)
-{
-	return resume(&(struct gdb_resume){ 0 });
-}
-
 static enum gdb_why step(void)
 {
 	return resume(&(struct gdb_resume){ .step = true });
+}
+
+/* As gdb does it: over a breakpoint where it stands it steps first. */
+static enum gdb_why go(void)
+{
+	struct cpu_regs regs;
+
+	w.real->get_regs(w.session.vm->cpu, &regs);
+	if (!gdb_vm_ended(&w.g) && gdb_points_break_at(&w.g.points, regs.rip, 0) &&
+		(step() != GDB_WHY_SIGNAL || w.stop.kind != GDB_STOPPED))
+		return w.stop.why;
+	return resume(&(struct gdb_resume){ 0 });
 }
 
 static enum gdb_why back(bool one)
@@ -340,7 +347,9 @@ static void a_breakpoint_says_of_which_kind_it_is(void)
 	break_at(GDB_BREAK_SOFT, AT(plain_store));
 	CU_ASSERT_EQUAL(go(), GDB_WHY_BREAK_SOFT);
 	CU_ASSERT(is_at(AT(plain_store)) && w.stop.signal == GDB_SIG_TRAP);
-	break_at(GDB_BREAK_HARD, AT(plain_store)); /* the last that was set is told */
+	CU_ASSERT_EQUAL(resume(&(struct gdb_resume){ 0 }), GDB_WHY_BREAK_SOFT);
+	CU_ASSERT_EQUAL(regs_now().gpr[CPU_RCX], 3); /* one that is left there is met at once */
+	break_at(GDB_BREAK_HARD, AT(plain_store));   /* the last that was set is told */
 	CU_ASSERT_EQUAL(go(), GDB_WHY_BREAK_HARD);
 	unbreak(GDB_BREAK_SOFT, AT(plain_store));
 	CU_ASSERT_EQUAL(go(), GDB_WHY_BREAK_HARD);
