@@ -1054,17 +1054,20 @@ GUEST(leap, "mov $0x40000010, %ebx\n jmp *%rbx\n");
 /* As when a debugger has a function return to the stack: it stops in front of the fault, which comes when it goes on. */
 static void stops_where_nothing_may_be_executed(const struct backend_ops *ops)
 {
-	const uint64_t breaks[] = { 0x40000010, 0x40000020 };
+	const uint64_t breaks[] = { 0x40000010, CODE + 20, CODE + 21, CODE + 22, CODE + 23,
+		CODE + 24 };
 	struct guest g;
 
-	for (unsigned there = 0; there < 2; there++) {
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned there = i & 1, many = i & 2; /* more than there are debug registers */
+
 		start(&g, ops, BYTES(leap));
 		g.state.efer |= CPU_EFER_NXE;
 		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
 		write64(&g, PDPT + 8, PT | PW);
 		write64(&g, PT, (PT + 0x1000) | PW);
 		write64(&g, PT + 0x1000, there ? 0x209000 | PW | 1ull << 63 : 0);
-		debug(&g, false, breaks, 2);
+		debug(&g, false, breaks, many ? 6 : 1);
 		expect_debug(&g, VCPU_BREAKPOINT, breaks[0]);
 		CU_ASSERT_EQUAL(regs_of(&g).rip, breaks[0]);
 		debug(&g, false, NULL, 0);
