@@ -136,7 +136,7 @@ another_way() { # NAME BACKEND
 }
 
 walk() { # NAME TARGET STEPS
-	gdb_talk out "$2" <<-EOF
+	gdb_seconds=300 gdb_talk out "$2" <<-EOF
 		source $here/gdb_walk.py
 		python walk($3)
 	EOF

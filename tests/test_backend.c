@@ -1049,6 +1049,37 @@ static void stops_in_pages_that_come_later(const struct backend_ops *ops)
 	}
 }
 
+GUEST(leap, "mov $0x40000010, %ebx\n jmp *%rbx\n");
+
+/* As when a debugger has a function return to the stack: it stops in front of the fault, which comes when it goes on. */
+static void stops_where_nothing_may_be_executed(const struct backend_ops *ops)
+{
+	const uint64_t breaks[] = { 0x40000010, CODE + 20, CODE + 21, CODE + 22, CODE + 23,
+		CODE + 24 };
+	struct guest g;
+
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned there = i & 1, many = i & 2; /* more than there are debug registers */
+
+		start(&g, ops, BYTES(leap));
+		g.state.efer |= CPU_EFER_NXE;
+		CU_ASSERT_EQUAL(backend_load(g.b, &g.state), 0);
+		write64(&g, PDPT + 8, PT | PW);
+		write64(&g, PT, (PT + 0x1000) | PW);
+		write64(&g, PT + 0x1000, there ? 0x209000 | PW | 1ull << 63 : 0);
+		debug(&g, false, breaks, many ? 6 : 1);
+		expect_debug(&g, VCPU_BREAKPOINT, breaks[0]);
+		CU_ASSERT_EQUAL(regs_of(&g).rip, breaks[0]);
+		debug(&g, false, NULL, 0);
+		if (run_to(&g, VCPU_PORT)) {
+			CU_ASSERT_EQUAL(g.exit.port, FAULT_PORT);
+			CU_ASSERT_EQUAL(regs_of(&g).gpr[CPU_RDI], CPU_VEC_PF);
+			CU_ASSERT_EQUAL(read64(&g, STACK - 40), breaks[0]);
+		}
+		finish(&g);
+	}
+}
+
 /* The same code by an address that nobody asked for: it runs. */
 GUEST(twice, "mov $0x40000000, %ebx\n mov $0x40001000, %ecx\n call *%rbx\n call *%rcx\n hlt");
 
@@ -2397,6 +2428,7 @@ static const struct row {
 	CASE(shows_nobody_its_breakpoints, NEEDS_DEBUG),
 	CASE(leaves_alone_what_the_guest_wrote_over_them, NEEDS_DEBUG),
 	CASE(stops_in_pages_that_come_later, NEEDS_DEBUG),
+	CASE(stops_where_nothing_may_be_executed, NEEDS_DEBUG),
 	CASE(does_not_stop_at_another_address_of_it, NEEDS_DEBUG),
 	CASE(gives_the_guest_its_own_int3, NEEDS_DEBUG | NEEDS_SSE),
 	CASE(steps_through_sse_code, NEEDS_DEBUG | NEEDS_SSE),

@@ -523,7 +523,7 @@ static bool is_break(const struct kvm *k, uint64_t rip)
 	return false;
 }
 
-/* What has no page yet takes a debug register: there is nothing to plant an int3 in. */
+/* What has no page yet, or none with code, takes a debug register: there an int3 is not executed. */
 static int choose_slots(struct kvm *k)
 {
 	struct debug *d = &k->debug;

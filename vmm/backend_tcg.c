@@ -187,7 +187,7 @@ struct tcg {
 	atomic_uint attention;
 
 	/* Between runs, and in a hook that stops: where the guest is and how far it came. */
-	uint64_t rip, done;
+	uint64_t rip, done, run_from; /* run_from: done, when run() began */
 	/* What moved the guest and is no instruction: so often, when so many were done. */
 	uint64_t happened, happened_at;
 	/* The block being run; its instructions are not yet in done. &settled when they are. */
@@ -2831,6 +2831,18 @@ static void emulate(struct tcg *t, bool step)
 	t->stepping = false;
 }
 
+/* Something ran since run() began. */
+static bool has_moved(const struct tcg *t)
+{
+	return t->progress || t->done != t->run_from;
+}
+
+/* A breakpoint comes before the fault of fetching what is there (SDM 3A table 6-2), which comes when the guest goes on. */
+static bool breaks_before_fetch(struct tcg *t, uint64_t gva, unsigned access)
+{
+	return (access & PAGING_FETCH) && gva == t->rip && has_moved(t) && break_at(t, gva);
+}
+
 /* What the shadow did not have. Another try, a glimpse, or a page fault of the guest's own. */
 static void shadow_fault(struct tcg *t, uint32_t error, bool stepped)
 {
@@ -2868,6 +2880,8 @@ static void shadow_fault(struct tcg *t, uint32_t error, bool stepped)
 		break;
 	}
 	t->again = false;
+	if (breaks_before_fetch(t, gva, access))
+		return;
 	deliver(t, (struct tcg_event){ .kind = TCG_EVENT_FAULT,
 			   .vector = CPU_VEC_PF,
 			   .error = error,
@@ -3178,9 +3192,9 @@ static bool counted_already(struct tcg *t, struct vcpu_exit *exit)
 static int tcg_run(struct backend *backend, struct vcpu_exit *exit)
 {
 	struct tcg *t = tcg_of(backend);
-	uint64_t started = t->done;
 
 	t->exit = exit;
+	t->run_from = t->done;
 	t->progress = t->glimpse.hit = t->careful = t->near_limit = t->caught = false;
 	t->interrupted = false;
 	if (counted_already(t, exit))
@@ -3194,7 +3208,7 @@ static int tcg_run(struct backend *backend, struct vcpu_exit *exit)
 				inject(t);
 			take_interrupt(t);
 		}
-		if (leaves(t, exit, t->progress || t->done != started))
+		if (leaves(t, exit, has_moved(t)))
 			return 0;
 		if (t->halted)
 			continue; /* woken: take the interrupt */
@@ -3256,6 +3270,7 @@ static void burst_begin(
 	t->exit = exit;
 	t->bursting = true;
 	t->burst = ++t->bursts;
+	t->run_from = t->done;
 	t->burst_end = t->done + max;
 	t->work = 0;
 	t->stop = STOP_NONE;
@@ -3267,13 +3282,11 @@ static int tcg_burst(struct backend *backend, struct vcpu_exit *exit, uint64_t m
 	backend_leave_fn *leave, void *ctx)
 {
 	struct tcg *t = tcg_of(backend);
-	uint64_t started = t->done;
 	bool out = false;
 
 	burst_begin(t, exit, max, leave, ctx);
-	while (!out && !burst_ends(t, t->progress || t->done != started) &&
-		!(t->glimpse.hit && !t->glimpse.open) &&
-		!kick_ends_burst(t, t->progress || t->done != started)) {
+	while (!out && !burst_ends(t, has_moved(t)) && !(t->glimpse.hit && !t->glimpse.open) &&
+		!kick_ends_burst(t, has_moved(t))) {
 		catch_up(t);
 		burst_charge(t, COST_PASS);
 		if (t->event.pending)

@@ -9,8 +9,11 @@ enum { INT3 = 0xcc };
 
 bool int3_find(struct int3_point *point, const struct gmem *m, const struct paging *p)
 {
-	point->mapped =
-		!paging_translate(m, p, point->gva, &point->gpa) && gmem_span(m, point->gpa, 1);
+	struct paging_page page;
+
+	point->mapped = !paging_walk(m, p, point->gva, PAGING_FETCH, &page, NULL);
+	point->gpa = point->mapped ? page.gpa + (point->gva - page.gva) : 0;
+	point->mapped &= gmem_span(m, point->gpa, 1) != NULL;
 	return point->mapped;
 }
 

@@ -15,9 +15,9 @@ struct paging;
 
 struct int3_point {
 	uint64_t gva;
-	uint64_t gpa; /* where it was last found; only when mapped */
-	uint8_t byte; /* that it stands for; only when planted */
-	bool mapped, planted;
+	uint64_t gpa;         /* where it was last found; only when mapped */
+	uint8_t byte;         /* that it stands for; only when planted */
+	bool mapped, planted; /* mapped: as code, for no other is executed */
 };
 
 struct int3 {
