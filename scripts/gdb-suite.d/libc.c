@@ -77,16 +77,28 @@ int isatty(int fd)
 	return 0;
 }
 
-/* ---- the end ---- */
+/* ---- the beginning, which rt takes for the guest's main, and the end ---- */
 
-void exit(int code)
+typedef void constructor(int argc, char **argv, char **envp);
+extern constructor *__init_array_start[], *__init_array_end[];
+int main(int argc, char **argv, char **envp);
+int libc_main(int argc, char **argv, char **envp);
+
+int libc_main(int argc, char **argv, char **envp)
+{
+	for (constructor **c = __init_array_start; c < __init_array_end; c++)
+		(*c)(argc, argv, envp);
+	return main(argc, argv, envp);
+}
+
+__attribute__((noinline)) void _exit(int code)
 {
 	rt_exit(code);
 }
 
-void _exit(int code)
+void exit(int code)
 {
-	rt_exit(code);
+	_exit(code);
 }
 
 void abort(void)
