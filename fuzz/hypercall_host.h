@@ -318,6 +318,8 @@ static void host_undo(void)
 	memfs_reset();
 }
 
+enum { HOST_NUMBERED = 2 * HOST_OBJECTS + FORMAT_CALLS_MAX + 3 };
+
 /*
  * What can come up has been numbered once, and the numbers of new files have been others': the file map never
  * forgets, and whether it knows one must not depend on the inputs before. Not for traces, which begin with 1.
