@@ -282,7 +282,11 @@ static void make_calls(unsigned n)
 
 static void a_report_has_what_there_is(void)
 {
+	static const uint8_t no_elf[64];
+
 	begin();
+	vm->image.bytes = no_elf;
+	vm->image.size = sizeof(no_elf);
 	gmem_write(&vm->mem, CODE, "\x0f\x0b", 2);
 	crash(VCPU_SHUTDOWN, (struct cpu_event){ .pending = true, .vector = CPU_VEC_UD }, 0);
 	CU_ASSERT_EQUAL(crash_report(), SIGILL);
@@ -297,6 +301,7 @@ static void a_report_has_what_there_is(void)
 	make_calls(20);
 	crash_report();
 	CU_ASSERT_PTR_NOT_NULL(strstr(all, "  the last hypercalls, of 20:\n"));
+	vm->image.bytes = NULL;
 	end();
 }
 
