@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # Sessions of the real gdb: what it is told, and whether it printed what must be there. Cases run side by side, below $dir.
 GDB=$(realpath "$(command -v "${GDB:-gdb}" || echo gdb)") # another one by GDB=PATH
-gdb_seconds=60
+gdb_seconds=240
 gdb_cases=0
 dir=
 
