@@ -241,6 +241,8 @@ static bool history_poll(void *ctx)
 {
 	struct gdb_vm *g = ctx;
 
+	if (g->leaves)
+		return session_stopping();
 	if (g->edit_until_ns && monotonic_ns() >= g->edit_until_ns)
 		return true;
 	return g->link.poll(g->link.ctx) != GDB_POLL_NOTHING;
@@ -268,8 +270,10 @@ void gdb_vm_end(struct gdb_vm *g)
 	if (!g->history)
 		return;
 	history_end(g->history, &end);
+	g->leaves = true;
 	if (history_in_past(g->history) && history_seek(g->history, &end, &g->err))
 		log_warn("gdb: the guest cannot go back to the present: %s", g->err.text);
+	g->leaves = false;
 	history_close(g->history);
 	g->history = NULL;
 }

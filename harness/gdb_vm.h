@@ -73,8 +73,9 @@ struct gdb_vm {
 	bool edited;            /* something was written, since the start */
 	bool stop_at_exit;      /* before the guest is gone, for there is a way back */
 	uint64_t edit_until_ns; /* history looks for a place until then; 0: as long as it takes */
-	bool edit_forgets;      /* what was before this change cannot be gone back to */
-	struct err err;         /* of the last refusal */
+	bool leaves; /* the debugger has gone: nobody is there to interrupt the way to the present */
+	bool edit_forgets; /* what was before this change cannot be gone back to */
+	struct err err;    /* of the last refusal */
 	struct gdb_seen seen[GDB_SEEN_MAX];
 	size_t n_seen;
 	struct gdb_monitor monitor;

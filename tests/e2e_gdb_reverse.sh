@@ -107,6 +107,23 @@ past() { # NAME TARGET
 		'(Cannot access memory|this is the past)' 'Hranz comes from Vienna' 'SIGSEGV' '!J.anz comes'
 }
 
+# Who leaves the guest in the past, by a word or without, leaves it to the present: it does nothing twice, however far that is.
+leaves_the_past() { # NAME COMMAND
+	"$belljar" debug -q --gdb=unix:socket --backend tcg "$guests/count.elf" 30000000 >console 2>err <&- &
+	local guest=$!
+	appears -S socket
+	gdb_talk out socket <<-EOF 2>/dev/null
+		break rt_exit
+		continue
+		delete
+		reverse-continue
+		$2
+	EOF
+	timeout 60 tail --pid="$guest" -f /dev/null || kill -9 "$guest"
+	wait "$guest" && [ "$(grep -c '^count: 30000000 turns' console)" = 1 ]
+	result "$1" $? "$(cat out console err)"
+}
+
 # The end of a recording is no end of the session.
 recording() { # NAME TARGET
 	gdb_talk out "$2" <<-'EOF'
@@ -164,6 +181,9 @@ for b in "${backends[@]}"; do
 		"$(stdio "$b" --trace "$dir/hello-$b.pcapng" --guest "$guests/hello.elf")"
 	beside another_way "$b: another guest than recorded" "$b"
 done
+beside leaves_the_past "detached in the past" detach
+# shellcheck disable=SC2016 # gdb's shell's
+beside leaves_the_past "gone in the past" 'shell kill -9 $PPID'
 beside walk "tcg: a walk" "$(stdio tcg "$guests/hello.elf")" 1000
 [ ${#backends[@]} = 1 ] || beside walk "kvm: a walk" "$(stdio kvm "$guests/hello.elf")" 60
 beside_end
