@@ -271,8 +271,12 @@ void gdb_vm_end(struct gdb_vm *g)
 		return;
 	history_end(g->history, &end);
 	g->leaves = true;
-	if (history_in_past(g->history) && history_seek(g->history, &end, &g->err))
-		log_warn("gdb: the guest cannot go back to the present: %s", g->err.text);
+	if (history_in_past(g->history) && history_seek(g->history, &end, &g->err)) {
+		/* What it does from there on, it would do to the host a second time. */
+		vm_stop_set(g->vm, VM_FAILED, "the guest cannot go back to the present: %s",
+			g->err.text);
+		g->ended = true;
+	}
 	g->leaves = false;
 	history_close(g->history);
 	g->history = NULL;

@@ -84,7 +84,10 @@ struct gdb_vm {
 /* 0 or -ENOMEM. The machine is at its first instruction, or where it was paused. */
 int gdb_vm_init(struct gdb_vm *g, struct session *session, const struct gdb_link *link);
 void gdb_vm_finish(struct gdb_vm *g);
-/* A debugger comes: from here on there is a way back, if there can be. And goes: what it has set goes with it. */
+/*
+ * A debugger comes: from here on there is a way back, if there can be. And goes: what it has set goes with it, and a guest in the past
+ * goes to the present, or is at its end when it cannot.
+ */
 void gdb_vm_begin(struct gdb_vm *g);
 void gdb_vm_end(struct gdb_vm *g);
 /* Without a debugger: until the guest is at its end, or vm_pause stops it. */

@@ -1214,8 +1214,10 @@ static void says_when_the_way_back_is_lost(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(w.stop.text, "call 0 is another"));
 	CU_ASSERT(says("goto 0", "at 0+0"));
 	CU_ASSERT(says("goto 1", "call 0 is another"));
-	gdb_vm_end(&w.g); /* nor is there one to the present */
+	gdb_vm_end(&w.g); /* nor is there one to the present: the guest does nothing twice */
 	CU_ASSERT_PTR_NULL(w.g.history);
+	CU_ASSERT(gdb_vm_ended(&w.g));
+	CU_ASSERT_EQUAL(w.session.vm->stop.kind, VM_FAILED);
 	end();
 }
 
