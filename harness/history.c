@@ -531,6 +531,12 @@ static bool same_memory(struct history *h, uint64_t cr3, const struct image *ima
 	return true;
 }
 
+/*
+ * Which x87 instruction was the last, and on what, depends on who executed it: the software CPU does not always note it.
+ * SDM 1 table 10-2: opcode, instruction, data.
+ */
+enum { FX_LAST = 6, FX_LAST_LEN = 18 };
+
 static bool same_state(struct history *h, const struct cpu_state *state, const struct checkpoint *c)
 {
 	struct cpu_state now;
@@ -538,6 +544,7 @@ static bool same_state(struct history *h, const struct cpu_state *state, const s
 	if (backend_save(h->vm->cpu, &now))
 		return false;
 	now.tsc = state->tsc;
+	memcpy(now.fx + FX_LAST, state->fx + FX_LAST, FX_LAST_LEN);
 	return !memcmp(&now, state, sizeof(now)) && same_memory(h, now.cr3, c->image);
 }
 
