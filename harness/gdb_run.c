@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "gdb_stub_parts.h"
+#include "log.h"
 
 /* ---- stop replies ---- */
 
@@ -210,7 +211,12 @@ static void restart(struct gdb_stub *s, struct gdb_cursor *c)
 	struct gdb_stop stop = { 0 };
 	int r = s->ops->restart(s->target, &stop, &why);
 
-	(void)c; /* a program and its arguments: they are the command line's */
+	/* The program and its arguments are the command line's. */
+	gdb_take_char(c, ';');
+	gdb_take_until(c, ";");
+	if (gdb_left(c))
+		log_warn("gdb: the guest's arguments are those of the command line, not those of "
+			 "`run`");
 	s->has_state = false;
 	if (r)
 		return gdb_reply_error(s, r, why);

@@ -146,6 +146,19 @@ second() { # BACKEND
 	result "to the end: $1" $? "$(cat err)"
 }
 
+# What `run` says of arguments is not taken, and that is said: they are the command line's.
+again() { # BACKEND
+	: >why
+	serve debug "$1" count 100
+	connects
+	ask '!' OK && ask 'vRun;' "$stands" && ask 'vRun;2f61' "$stands" && ! grep -q arguments err &&
+		ask 'vRun;2f61;62' "$stands" && grep -q 'arguments are those of the command line' err && ask 'vCont;c' W00
+	result "starts it again, with the arguments that it has: $1" $? "$(cat why err)"
+	goes
+	ended 0
+	result "and it ends: $1" $? "$(cat err)"
+}
+
 # Whoever attaches to a guest that runs stops it, and goes; many times.
 comes_and_goes() { # BACKEND
 	local i ok=0
@@ -214,7 +227,7 @@ lets_go_of_stdio() { # BACKEND
 
 for b in kvm tcg; do
 	"$BELLJAR" run --backend $b "$GUESTS/hello.elf" >/dev/null 2>&1 || { skip "$b" "this machine has none"; continue; }
-	for case in silent pieces haste second comes_and_goes signals lets_go_of_stdio; do
+	for case in silent again pieces haste second comes_and_goes signals lets_go_of_stdio; do
 		beside $case $b
 	done
 done
