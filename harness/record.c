@@ -113,8 +113,11 @@ static int find_mount(const struct session *s, const char *file, const char **ho
 	for (size_t i = 0; i < s->options.n_mounts && !*host; i++) {
 		const char *mount = s->options.mounts[i].host;
 
-		if (stat(mount, &other))
-			continue;
+		if (stat(mount, &other)) {
+			if (errno == ENOENT) /* gone since */
+				continue;
+			return err_set(err, -errno, "mount %s: %m", mount);
+		}
 		if (S_ISDIR(other.st_mode) ? lies_in(dir, &other)
 					   : exists && same_inode(&at, &other))
 			*host = mount;

@@ -114,6 +114,7 @@ static void begin(void)
 	s->options.mounts[0] =
 		(struct fileio_mount){ .host = strdup(mount), .guest = strdup("/in") };
 	s->options.n_mounts = 1;
+	s->mount_is_file = calloc(1, sizeof(*s->mount_is_file));
 	config = vm_options_files(&s->options);
 	config.scratch_parent = scratch;
 	CU_ASSERT_EQUAL_FATAL(fileio_init(&s->files, &config, &err), 0);

@@ -1205,6 +1205,10 @@ static void says_when_the_way_back_is_lost(void)
 {
 	if (!begin())
 		return;
+	if (!w.g.history) { /* memory was short */
+		end();
+		return;
+	}
 	w.g.stop_at_exit = true;
 	CU_ASSERT_EQUAL(go(), GDB_WHY_END);
 	w.g.history->journal.calls[0].arg++;
