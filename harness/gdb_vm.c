@@ -123,7 +123,10 @@ static int insert(void *target, const struct gdb_point *p, const char **why)
 
 static int remove_point(void *target, enum gdb_point_kind kind, uint64_t addr, uint64_t len)
 {
-	gdb_points_remove(&of(target)->points, kind, addr, len);
+	struct gdb_vm *g = of(target);
+
+	g->told_stays &= addr != g->stop.value;
+	gdb_points_remove(&g->points, kind, addr, len);
 	return 0;
 }
 

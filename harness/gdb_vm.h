@@ -61,6 +61,7 @@ struct gdb_vm {
 	bool catch_row[GDB_ROWS_MAX]; /* by index into abi->rows */
 	bool strace_on, ended;
 	struct gdb_stop stop; /* why it stands still */
+	bool told_stays;      /* that is a breakpoint which has not been taken away since */
 	struct strace strace;
 	struct gdb_files files;
 	struct gdb_log_line *log;

@@ -357,14 +357,15 @@ static enum verdict judge(struct gdb_vm *g, const struct gdb_resume *how, const 
 }
 
 /*
- * gdb takes a breakpoint away before it goes on from where it is. One that is left is to be met there, as after a jump;
- * a backend would pass it.
+ * Backends pass a breakpoint where they go on from. gdb takes it away before it does so: one that it has set there again is
+ * to be met, as after a jump. Who leaves it where it is has been told of it, and wants to go on.
  */
 static bool met_at_once(struct gdb_vm *g, struct gdb_stop *stop)
 {
 	struct cpu_regs regs;
 
 	return g->points.n && !gdb_vm_get_regs(g, &regs) &&
+	       !(g->told_stays && regs.rip == g->stop.value) &&
 	       at_breakpoint(g, regs.rip, false, stop) == TELL;
 }
 
@@ -466,6 +467,8 @@ void gdb_vm_resume(void *target, const struct gdb_resume *how, struct gdb_stop *
 	if (looks && stop->kind == GDB_STOPPED)
 		gdb_vm_tell_code(g);
 	g->stop = *stop;
+	g->told_stays = stop->kind == GDB_STOPPED &&
+			(stop->why == GDB_WHY_BREAK_SOFT || stop->why == GDB_WHY_BREAK_HARD);
 }
 
 const struct vm_stop *gdb_vm_run_free(struct gdb_vm *g)
