@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "cmd.h"
 #include "err.h"
+#include "inode.h"
 #include "log.h"
 #include "minimize.h"
 #include "subtrace.h"
@@ -564,7 +565,7 @@ static int check_output(const char *file, const char *output, struct err *err)
 		return 0;
 	if (strcmp(file, "-") ? stat(file, &in) : fstat(STDIN_FILENO, &in))
 		return 0;
-	if (in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+	if (same_inode(&in, &out))
 		return err_set(err, -EINVAL, "%s: is what is read; give another file", output);
 	return 0;
 }

@@ -25,6 +25,7 @@
 #include "cpu.h"
 #include "err.h"
 #include "gmem.h"
+#include "inode.h"
 #include "output.h"
 #include "paging.h"
 #include "vm.h"
@@ -93,7 +94,7 @@ static bool add_page(void *ctx, const struct paging_page *page)
 static int find_ranges(const struct core *core, struct ranges *rs, bool *cut)
 {
 	const struct cpu_state *s = core->state;
-	struct paging paging = { .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
+	struct paging paging = paging_of_state(s);
 	struct paging_page all = { .gva = rs->mem->gpa,
 		.gpa = rs->mem->gpa,
 		.size = rs->mem->size,
@@ -361,20 +362,15 @@ static char *directory_of(const char *path)
 	return len ? strndup(path, len) : strdup(".");
 }
 
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
 bool core_replaces(const char *path, const char *file)
 {
 	autofree char *ours = directory_of(path), *its = directory_of(file);
 	struct stat a, b;
 
-	if (!stat(file, &b) && !lstat(path, &a) && is_same(&a, &b))
+	if (!stat(file, &b) && !lstat(path, &a) && same_inode(&a, &b))
 		return true;
 	return ours && its && !strcmp(without_directory(path), without_directory(file)) &&
-	       !stat(ours, &a) && !stat(its, &b) && is_same(&a, &b);
+	       !stat(ours, &a) && !stat(its, &b) && same_inode(&a, &b);
 }
 
 int core_check(const char *path, struct err *err)

@@ -13,6 +13,7 @@
 
 #include "cleanup.h"
 #include "err.h"
+#include "inode.h"
 #include "log.h"
 #include "session.h"
 #include "tree.h"
@@ -34,11 +35,6 @@ static void on_failed(void *ctx, const char *text)
 		session_stop(rec->session);
 	else
 		log_warn("%s; the guest goes on", text);
-}
-
-static bool same_inode(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
 /* The directory that file is or will be in. */

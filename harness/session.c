@@ -19,6 +19,7 @@
 #include "fileio.h"
 #include "filemap_path.h"
 #include "gdb_server.h"
+#include "inode.h"
 #include "log.h"
 #include "report.h"
 #include "trace.h"
@@ -169,7 +170,7 @@ static bool same_file(int fd, const char *path)
 {
 	struct stat a, b;
 
-	return !fstat(fd, &a) && !stat(path, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+	return !fstat(fd, &a) && !stat(path, &b) && same_inode(&a, &b);
 }
 
 static int open_strace(struct session *s, struct err *err)

@@ -21,6 +21,7 @@
 #include "cleanup.h"
 #include "err.h"
 #include "escape.h"
+#include "inode.h"
 #include "trace_write.h"
 
 _Static_assert(TRACE_HASH_LEN == SHA256_DIGEST_SIZE, "a hash is a SHA-256");
@@ -412,8 +413,7 @@ static bool is_covered(const struct trace_mount *mounts, size_t i, const struct 
 	own = open(mounts[i].host, O_PATH | O_CLOEXEC);
 	dir = open(mounts[cover->mount].host, O_PATH | O_CLOEXEC);
 	there = cover->rest[0] ? beneath_open(dir, cover->rest, O_PATH, 0) : dup(dir);
-	return own >= 0 && there >= 0 && !fstat(own, &a) && !fstat(there, &b) &&
-	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+	return own >= 0 && there >= 0 && !fstat(own, &a) && !fstat(there, &b) && same_inode(&a, &b);
 }
 
 int tree_look(struct tree *tree, const struct trace_mount *mounts, size_t n_mounts, uint64_t limit,
