@@ -99,13 +99,10 @@ static void write_backtrace(void *ctx, int fd)
 
 static bool find_place(struct place *place, struct vm *vm, size_t max_frames)
 {
-	const struct cpu_state *s = &place->state;
-
 	if (backend_save(vm->cpu, &place->state))
 		return false;
 	place->memory.vm = vm;
-	place->memory.paging =
-		(struct paging){ .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
+	place->memory.paging = paging_of_state(&place->state);
 	place->max_frames = max_frames < FRAMES_MAX ? max_frames : FRAMES_MAX;
 	return true;
 }

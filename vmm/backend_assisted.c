@@ -237,7 +237,7 @@ static int do_xstate(struct assisted *a, const struct insn *i, struct cpu_state 
 	uint64_t end;
 	struct xsave x = {
 		.mem = a->base.config.mem,
-		.paging = { .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer },
+		.paging = paging_of_state(s),
 		.user = (s->seg[CPU_CS].selector & 3) == 3,
 		.xcr0 = s->xcr0,
 		.want = get_edx_eax(s),
@@ -377,6 +377,14 @@ static int debug_exit(struct assisted *a, struct vcpu_exit *exit, enum vcpu_debu
 	return r ? r : 1;
 }
 
+/* What came of a burst, r: 1, 0 or -errno as of run_kvm(). */
+static int after_burst(int r, const struct vcpu_exit *exit)
+{
+	if (r || exit->kind == VCPU_SHUTDOWN)
+		return r ? r : 1;
+	return exit->kind == VCPU_DEBUG && exit->why == VCPU_WATCHPOINT;
+}
+
 /*
  * kvm has run; where it refused, tcg has. 1: run returns *exit, 0: the guest goes on, or -errno. *helped: the
  * latter.
@@ -397,18 +405,15 @@ static int run_kvm(struct assisted *a, struct vcpu_exit *exit, bool *helped)
 		return 1;
 	}
 	*helped = true;
-	if (r || exit->kind == VCPU_SHUTDOWN)
-		return r ? r : 1;
-	return exit->kind == VCPU_DEBUG && exit->why == VCPU_WATCHPOINT;
+	return after_burst(r, exit);
 }
 
 static struct insn insn_at(const struct assisted *a, uint8_t bytes[static 15])
 {
-	const struct cpu_state *s = &a->state;
-	struct paging p = { .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
+	struct paging p = paging_of_state(&a->state);
 
 	return insn_decode(
-		bytes, (size_t)paging_read(a->base.config.mem, &p, s->regs.rip, bytes, 15));
+		bytes, (size_t)paging_read(a->base.config.mem, &p, a->state.regs.rip, bytes, 15));
 }
 
 /* Goes on from the breakpoint that kvm has stopped at: as run_kvm, or -ENOTSUP when it is for kvm to do. */
@@ -430,10 +435,7 @@ static int pass(struct assisted *a, struct vcpu_exit *exit)
 	if (!i.len || must_leave(&i))
 		return -ENOTSUP;
 	a->passed++;
-	r = burst(a, exit, BURST, BACKEND_KVM_CORE);
-	if (r || exit->kind == VCPU_SHUTDOWN)
-		return r ? r : 1;
-	return exit->kind == VCPU_DEBUG && exit->why == VCPU_WATCHPOINT;
+	return after_burst(burst(a, exit, BURST, BACKEND_KVM_CORE), exit);
 }
 
 static int run_helped(struct assisted *a, struct vcpu_exit *exit)
@@ -501,8 +503,7 @@ static struct vcpu_watch window_of(
 
 static uint64_t hash_of(const struct assisted *a, const struct vcpu_watch *w)
 {
-	const struct cpu_state *s = &a->state;
-	struct paging p = { .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
+	struct paging p = paging_of_state(&a->state);
 	uint8_t bytes[WINDOW];
 	size_t n = (size_t)paging_read(a->base.config.mem, &p, w->gva, bytes, w->len);
 

@@ -94,9 +94,7 @@ static int script_load(struct backend *b, const struct cpu_state *state)
 
 static int script_paging(struct backend *b, struct paging *p)
 {
-	const struct cpu_state *s = &to_script(b)->state;
-
-	*p = (struct paging){ .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
+	*p = paging_of_state(&to_script(b)->state);
 	return 0;
 }
 

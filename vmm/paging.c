@@ -21,6 +21,11 @@ enum {
 #define PTE_ADDR 0x000ffffffffff000ull
 #define PTE_NX   (1ull << 63)
 
+struct paging paging_of_state(const struct cpu_state *s)
+{
+	return (struct paging){ .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
+}
+
 static bool canonical(uint64_t gva)
 {
 	return (uint64_t)((int64_t)(gva << 16) >> 16) == gva;

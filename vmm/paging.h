@@ -7,12 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct cpu_state;
 struct gmem;
 
 /* The control state a walk depends on. With cr0.PG clear every address maps to itself. */
 struct paging {
 	uint64_t cr0, cr3, cr4, efer;
 };
+
+/* That of a CPU. */
+struct paging paging_of_state(const struct cpu_state *s);
 
 /* What the access is; the bits are those of a #PF error code: SDM 3A 4.7. */
 enum paging_access {
