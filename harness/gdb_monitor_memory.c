@@ -111,9 +111,9 @@ static void info_mem(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 /* Of pages: 4096 as "4K", 3 MiB as "3M". */
 static const char *size_text(uint64_t size, char buf[24])
 {
-	const char *unit = "KMGTP";
+	const char *unit = "KMGTPE";
 
-	for (size /= 1024; size % 1024 == 0; size /= 1024)
+	for (size /= 1024; size >= 1024 && size % 1024 == 0; size /= 1024)
 		unit++;
 	snprintf(buf, 24, "%" PRIu64 "%c", size, *unit);
 	return buf;

@@ -960,7 +960,8 @@ static enum fill fill(struct tcg *t, uint64_t gva, unsigned access, uint32_t *er
 	gva &= ~(uint64_t)(PAGE - 1);
 	gpa = page.gpa + (gva - page.gva);
 	if (gva - t->window_at < WINDOW_SIZE) {
-		assert(!running); /* our window is there */
+		if (running) /* it is there; should Unicorn not find it, the guest is refused */
+			return FILL_FULL;
 		window_move(t, gva);
 	}
 	t->fill_gpa = gpa;
