@@ -788,7 +788,7 @@ static int run(
 		*exit_code = session_exit_code(r->session, stop);
 	if (*exit_code == EXIT_TIME_LIMIT && !r->diverged)
 		report_timeout(r, path, o);
-	else if (!r->error && !r->diverged)
+	else if (!r->error && !r->diverged && r->next.kind == TRACE_END)
 		r->error = trace_reader_rest(r->reader, r->err);
 	return r->error;
 }
