@@ -243,7 +243,7 @@ bench-gdb:
 .PHONY: gdb-suite
 gdb-suite:
 	@scripts/setup gdb-suite
-	@$(MAKE) --no-print-directory $(B)/belljar
+	@$(MAKE) $(at_once) --no-print-directory $(B)/belljar
 	@scripts/gdb-suite --belljar $(B)/belljar $(if $(BACKEND),--backend $(BACKEND)) $(if $(ONLY),--only '$(ONLY)')
 
 # What a user types. Names that are folders too, hence .PHONY.
