@@ -101,10 +101,11 @@ static enum gdb_item outside(struct gdb_decoder *d, uint8_t ch)
 	}
 }
 
-/* What is plain at the beginning of these bytes, but for its last few: how many there are. */
+/* What is plain at the beginning of these bytes, and has room: how many there are. */
 static size_t plain_body(struct gdb_decoder *d, const uint8_t *p, size_t n)
 {
 	wide sum = { 0 };
+	uint8_t rest = 0;
 	size_t i = 0;
 
 	if (n > GDB_PACKET_MAX - d->len)
@@ -116,9 +117,11 @@ static size_t plain_body(struct gdb_decoder *d, const uint8_t *p, size_t n)
 			break;
 		sum += v;
 	}
+	for (; i < n && p[i] != '#' && p[i] != '$'; i++)
+		rest = (uint8_t)(rest + p[i]);
 	memcpy(d->payload + d->len, p, i);
 	d->len += i;
-	d->sum = (uint8_t)(d->sum + sum_of(sum));
+	d->sum = (uint8_t)(d->sum + sum_of(sum) + rest);
 	return i;
 }
 
@@ -184,9 +187,10 @@ enum gdb_item gdb_decode(struct gdb_decoder *d, const uint8_t **bytes, size_t *n
 
 size_t gdb_unescape(uint8_t *bytes, size_t n)
 {
-	size_t len = 0;
+	const uint8_t *first = memchr(bytes, ESCAPE, n);
+	size_t len = first ? (size_t)(first - bytes) : n;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = len; i < n; i++) {
 		if (bytes[i] != ESCAPE)
 			bytes[len++] = bytes[i];
 		else if (++i < n)
