@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: ISC
 /*
  * Any bytes as what a debugger sends: the items found in them are the same however the stream is cut; packets, sent
- * back, come out as they were; escapes are undone; texts with run lengths say what was said. P and G packets
- * write registers of a CPU: what is refused changes nothing, what is accepted is read again and changes no
- * other register, and the state stays one that a CPU may have.
+ * back, come out as they were. P and G packets write registers of a CPU: what is refused changes nothing, what is
+ * accepted is read again, a P changes no other register, and the state stays one that a CPU may have. Or as what is
+ * said to a debugger: escapes are undone; texts with run lengths say what was said.
  *
- * The first byte: bit 0, no checksums. The second: the size of the parts.
+ * The first byte: enum first_byte. The second: the size of the parts, less one.
  */
 #include <assert.h>
 #include <errno.h>
@@ -16,9 +16,14 @@
 #include "gdb_packet.h"
 #include "gdb_reader.h"
 #include "gdb_regs.h"
+#include "hash.h"
+
+enum { SIZE_MAX_TAKEN = 4096, WRITES_MAX = 3 };
+enum first_byte { NO_ACK = 1, SAID = 2, SAID_IN_RUNS = 4 };
 
 struct run {
 	struct cpu_state *cpu; /* NULL: items are only summed up */
+	int writes_left;
 	uint64_t sum;
 };
 
@@ -26,14 +31,6 @@ static struct gdb_decoder decoder, echo;
 static struct gdb_reply reply;
 static uint8_t frame[GDB_FRAME_MAX], text[GDB_PACKET_MAX];
 static const struct gdb_counts counts = { 1000, 10 };
-
-static void add(uint64_t *sum, const void *bytes, size_t n)
-{
-	const uint8_t *p = bytes;
-
-	for (size_t i = 0; i < n; i++)
-		*sum = (*sum ^ p[i]) * 0x100000001b3;
-}
 
 static void start(struct gdb_decoder *d, bool no_ack)
 {
@@ -119,43 +116,76 @@ static void check_state(const struct cpu_state *s)
 	assert(s->cr8 < 16 && !(s->cr3 >> 52) && !(s->dr6 >> 32) && !(s->dr7 >> 32));
 }
 
-static void check_write(struct cpu_state *s, unsigned n, const uint8_t *value, bool alone)
+/* What is accepted is there. */
+static int write_register(struct cpu_state *s, unsigned n, const uint8_t *value)
 {
-	struct cpu_state before = *s, after;
-	uint8_t now[GDB_REG_MAX];
 	int r = gdb_reg_set(s, &counts, n, value);
+	uint8_t now[GDB_REG_MAX];
 
 	assert(r == 0 || r == -EPERM || r == -EINVAL);
-	if (r) {
+	if (r)
+		return r;
+	gdb_reg_get(s, &counts, n, now);
+	assert(is_lenient(gdb_reg_name(n)) || !memcmp(now, value, gdb_reg_size(true, n)));
+	return 0;
+}
+
+/* What a register says can be written to it, and changes nothing. */
+static void write_again(struct cpu_state *s, unsigned n)
+{
+	uint8_t now[GDB_REG_MAX];
+
+	gdb_reg_get(s, &counts, n, now);
+	assert(gdb_reg_set(s, &counts, n, now) != -EINVAL);
+}
+
+static void write_one(struct cpu_state *s, unsigned n, const uint8_t *value)
+{
+	struct cpu_state before = *s, after;
+
+	if (write_register(s, n, value)) {
 		assert(!memcmp(s, &before, sizeof(before)));
 		return;
 	}
-	gdb_reg_get(s, &counts, n, now);
-	assert(is_lenient(gdb_reg_name(n)) || !memcmp(now, value, gdb_reg_size(true, n)));
 	after = *s;
-	assert(!gdb_reg_set(s, &counts, n, now) && !memcmp(s, &after, sizeof(after)));
+	write_again(s, n);
+	assert(!memcmp(s, &after, sizeof(after)));
 	check_state(s);
-	if (alone)
-		check_others(&before, s, n);
+	check_others(&before, s, n);
 }
 
-static void write_registers(struct cpu_state *s, const uint8_t *payload, size_t len)
+static void write_all(struct cpu_state *s, struct gdb_cursor *c)
+{
+	unsigned n = (unsigned)gdb_regs_count(true), i;
+	uint8_t value[GDB_REG_MAX];
+	struct cpu_state after;
+
+	for (i = 0; i < n && gdb_take_bytes(c, value, gdb_reg_size(true, i)); i++)
+		write_register(s, i, value);
+	check_state(s);
+	after = *s;
+	while (i)
+		write_again(s, --i);
+	assert(!memcmp(s, &after, sizeof(after)));
+}
+
+/* A few registers, and all of them once: it takes longer than all else. */
+static void write_registers(struct run *run, const uint8_t *payload, size_t len)
 {
 	struct gdb_cursor c = { payload, payload + len };
 	uint8_t value[GDB_REG_MAX];
 	uint64_t n;
 
-	if (gdb_take_char(&c, 'P') && gdb_take_hex(&c, &n) && gdb_take_char(&c, '=') &&
-		n < gdb_regs_count(true) &&
-		gdb_take_bytes(&c, value, gdb_reg_size(true, (unsigned)n)))
-		check_write(s, (unsigned)n, value, true);
-	c.at = payload;
-	if (!gdb_take_char(&c, 'G'))
+	if (!run->writes_left)
 		return;
-	for (unsigned i = 0; gdb_take_bytes(&c, value, gdb_reg_size(true, i)); i++) {
-		check_write(s, i, value, false);
-		if (i + 1 == gdb_regs_count(true))
-			break;
+	if (gdb_take_char(&c, 'G')) {
+		run->writes_left = 0;
+		write_all(run->cpu, &c);
+	} else if (gdb_take_char(&c, 'P') && gdb_take_hex(&c, &n) && gdb_take_char(&c, '=') &&
+		   n < gdb_regs_count(true) &&
+		   gdb_take_bytes(&c, value, gdb_reg_size(true, (unsigned)n))) {
+		run->writes_left--;
+		write_one(run->cpu, (unsigned)n, value);
 	}
 }
 
@@ -174,16 +204,16 @@ static void take_items(struct run *run, const uint8_t *stream, size_t len, size_
 			assert(left < before || item == GDB_CORRUPT);
 			if (item == GDB_NOTHING)
 				continue;
-			add(&run->sum, &item, sizeof(item));
+			run->sum = hash_word(run->sum, item);
 			if (item != GDB_PACKET)
 				continue;
 			assert(decoder.len <= GDB_PACKET_MAX && !decoder.payload[decoder.len]);
-			add(&run->sum, decoder.payload, decoder.len);
+			run->sum = hash_bytes(run->sum, decoder.payload, decoder.len);
 			if (!run->cpu)
 				continue;
 			check_sent_back(decoder.payload, decoder.len);
 			check_cursor(decoder.payload, decoder.len);
-			write_registers(run->cpu, decoder.payload, decoder.len);
+			write_registers(run, decoder.payload, decoder.len);
 		}
 	}
 }
@@ -203,12 +233,11 @@ static void check_escapes(const uint8_t *bytes, size_t n)
 
 static void check_runs(const uint8_t *bytes, size_t n)
 {
-	char line[4096];
-	uint8_t back[4096];
+	char line[SIZE_MAX_TAKEN];
+	uint8_t back[SIZE_MAX_TAKEN];
 	struct gdb_cursor digits;
 	size_t len;
 
-	n = n < sizeof(line) ? n : sizeof(line) - 1;
 	for (size_t i = 0; i < n; i++)
 		line[i] = (char)(bytes[i] ? bytes[i] : '0');
 	line[n] = 0;
@@ -225,21 +254,26 @@ static void check_runs(const uint8_t *bytes, size_t n)
 		assert(line[i] == (char)text[i] || (text[i] == '.' && strchr("#$*", line[i])));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void check_stream(const uint8_t *stream, size_t len, size_t part, bool no_ack)
 {
 	struct cpu_state cpu;
-	struct run whole = { .cpu = &cpu }, single = { .sum = 0 }, parts = { .sum = 0 };
-	bool no_ack;
+	struct run whole = { .cpu = &cpu, .writes_left = WRITES_MAX }, parts = { .sum = 0 };
 
-	if (size < 2 || size > GDB_PACKET_MAX / 3)
-		return 0;
-	no_ack = data[0] & 1;
 	cpu_state_long_mode(&cpu);
-	take_items(&whole, data + 2, size - 2, size, no_ack);
-	take_items(&single, data + 2, size - 2, 1, no_ack);
-	take_items(&parts, data + 2, size - 2, 2u + data[1], no_ack);
-	assert(single.sum == whole.sum && parts.sum == whole.sum);
-	check_escapes(data + 2, size - 2);
-	check_runs(data + 2, size - 2);
+	take_items(&whole, stream, len, len, no_ack);
+	take_items(&parts, stream, len, part, no_ack);
+	assert(parts.sum == whole.sum);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size < 2 || size > SIZE_MAX_TAKEN)
+		return 0;
+	if (!(data[0] & SAID))
+		check_stream(data + 2, size - 2, 1u + data[1], data[0] & NO_ACK);
+	else if (data[0] & SAID_IN_RUNS)
+		check_runs(data + 2, size - 2);
+	else
+		check_escapes(data + 2, size - 2);
 	return 0;
 }

@@ -50,8 +50,11 @@ long gdb_reader_take(const uint8_t *frame, size_t n, bool binary, uint8_t *out, 
 
 		if (ch == '$' || ch == '#' || !more || more > size - len || (ch == '*' && !len))
 			return -1;
+		if (ch == '*')
+			memset(out + len, out[len - 1], more);
+		else
+			out[len] = ch;
 		at += ch == '*' ? 2 : 1;
-		memset(out + len, ch == '*' ? out[len - 1] : ch, more);
 		len += more;
 	}
 	return (long)(binary ? unescape(out, len) : len);
