@@ -35,9 +35,10 @@ enum {
 	OPS = 3,
 	ENOUGH = 4, /* made: files and directories take longer than all else */
 	FD_FIRST = 3,
-	FDS_EACH = 40,      /* descriptors that a fixture takes, and more */
-	CHECK_EVERY = 4096, /* inputs */
-	CHECK_FIRST = 64,
+	FDS_EACH = 40,    /* descriptors that a fixture takes, and more */
+	CHECK_SECOND = 8, /* inputs; the first is the first */
+	CHECK_THIRD = 64,
+	CHECK_EVERY = 4096,
 	FILE_MAX = 1 << 20,
 };
 
@@ -457,7 +458,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	member = member_of(&run.scenario);
 	member->inputs++;
 	/* Often at first, for a few inputs may be all there are. */
-	few = member->inputs <= CHECK_FIRST && !(member->inputs & (member->inputs - 1));
+	few = member->inputs == 1 || member->inputs == CHECK_SECOND ||
+	      member->inputs == CHECK_THIRD;
 	if (few || member->inputs % CHECK_EVERY == 0)
 		fd = next_descriptor(member);
 	run_input(member);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 /*
  * Any bytes as the calls of a guest (hypercall_format.h), answered by the handlers over files in memory. Inputs
- * whose first byte is odd are run twice; the second time what has been read of the guest's memory is another
- * thing at once, and back when the call is answered. Beyond not crashing:
+ * whose first byte has both lowest bits set, a quarter, are run twice; the second time what has been read of the
+ * guest's memory is another thing at once, and back when the call is answered. Beyond not crashing:
  *
  *   - memory is what the guest put there, what the sinks were told, and the result, where the row says; no byte else;
  *   - results are >= 0 or an errno that guests know;
@@ -29,6 +29,7 @@
 #include "fuzz/hypercall_host.h"
 #include "fuzz/hypercall_input.h"
 #include "fuzz/keep.h"
+#include "hash.h"
 #include "hcall.h"
 #include "trace.h"
 #include "vm.h"
@@ -41,6 +42,8 @@ enum {
 	INODES_MAX = 256,
 	DENT_HEAD = 19, /* of a struct linux_dirent64, in front of the name */
 	DENT_LEN_AT = 16,
+	PIECE = FORMAT_SIZE / 64, /* of memory: what is looked at and put back at once */
+	TABLE_PIECES = FORMAT_PAGE / PIECE,
 	FD_FIRST = 3,
 	ERRNO_MAX = EHWPOISON,
 };
@@ -59,7 +62,7 @@ static struct machine {
 	uint8_t *mem;
 	uint8_t table[FORMAT_PAGE];  /* the first page, at first; the others are zero */
 	uint8_t shadow[FORMAT_SIZE]; /* what memory has to be */
-	unsigned dirty;              /* bit per page: shadow is not as it was at first */
+	uint64_t dirty;              /* bit per piece: shadow is not as it was at first */
 	struct input input;
 	bool in_call;  /* its answer is still to be looked at, when it was an `in` */
 	uint64_t told; /* all that was seen of this run, as a number */
@@ -78,32 +81,20 @@ static struct machine {
 
 static void tell(struct machine *m, const void *bytes, size_t len)
 {
-	const uint8_t *p = bytes;
-	uint64_t word;
-
-	for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
-		memcpy(&word, p, sizeof(word));
-		m->told = (m->told ^ word) * 0x9e3779b97f4a7c15;
-		m->told ^= m->told >> 29;
-	}
-	word = len;
-	memcpy((uint8_t *)&word + 1, p, len < 7 ? len : 7);
-	m->told = (m->told ^ word) * 0x9e3779b97f4a7c15;
-	m->told ^= m->told >> 32;
+	m->told = hash_bytes(m->told, bytes, len);
 }
 
 static void tell_number(struct machine *m, uint64_t n)
 {
-	tell(m, &n, sizeof(n));
+	m->told = hash_word(m->told, n);
 }
 
 /* --- memory -------------------------------------------------------------------------------------- */
 
 static void mark(struct machine *m, uint64_t off, size_t len)
 {
-	for (uint64_t page = off / FORMAT_PAGE; len && page <= (off + len - 1) / FORMAT_PAGE;
-		page++)
-		m->dirty |= 1u << page;
+	for (uint64_t piece = off / PIECE; len && piece <= (off + len - 1) / PIECE; piece++)
+		m->dirty |= 1ull << piece;
 }
 
 static void expect(struct machine *m, uint64_t gpa, const void *bytes, size_t len)
@@ -140,12 +131,12 @@ static void make_memory(struct machine *m)
 	memcpy(m->shadow, m->table, FORMAT_PAGE);
 }
 
-static bool is_zero(const uint8_t *page)
+static bool is_zero(const uint8_t *piece)
 {
-	const uint64_t *words = (const uint64_t *)(const void *)page;
+	const uint64_t *words = (const uint64_t *)(const void *)piece;
 	uint64_t any = 0;
 
-	for (size_t i = 0; i < FORMAT_PAGE / sizeof(any); i++)
+	for (size_t i = 0; i < PIECE / sizeof(any); i++)
 		any |= words[i];
 	return !any;
 }
@@ -156,11 +147,12 @@ static bool is_zero(const uint8_t *page)
  */
 static void check_memory(const struct machine *m, bool last)
 {
-	for (unsigned page = 0; page < FORMAT_PAGES; page++) {
-		size_t off = (size_t)page * FORMAT_PAGE;
+	assert(!memcmp(m->mem, m->shadow, FORMAT_PAGE));
+	for (unsigned piece = TABLE_PIECES; piece < FORMAT_SIZE / PIECE; piece++) {
+		size_t off = (size_t)piece * PIECE;
 
-		if (page == 0 || m->dirty & 1u << page)
-			assert(!memcmp(m->mem + off, m->shadow + off, FORMAT_PAGE));
+		if (m->dirty & 1ull << piece)
+			assert(!memcmp(m->mem + off, m->shadow + off, PIECE));
 		else if (last)
 			assert(is_zero(m->mem + off));
 	}
@@ -169,19 +161,18 @@ static void check_memory(const struct machine *m, bool last)
 /* Behind each run, not in front of the next, where it would depend on another input. */
 static void reset_memory(struct machine *m)
 {
-	for (unsigned page = 0; page < FORMAT_PAGES; page++) {
-		size_t off = (size_t)page * FORMAT_PAGE;
+	for (; m->dirty; m->dirty &= m->dirty - 1) {
+		unsigned piece = (unsigned)__builtin_ctzll(m->dirty);
+		size_t off = (size_t)piece * PIECE;
 
-		if (!(m->dirty & 1u << page))
-			continue;
-		memset(m->shadow + off, 0, FORMAT_PAGE);
-		memset(m->mem + off, 0, FORMAT_PAGE);
-		if (page == 0) {
-			memcpy(m->shadow, m->table, FORMAT_PAGE);
-			memcpy(m->mem, m->table, FORMAT_PAGE);
+		if (piece < TABLE_PIECES) {
+			memcpy(m->shadow + off, m->table + off, PIECE);
+			memcpy(m->mem + off, m->table + off, PIECE);
+		} else {
+			memset(m->shadow + off, 0, PIECE);
+			memset(m->mem + off, 0, PIECE);
 		}
 	}
-	m->dirty = 0;
 }
 
 /* --- the double fetch ---------------------------------------------------------------------------- */
@@ -226,7 +217,7 @@ static bool reads_once(const struct machine *m, const struct hcall *call)
 	const struct hcall_field *f;
 	size_t n = 0;
 
-	if (m->dirty & 1) /* two addresses may be one by now */
+	if (m->dirty & ((1u << TABLE_PIECES) - 1)) /* two addresses may be one by now */
 		return false;
 	ranges[n++] = (struct range){ FORMAT_TABLE, FORMAT_PAGE };
 	if (call->row->block_len)
@@ -516,7 +507,7 @@ static uint64_t run(struct machine *m, const uint8_t *data, size_t size, bool at
  */
 static void run_as_asked(struct machine *m, const uint8_t *data, size_t size)
 {
-	bool twice = data[0] & 1;
+	bool twice = (data[0] & FORMAT_TWICE) == FORMAT_TWICE;
 	uint64_t first = run(m, data, size, false, !twice);
 	unsigned left = HOST_NUMBERED;
 

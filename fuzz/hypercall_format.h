@@ -3,9 +3,9 @@
  * How bytes say what a guest asks: for the fuzz target, which reads them, and for the tests, which write
  * their own calls down as seeds.
  *
- * The first byte, when it is odd, is what the double fetch does to memory: exclusive or. Then calls, from
- * the front; the data they write come from the back. Every string of bytes is a list of calls; a byte of 0xff
- * is where something is broken:
+ * The first byte, when it has the bits of FORMAT_TWICE, is what the double fetch does to memory: exclusive or. Then
+ * calls, from the front; the data they write come from the back. Every string of bytes is a list of calls; a byte of
+ * 0xff is where something is broken:
  *
  *	row         number of the ABI's row; FORMAT_WILD: port (2), size and direction (1), argument (8);
  *	            FORMAT_POKE: offset in RAM (2), how many bytes from the back (1)
@@ -48,7 +48,8 @@ enum {
 	FORMAT_POKE = 0xfe,
 	FORMAT_INT_RAW = 0x80,
 	FORMAT_FDS = 16,
-	FORMAT_CALLS_MAX = 32,
+	FORMAT_TWICE = 3,
+	FORMAT_CALLS_MAX = 16,
 	FORMAT_DATA_MAX = 64, /* bytes that one call takes from the back */
 	FORMAT_PATH_TOKENS = 32,
 	FORMAT_TOKEN_LITERAL = 0xff,
