@@ -3,6 +3,8 @@
 #include "beneath.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include "filemap_path.h"
 #include "namespace.h"
@@ -185,6 +187,26 @@ static void walks_no_dotdot(void)
 		end();
 		CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
 	}
+}
+
+/* The kernel says EAGAIN of `..` while anything on the machine is renamed. */
+static void walks_no_dotdot_while_others_rename(void)
+{
+	enum { TRIES = 3000 };
+	pid_t child;
+
+	if (!begin(1))
+		return;
+	child = fork();
+	while (child == 0) {
+		renameat(top, "todir", top, "moved");
+		renameat(top, "moved", top, "todir");
+	}
+	for (int i = 0; child > 0 && i < TRIES; i++)
+		CU_ASSERT_EQUAL(
+			beneath_openat2(top, "dir/sub/../../../x", O_RDONLY, 0, 0), -EACCES);
+	CU_ASSERT(child > 0 && !kill(child, SIGKILL) && waitpid(child, NULL, 0) == child);
+	end();
 }
 
 /* With any access mode, but only what was meant. */
@@ -392,6 +414,7 @@ static void descriptor_zero_is_one_too(void)
 static const struct unit_case cases[] = {
 	{ "opens_what_lies_beneath", opens_what_lies_beneath },
 	{ "walks_no_dotdot", walks_no_dotdot },
+	{ "walks_no_dotdot_while_others_rename", walks_no_dotdot_while_others_rename },
 	{ "truncates_what_it_opens", truncates_what_it_opens },
 	{ "enters_another_mount_only_if_told", enters_another_mount_only_if_told },
 	{ "is_denied_where_one_may_not_search", is_denied_where_one_may_not_search },

@@ -166,8 +166,12 @@ int beneath_openat2(int dir, const char *path, int flags, mode_t mode, unsigned 
 	while (fd < 0 && errno == EINTR);
 	if (fd >= 0)
 		return fd;
-	/* Another mount; or just a directory moved away by the host meanwhile, which the walk bears. */
-	return errno == EXDEV ? beneath_walk(dir, path, flags, mode, how) : -errno;
+	/*
+	 * Another mount; or just a directory moved away by the host meanwhile, which the walk bears. EAGAIN is said of
+	 * `..` when anything on the machine was moved or mounted.
+	 */
+	return errno == EXDEV || errno == EAGAIN ? beneath_walk(dir, path, flags, mode, how)
+						 : -errno;
 }
 
 int beneath_open(int dir, const char *path, int flags, mode_t mode)
