@@ -125,6 +125,7 @@ static size_t plain_body(struct gdb_decoder *d, const uint8_t *p, size_t n)
 	return i;
 }
 
+/* What is not plain, or has no room. */
 static void body(struct gdb_decoder *d, uint8_t ch)
 {
 	if (ch == '$') {
@@ -133,10 +134,7 @@ static void body(struct gdb_decoder *d, uint8_t ch)
 		d->state = FIRST_DIGIT;
 	} else {
 		d->sum = (uint8_t)(d->sum + ch);
-		if (d->len < GDB_PACKET_MAX)
-			d->payload[d->len++] = ch;
-		else
-			d->too_long = true;
+		d->too_long = true;
 	}
 }
 
