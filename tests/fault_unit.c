@@ -41,6 +41,7 @@ int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 void __sanitizer_set_report_fd(void *fd) __attribute__((weak));
 
 enum {
+	REAP_MS = 2000,
 	HANG_MS = 60000, /* the longest case on a busy machine takes half of it */
 	FINDINGS_SHOWN = 3,
 	LEFT_SHOWN = 4,
@@ -72,6 +73,7 @@ static struct runner {
 	char dir[100]; /* TMPDIR of the cases: in memory if there is such a place, for it is made thousands of times */
 	int output; /* what the case prints */
 	bool strict, all;
+	bool leaves_processes; /* this case does, without failures */
 	uint64_t ms;
 	Dwfl *dwfl;
 	uint64_t *tried[FAULT_KIND_COUNT]; /* hashes of sites: by earlier cases, too */
@@ -243,13 +245,18 @@ static bool sweep(char *first, size_t size)
 	return found;
 }
 
-/* Ends what the case has left running. Was there something? */
+/* Ends what the case has left running. Was there something? Who has been killed may take a moment to be gone. */
 static bool reap(void)
 {
+	int moments = runner.leaves_processes ? 0 : REAP_MS;
 	bool found = false;
 	pid_t pid;
 
 	while ((pid = waitpid(-1, NULL, WNOHANG)) >= 0) {
+		if (pid == 0 && moments-- > 0) {
+			poll(NULL, 0, 1);
+			continue;
+		}
 		found |= pid == 0;
 		if (pid == 0) {
 			char path[64], list[400] = "";
@@ -301,8 +308,10 @@ static void run_case(
 	struct shared *s = runner.shared;
 	pid_t pid;
 
-	if (survey)
+	if (survey) {
 		memset(&s->state, 0, sizeof(s->state));
+		runner.leaves_processes = false;
+	}
 	memset(s->state.count, 0, sizeof(s->state.count));
 	memset(&s->verdict, 0, sizeof(s->verdict));
 	s->state.injected = 0;
@@ -323,6 +332,8 @@ static void run_case(
 	*o = (struct outcome){ 0 };
 	wait_for(pid, &o->status, &o->hung);
 	o->processes_left = reap();
+	if (survey)
+		runner.leaves_processes = o->processes_left;
 	o->files_left = sweep(o->file_left, sizeof(o->file_left));
 	o->verdict = s->verdict;
 	o->injected = s->state.injected;
