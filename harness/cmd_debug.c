@@ -41,6 +41,21 @@ static int debug_trace(struct session *s, const struct options *o)
 	return code ? code : result.mismatches ? EXIT_MISMATCH : EXIT_OK;
 }
 
+/* What a recording has in itself cannot be asked for besides. */
+static int check_trace_options(const struct cmd *cmd, int argc, char **argv, struct err *err)
+{
+	struct vm_options unused;
+	struct options again;
+	struct err why = { "" };
+	int first, r;
+
+	vm_options_init(&unused);
+	r = options_parse_with_vm(
+		cmd->options, &again, vm_replay_rows, &unused, argc, argv, &first, &why);
+	vm_options_finish(&unused);
+	return r ? err_set(err, r, "%s with --trace: the recording has it in itself", why.text) : 0;
+}
+
 static int check(const struct options *o, const struct session *s, char **words, int n_words,
 	struct err *err)
 {
@@ -66,6 +81,8 @@ static int cmd_debug_main(const struct cmd *cmd, int argc, char **argv)
 	session_init(&session);
 	r = options_parse_with_vm(cmd->options, &options, cmd->vm_options, &session.options, argc,
 		argv, &first, &err);
+	if (!r && options.trace)
+		r = check_trace_options(cmd, argc, argv, &err);
 	if (!r)
 		r = check(&options, &session, argv + first, argc - first, &err);
 	if (!session.options.gdb)

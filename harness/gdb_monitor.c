@@ -50,9 +50,12 @@ void gdb_monitor_quote(FILE *out, const char *text)
 
 bool gdb_monitor_switch(FILE *out, const char *word, bool *on)
 {
-	*on = !strcmp(word, "on");
-	if (*on || !strcmp(word, "off"))
+	bool is_on = !strcmp(word, "on");
+
+	if (is_on || !strcmp(word, "off")) {
+		*on = is_on;
 		return true;
+	}
 	gdb_monitor_quote(out, word);
 	fputs(" is neither on nor off\n", out);
 	return false;

@@ -12,13 +12,10 @@
 
 enum { PLACE_LEN = 80 };
 
-static const char no_history[] =
-	"there is no way back here: it needs --backend tcg, and --history above 0\n";
-
 static bool has_history(const struct gdb_vm *g, FILE *out)
 {
 	if (!g->history)
-		fputs(no_history, out);
+		fprintf(out, "there is no way back here: %s\n", g->no_way_back.text);
 	return g->history != NULL;
 }
 
@@ -51,7 +48,8 @@ static void when(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 		fprintf(out, "%" PRIu64 " calls were made", g->vm->n_calls);
 		if (g->vm->cpu->ops->icount)
 			fprintf(out, ", %" PRIu64 " instructions", backend_icount(g->vm->cpu));
-		fprintf(out, "; %s", no_history);
+		fputs("; ", out);
+		has_history(g, out);
 		return;
 	}
 	history_now(g->history, &now);
@@ -86,8 +84,7 @@ static void arrived(struct gdb_vm *g, FILE *out)
 	struct cpu_regs regs;
 	char text[PLACE_LEN];
 
-	g->ended = g->vm->stop.kind != VM_DEBUG && g->vm->stop.kind != VM_CALL &&
-		   g->vm->stop.kind != VM_PAUSED;
+	g->ended = false; /* who goes on from the end is told of it again */
 	g->stop = (struct gdb_stop){
 		.kind = GDB_STOPPED, .why = GDB_WHY_SIGNAL, .signal = GDB_SIG_TRAP
 	};
@@ -97,12 +94,30 @@ static void arrived(struct gdb_vm *g, FILE *out)
 	look_again(out);
 }
 
+/* As far as it must run for there to be such a place. */
+static int run_on(struct gdb_vm *g, const struct history_pos *pos)
+{
+	struct history_pos end;
+	int r;
+
+	history_end(g->history, &end);
+	if (pos->calls < end.calls || (pos->calls == end.calls && pos->insns <= end.insns))
+		return 0;
+	if (end.stage == PLACE_ENDED)
+		return err_set(
+			&g->err, -ERANGE, "the guest ended after %" PRIu64 " calls", end.calls);
+	r = history_seek(g->history, &end, &g->err);
+	return r ? r : gdb_vm_run_to(g, pos->calls, pos->insns);
+}
+
 static void go_to(struct gdb_vm *g, const struct history_pos *pos, FILE *out)
 {
 	int r;
 
 	g->link.watch(g->link.ctx, true);
-	r = history_seek(g->history, pos, &g->err);
+	r = run_on(g, pos);
+	if (!r)
+		r = history_seek(g->history, pos, &g->err);
 	g->link.watch(g->link.ctx, false);
 	if (r == -EINTR)
 		fputs("interrupted\n", out);
@@ -284,19 +299,25 @@ const struct gdb_command gdb_commands_time[] = {
 		0, 0, when },
 	{ "goto", "PLACE",
 		"go to another place of its run, back or forth\n"
-		"PLACE is begin, end, the number of hypercalls that are answered, 12, and "
-		"instructions done\n"
-		"since, 12+345; or a checkpoint, c1. gdb is not told: it looks again after "
-		"maintenance flush\n"
-		"register-cache and maintenance flush dcache (belljar goto of belljar-gdb.py does "
-		"that).",
+		"Where it has not been yet, it runs on until it is there. PLACE is begin, end, the "
+		"number "
+		"of hypercalls\n"
+		"that are answered, 12, and instructions done since, 12+345; or a checkpoint, c1. "
+		"gdb is not "
+		"told: it\n"
+		"looks again after maintenance flush register-cache and maintenance flush dcache "
+		"(belljar goto "
+		"of\n"
+		"belljar-gdb.py does that).",
 		1, 1, do_goto },
 	{ "run", "N", "run exactly N instructions, if nothing stops it before", 1, 1, run },
 	{ "checkpoint", "", "remember this place", 0, 0, checkpoint },
 	{ "checkpoint list", "", "the places that are remembered", 0, 0, checkpoint_list },
 	{ "checkpoint delete", "N", "forget one of them", 1, 1, checkpoint_delete },
 	{ "stop-at-exit", "on|off",
-		"stop once more before the guest is gone, for there is a way back\n"
+		"stop where the guest ends, for there is a way back\n"
+		"It stays there until it is killed or left, and then has the exit code that it "
+		"gave.\n"
 		"On from the start when a recording is replayed.",
 		1, 1, stop_at_exit },
 	{ "diverge", "on|off",

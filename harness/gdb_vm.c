@@ -176,7 +176,8 @@ static bool hold(void *ctx, struct vm *vm, const struct hcall *call, bool answer
 
 	if (!answered)
 		g->base = backend_icount(vm->cpu) + 1; /* its instruction is not retired yet */
-	return g->catch_row[call->row - vm->abi->rows];
+	return g->catch_row[call->row - vm->abi->rows] ||
+	       (g->until_call && call->seq + answered == g->until_call);
 }
 
 /* ---- the log ---- */
@@ -260,9 +261,13 @@ void gdb_vm_begin(struct gdb_vm *g)
 		.edits = g->session->edits,
 	};
 
-	if (!g->history && !g->ended && !gdb_vm_in_call(g) && o.max_bytes &&
-		history_open(&g->history, g->vm, &o, &g->err))
-		log_info("gdb: no way back: %s", g->err.text);
+	if (!o.max_bytes)
+		err_set(&g->no_way_back, -EINVAL, "--history is 0");
+	else if (gdb_vm_in_call(g))
+		err_set(&g->no_way_back, -EBUSY,
+			"gdb came while a hypercall was answered; detach, and come again");
+	else if (!g->history && !g->ended && history_open(&g->history, g->vm, &o, &g->no_way_back))
+		log_info("gdb: no way back: %s", g->no_way_back.text);
 	g->ops.can_reverse = g->history != NULL;
 }
 

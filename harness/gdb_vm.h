@@ -73,10 +73,12 @@ struct gdb_vm {
 	bool at_call;           /* nothing ran since the last call, or since the start */
 	bool edited;            /* something was written, since the start */
 	bool stop_at_exit;      /* before the guest is gone, for there is a way back */
+	uint64_t until_call;    /* held behind so many answers, and in the next call; 0: not */
 	uint64_t edit_until_ns; /* history looks for a place until then; 0: as long as it takes */
 	bool leaves; /* the debugger has gone: nobody is there to interrupt the way to the present */
-	bool edit_forgets; /* what was before this change cannot be gone back to */
-	struct err err;    /* of the last refusal */
+	bool edit_forgets;      /* what was before this change cannot be gone back to */
+	struct err err;         /* of the last refusal */
+	struct err no_way_back; /* why there is no history */
 	struct gdb_seen seen[GDB_SEEN_MAX];
 	size_t n_seen;
 	struct gdb_monitor monitor;
@@ -93,6 +95,11 @@ void gdb_vm_begin(struct gdb_vm *g);
 void gdb_vm_end(struct gdb_vm *g);
 /* Without a debugger: until the guest is at its end, or vm_pause stops it. */
 const struct vm_stop *gdb_vm_run_free(struct gdb_vm *g);
+/*
+ * Without a look at breakpoints: until so many calls are answered, and so many instructions done since, where those are
+ * counted; not into the next call, but perhaps to the guest's end. 0, or -EINTR when the debugger said something.
+ */
+int gdb_vm_run_to(struct gdb_vm *g, uint64_t calls, uint64_t insns);
 /* The guest has come to its end: vm->stop says how. */
 bool gdb_vm_ended(const struct gdb_vm *g);
 

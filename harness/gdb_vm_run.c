@@ -252,6 +252,20 @@ static bool is_step(const struct vm_stop *stop)
 	return stop->kind == VM_DEBUG && stop->exit.why == VCPU_STEP;
 }
 
+/* Its line in the log, which ends with a newer one when this is the past; described anew when it is there no more. */
+static void tell_answer(const struct gdb_vm *g, const struct hcall *call, struct gdb_stop *stop)
+{
+	for (uint64_t i = g->n_log; i && g->n_log - i < GDB_LOG_LINES; i--) {
+		const struct gdb_log_line *line = &g->log[(i - 1) % GDB_LOG_LINES];
+
+		if (line->seq != call->seq)
+			continue;
+		snprintf(stop->text, sizeof(stop->text), "%s", line->text);
+		return;
+	}
+	strace_describe(g->vm, call, stop->text, sizeof(stop->text));
+}
+
 /* Behind a call's answer the CPU still stands at its instruction: it is finished, and then told. */
 static enum verdict at_call(struct gdb_vm *g, struct gdb_stop *stop)
 {
@@ -264,8 +278,7 @@ static enum verdict at_call(struct gdb_vm *g, struct gdb_stop *stop)
 		return TELL;
 	}
 	gdb_stop_is(stop, GDB_WHY_CALL_RETURN, GDB_SIG_TRAP, number);
-	snprintf(stop->text, sizeof(stop->text), "%s", /* the last line is this call's */
-		g->log[(g->n_log - 1) % GDB_LOG_LINES].text);
+	tell_answer(g, call, stop);
 	g->at_call = is_step(go(g, &(struct vcpu_debug){ .step = true }));
 	return TELL;
 }
@@ -302,11 +315,16 @@ static void tell_crash(struct gdb_vm *g, struct gdb_stop *stop)
 	fclose(out);
 }
 
+/* Has it come to where it goes on no more, but not by a fault? */
+static bool is_over(const struct gdb_vm *g, const struct vm_stop *s)
+{
+	return s->kind == VM_EXITED || (s->kind == VM_KICKED && g->replays);
+}
+
 /* The guest is at its end. A crash is told first as a signal, with all that there is to look at. */
 static enum verdict at_end(struct gdb_vm *g, const struct vm_stop *s, struct gdb_stop *stop)
 {
-	if (g->stop_at_exit && !session_stopping() &&
-		(s->kind == VM_EXITED || (s->kind == VM_KICKED && g->replays)))
+	if (g->stop_at_exit && !session_stopping() && is_over(g, s))
 		return at_known_end(s, stop);
 	g->ended = true;
 	if (s->kind == VM_EXITED) {
@@ -471,9 +489,38 @@ void gdb_vm_resume(void *target, const struct gdb_resume *how, struct gdb_stop *
 			(stop->why == GDB_WHY_BREAK_SOFT || stop->why == GDB_WHY_BREAK_HARD);
 }
 
+/* What it is paused for may wait. */
+static const struct vm_stop *go_unpaused(struct gdb_vm *g, const struct vcpu_debug *debug)
+{
+	const struct vm_stop *s;
+
+	do
+		s = go(g, debug);
+	while (s->kind == VM_PAUSED && g->link.poll(g->link.ctx) == GDB_POLL_NOTHING);
+	return s;
+}
+
+int gdb_vm_run_to(struct gdb_vm *g, uint64_t calls, uint64_t insns)
+{
+	struct vcpu_debug debug = { 0 };
+	const struct vm_stop *s = &g->vm->stop;
+	bool counts = g->vm->cpu->ops->icount;
+
+	g->until_call = calls;
+	if (g->vm->n_calls < calls)
+		s = go_unpaused(g, &debug);
+	if (g->vm->n_calls == calls && s->kind != VM_PAUSED && counts) {
+		debug.until = backend_icount(g->vm->cpu) + insns + 1; /* the call's own */
+		s = go_unpaused(g, &debug);
+	}
+	g->until_call = 0;
+	return s->kind == VM_PAUSED ? -EINTR : 0;
+}
+
 const struct vm_stop *gdb_vm_run_free(struct gdb_vm *g)
 {
-	const struct vm_stop *s = go(g, &(struct vcpu_debug){ 0 });
+	const struct vm_stop *s =
+		is_over(g, &g->vm->stop) ? &g->vm->stop : go(g, &(struct vcpu_debug){ 0 });
 
 	g->ended = s->kind != VM_PAUSED;
 	gdb_stop_is(&g->stop, GDB_WHY_SIGNAL, GDB_SIG_INT, 0);

@@ -393,6 +393,13 @@ static int place_at_call(struct history *h, uint64_t call, struct place *to, str
 	return 0;
 }
 
+/* Did the guest exit by the last of so many calls? There is nothing behind its answer. */
+static bool is_exit(const struct history *h, uint64_t calls)
+{
+	return h->end.stage == PLACE_ENDED && calls == h->end.calls && calls > h->journal.first &&
+	       journal_call(&h->journal, calls - 1)->stop;
+}
+
 static int to_place(
 	struct history *h, const struct history_pos *pos, struct place *to, struct err *err)
 {
@@ -408,6 +415,10 @@ static int to_place(
 		.edits = pos->edits };
 	if (pos->insns == HISTORY_AT_CALL)
 		return place_at_call(h, pos->calls, to, err);
+	if (to->stage == PLACE_PLAIN && !pos->insns && is_exit(h, pos->calls)) {
+		*to = h->end;
+		return 0;
+	}
 	base = base_of(h, pos->calls);
 	to->at = base + pos->insns;
 	if (!h->counted && to->stage >= PLACE_ASKED) {

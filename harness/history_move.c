@@ -325,7 +325,8 @@ static int not_there(struct history *h, struct err *err)
 		return err_set(err, -EIO, "%s", stop->text);
 	if (stop->kind == VM_DEBUG || stop->kind == VM_CALL)
 		return err_set(err, -ERANGE, "there is no such place");
-	return err_set(err, -EIO, "the guest did not do again what it did: %s", stop->text);
+	return err_set(err, -EIO, "the guest did not do again what it did: %s",
+		stop->kind == VM_EXITED ? "it exited" : stop->text);
 }
 
 /* Was it paused for something that can wait? */

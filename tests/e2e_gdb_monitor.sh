@@ -14,6 +14,7 @@ cd "$dir" || exit 1
 mkdir in out tmp
 export TMPDIR=$dir/tmp HOME=$dir
 echo hello >in/file
+echo "some text" >in/input.txt
 
 if ! command -v "$GDB" >/dev/null; then
 	skip monitor_in_gdb "gdb is not installed"
@@ -49,7 +50,55 @@ has() {
 	result "$name" $? "no$missing in: $(tail -n 25 said)"
 }
 
+# hasnt NAME PATTERN
+hasnt() {
+	! grep -qE -- "$2" said
+	result "$1" $? "$2 in: $(tail -n 25 said)"
+}
+
 mounts="--mount in:/in --mount out:/out:rw"
+
+# The end is a place like others; the code that a guest exits with stays the guest's.
+at_the_end() { # BACKEND
+	local b=$1 belljar=$BELLJAR
+
+	printf '#!/bin/sh\n"%s" "$@"\necho "code $?" >code\n' "$belljar" >wrap
+	chmod +x wrap
+	BELLJAR=$PWD/wrap
+	gdb_says "$b" -q "exit.elf 7" 'monitor stop-at-exit on' 'continue' 'stepi' 'continue' 'monitor stop-at-exit off' 'continue'
+	has "$b: goes on from the end" 'Here the guest exits with code 7' 'exited with code 07'
+	result "$b: stays at the end" $(($(grep -c 'Here the guest exits with code 7' said) != 3)) "$(tail -n 25 said)"
+	gdb_says "$b" -q "exit.elf 7" 'monitor stop-at-exit on' 'monitor stop-at-exit perhaps' 'continue' 'reverse-stepi' 'detach'
+	for _ in $(seq 50); do
+		[ -s code ] && break
+		sleep 0.1
+	done
+	cat code >>said
+	has "$b: detaches from the end" 'neither on nor off' 'Here the guest exits with code 7' '^code 7$'
+	BELLJAR=$belljar
+	gdb_says "$b" "$mounts" files.elf 'monitor goto 20' 'monitor goto 5+1' 'monitor goto 100' 'monitor goto 28' \
+		'monitor goto begin' 'maintenance flush register-cache' 'tbreak main' 'continue' 'kill'
+	has "$b: goes to where the guest has not been" '^at 20\+0' '^at 5\+1' '^call 100: there are calls 0 to 28$' \
+		'^at 28\+[0?], at the end' 'breakpoint 1, main'
+	gdb_says "$b" "$mounts" files.elf 'catch syscall lseek' 'monitor stop-at-exit on' 'continue' 'continue' 'continue' \
+		'reverse-continue' 'reverse-continue' 'continue' 'kill'
+	result "$b: tells a call's answer in the past" $(($(grep -c '^lseek(3, 0, SEEK_SET) = 0$' said) != 2)) "$(tail -n 25 said)"
+	hasnt "$b: tells no other call's answer" '^[+][+][+] exited'
+}
+
+# A recording of another guest is left at the first call that differs; what it has in itself cannot be asked for.
+other_guest() {
+	"$BELLJAR" record -q -b tcg -o files.pcapng --mount in:/in --mount out:/out:rw "$GUESTS/files.elf" >/dev/null
+	gdb_says tcg "--trace files.pcapng --guest" memory.elf 'continue' 'monitor trace last' 'kill'
+	has stops_at_the_call_that_differs 'at call 0 the guest did something else' '^ +0  serial_write'
+	hasnt makes_no_call_behind_it '^ +[1-9]  '
+	for option in '--mount in:/in' '--env A=B' '--mem 4M' '--deterministic'; do
+		# shellcheck disable=SC2086
+		"$BELLJAR" debug --trace files.pcapng --guest "$GUESTS/files.elf" $option >said 2>&1
+		result "refuses $option with --trace" $(($? != 2)) "$(cat said)"
+		has "says why it refuses $option" "^belljar: debug: ${option%% *}: no such option with --trace: the recording has it in itself"
+	done
+}
 
 on_backend() { # BACKEND
 	local b=$1
@@ -143,6 +192,7 @@ for backend in tcg kvm; do
 		continue
 	fi
 	on_backend $backend
+	at_the_end $backend
 done
 
 # There and back again.
@@ -188,4 +238,5 @@ if [ $python = yes ]; then
 		skip python_leaves_other_programs_alone "no compiler"
 	fi
 fi
+other_guest
 finish

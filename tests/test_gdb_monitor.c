@@ -488,7 +488,7 @@ static void makes_no_file_but_of_a_plain_name(void)
 static void says_when_there_is_no_way_back(void)
 {
 	static const struct row rows[] = {
-		{ "when", "0 calls were made; there is no way back here: it needs --backend tcg" },
+		{ "when", "0 calls were made; there is no way back here: " },
 		{ "goto 5", "there is no way back here" },
 		{ "goto", "too little" },
 		{ "checkpoint", "there is no way back here" },

@@ -1179,7 +1179,6 @@ static void places_are_named_and_come_back_to(void)
 	CU_ASSERT(says("goto cx", "expected the number of a checkpoint"));
 	CU_ASSERT(says("goto c0", "expected the number of a checkpoint"));
 	CU_ASSERT(says("goto 0+x", "expected instructions behind the +"));
-	CU_ASSERT(says("goto 9", "there are calls 0 to 0"));
 	CU_ASSERT(says("goto 0+1", "at 0+1, RIP 0x"));
 	CU_ASSERT(says("goto end", "at 0+3, RIP 0x"));
 	CU_ASSERT(says("goto 000000000000000000000000000001", "expected begin, end"));
@@ -1193,8 +1192,12 @@ static void places_are_named_and_come_back_to(void)
 	CU_ASSERT(says("checkpoint delete 1", "checkpoint 1 is deleted"));
 	CU_ASSERT(says("checkpoint list", "   2  0+3\n   3  0+3\n"));
 	CU_ASSERT(says("checkpoint", "checkpoint 33 at 0+3"));
+	CU_ASSERT(says("goto 1", "at 1+0, RIP 0x")); /* it has not been there */
+	CU_ASSERT(says("goto 1+2", "at 1+2, RIP 0x"));
 	CU_ASSERT(says("run 1000", "the guest ended with exit code 7"));
 	CU_ASSERT(says("when", "at 2+"));
+	CU_ASSERT(says("goto 9", "the guest ended after 2 calls"));
+	CU_ASSERT(says("goto 2", ", at the end, RIP 0x"));
 	CU_ASSERT(says("goto 1", ", RIP 0x"));
 	w.regs = -EIO;
 	CU_ASSERT(says("goto 0", "gdb does not know it yet"));
