@@ -183,12 +183,13 @@ int symbols_open(
 	int r;
 
 	if (s)
-		s->bytes = malloc(size);
+		s->bytes = malloc(size + 1);
 	if (!s || !s->bytes) {
 		free(s);
 		return err_set(err, -ENOMEM, "symbols: no memory");
 	}
 	memcpy(s->bytes, bytes, size);
+	s->bytes[size] = 0; /* a name may reach to the end: nobody looks for where it ends */
 	s->size = size;
 	elf_version(EV_CURRENT);
 	r = find_range(s, base);
@@ -311,12 +312,20 @@ static void put_source(char *buf, size_t size, const struct source *source)
 			tail_of(source->file), source->line);
 }
 
+/* Does its end lie in our copy? What was expanded to somewhere else may have none. */
+static bool ends_in_image(const struct symbols *s, const char *name)
+{
+	return (uintptr_t)name - (uintptr_t)s->bytes < s->size;
+}
+
 static void put_function(struct symbols *s, uint64_t addr, char *buf, size_t size)
 {
 	GElf_Off offset = 0;
 	GElf_Sym sym;
 	const char *name = dwfl_module_addrinfo(s->module, addr, &offset, &sym, NULL, NULL, NULL);
 
+	if (name && !ends_in_image(s, name))
+		name = NULL;
 	if (name && offset)
 		snprintf(buf, size, "%s+0x%" PRIx64, name, offset);
 	else
