@@ -111,6 +111,17 @@ static int bind_private(int fd, const struct gdb_address *a)
 	return r;
 }
 
+/* By somebody who listens there; or what is there was never a socket, and stays. */
+static int in_use(const struct gdb_address *a, struct err *err)
+{
+	struct stat st;
+	bool other = !lstat(a->host, &st) && !S_ISSOCK(st.st_mode);
+
+	return err_set(err, -EADDRINUSE, "%s: %s", a->host,
+		other ? "is there, and is no socket; name another path"
+		      : "Address already in use; choose another with --gdb=unix:PATH");
+}
+
 static int listen_unix(const struct gdb_address *a, struct err *err)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), r;
@@ -121,6 +132,10 @@ static int listen_unix(const struct gdb_address *a, struct err *err)
 	if (r == EADDRINUSE && is_left_behind(a)) {
 		unlink(a->host);
 		r = bind_private(fd, a);
+	}
+	if (r == EADDRINUSE) {
+		close(fd);
+		return in_use(a, err);
 	}
 	if (r)
 		return fail(fd, r, a->host, err);
@@ -191,7 +206,10 @@ static int listen_tcp(const struct gdb_address *a, char *text, size_t size, stru
 			host, a->port);
 	freeaddrinfo(found);
 	if (fd < 0)
-		return err_set(err, fd, "%s:%s: %s", host, a->port, strerrordesc_np(-fd));
+		return err_set(err, fd, "%s:%s: %s%s", host, a->port, strerrordesc_np(-fd),
+			fd == -EADDRINUSE ? "; choose another port with --gdb=PORT, or 0 for any "
+					    "that is free"
+					  : "");
 	snprintf(text, size, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port_of(fd));
 	return fd;
 }

@@ -456,7 +456,7 @@ refuses_a_second() { # BACKEND
 stale_sockets() {
 	serve --backend tcg "$GUESTS/count.elf" >console 2>err </dev/null
 	"$BELLJAR" debug --gdb=unix:socket --backend tcg "$GUESTS/count.elf" >out 2>&1
-	[ $? = 125 ] && grep -q 'socket: Address already in use' out && [ -S socket ]
+	[ $? = 125 ] && grep -q 'socket: Address already in use; choose another with --gdb=unix:PATH' out && [ -S socket ]
 	result "a socket in use is not taken" $? "$(cat out)"
 	kill -9 "$guest"
 	wait "$guest" 2>/dev/null
@@ -467,7 +467,7 @@ stale_sockets() {
 	result "and served" $? "$(cat err)"
 	echo precious >socket
 	"$BELLJAR" debug --gdb=unix:socket --backend tcg "$GUESTS/count.elf" >out 2>&1
-	[ $? = 125 ] && [ "$(cat socket)" = precious ]
+	[ $? = 125 ] && [ "$(cat socket)" = precious ] && grep -q 'socket: is there, and is no socket' out
 	result "a file is not" $? "$(cat out)"
 }
 
@@ -481,7 +481,7 @@ tcp() { # BACKEND
 	[ "$(cat listening)" = "0100007F$(printf :%04X "$port")" ]
 	result "TCP on this machine alone: $1" $? "port $port: $(cat listening err)"
 	"$BELLJAR" debug "--gdb=$port" "$GUESTS/count.elf" >out 2>&1
-	[ $? = 125 ] && grep -q "localhost:$port: Address already in use" out
+	[ $? = 125 ] && grep -q "localhost:$port: Address already in use; choose another port with --gdb=PORT" out
 	result "a port in use: $1" $? "$(cat out)"
 	printf 'break main\ncontinue\nbt\ncontinue\n' | gdb_talk out "localhost:$port"
 	said "over TCP: $1" out '^Breakpoint 1, main' '^#0  main' 'exited normally'

@@ -230,6 +230,48 @@ static void a_unix_socket_is_its_users_alone(void)
 	rmdir(dir);
 }
 
+/* Why nothing can be listened for at address. */
+static const char *refusal_of(const char *address)
+{
+	static struct err err;
+	struct gdb_address a;
+	char text[300];
+
+	err.text[0] = 0;
+	CU_ASSERT_FATAL(!gdb_address_parse(address, &a, &err));
+	close_all(gdb_address_listen(&a, text, sizeof(text), &err), -1);
+	return err.text;
+}
+
+static void what_is_in_the_way_is_said(void)
+{
+	static const char other[] = ": is there, and is no socket; name another path";
+	char dir[] = "/tmp/gdb-XXXXXX", fifo[100], address[120], text[300];
+	struct gdb_address a;
+	int fd;
+
+	CU_ASSERT_FATAL(mkdtemp(dir) != NULL);
+	snprintf(address, sizeof(address), "unix:%s", dir);
+	CU_ASSERT_PTR_NOT_NULL(strstr(refusal_of(address), other));
+	CU_ASSERT_STRING_EQUAL(refusal_of("unix:/dev/null"),
+		"/dev/null: is there, and is no socket; name another path");
+	snprintf(fifo, sizeof(fifo), "%s/f", dir);
+	CU_ASSERT(!mkfifo(fifo, 0600));
+	snprintf(address, sizeof(address), "unix:%s", fifo);
+	CU_ASSERT_PTR_NOT_NULL(strstr(refusal_of(address), other));
+	unlink(fifo);
+	fd = listen_at(address, &a, text, sizeof(text));
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(refusal_of(address), "in use; choose another with --gdb=unix:PATH"));
+	close_all(fd, -1);
+	fd = listen_at("0", &a, text, sizeof(text));
+	CU_ASSERT_PTR_NOT_NULL(
+		strstr(refusal_of(text), "in use; choose another port with --gdb=PORT"));
+	close_all(fd, -1);
+	unlink(fifo);
+	rmdir(dir);
+}
+
 static void what_is_no_socket_stays(void)
 {
 	char dir[] = "/tmp/gdb-XXXXXX", address[100], link_name[90], text[300];
@@ -618,6 +660,7 @@ static const struct unit_case cases[] = {
 	{ "a_unix_socket_is_its_users_alone", a_unix_socket_is_its_users_alone },
 	{ "tcp_is_at_any_address_that_is_named", tcp_is_at_any_address_that_is_named },
 	{ "names_of_nobody_are_refused", names_of_nobody_are_refused },
+	{ "what_is_in_the_way_is_said", what_is_in_the_way_is_said },
 	{ "what_is_no_socket_stays", what_is_no_socket_stays },
 	{ "says_how_long_a_path_may_be", says_how_long_a_path_may_be },
 	{ "descriptors_are_closed_and_may_be_0", descriptors_are_closed_and_may_be_0 },
