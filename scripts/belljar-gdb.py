@@ -31,6 +31,19 @@ def monitor(line):
         raise gdb.GdbError("no guest of belljar is connected: %s" % error)
 
 
+def number(expression):
+    """What an expression of the user's comes to; of a function or an array, its address."""
+    if not gdb.selected_inferior().pid:
+        raise gdb.GdbError("no guest of belljar is connected")
+    try:
+        value = gdb.parse_and_eval(expression)
+        if value.type.strip_typedefs().code in (gdb.TYPE_CODE_FUNC, gdb.TYPE_CODE_ARRAY):
+            value = value.address
+        return int(value.cast(gdb.lookup_type("unsigned long")))
+    except gdb.error as error:
+        raise gdb.GdbError(str(error))
+
+
 def say(text):
     gdb.write(text if text.endswith("\n") else text + "\n")
 
@@ -150,7 +163,8 @@ class When(gdb.Command):
 
     def invoke(self, arg, from_tty):
         no_arguments(arg, "belljar when")
-        say(place(gdb.newest_frame()) + "\n" + monitor("when"))
+        text = monitor("when")
+        say(place(gdb.newest_frame()) + "\n" + text)
 
 
 class Moving(gdb.Command):
@@ -181,7 +195,7 @@ class Run(Moving):
         super().__init__("belljar run", gdb.COMMAND_RUNNING)
 
     def invoke(self, arg, from_tty):
-        self.move("run %d" % int(gdb.parse_and_eval(arg)) if arg.strip() else "run")
+        self.move("run %d" % number(arg) if arg.strip() else "run")
 
 
 class Regs(gdb.Command):
@@ -204,11 +218,7 @@ class Pages(gdb.Command):
 
     def invoke(self, arg, from_tty):
         if arg.strip():
-            value = gdb.parse_and_eval(arg)
-            if value.type.strip_typedefs().code in (gdb.TYPE_CODE_FUNC, gdb.TYPE_CODE_ARRAY):
-                value = value.address
-            address = int(value.cast(gdb.lookup_type("unsigned long")))
-            say(monitor("info pages 0x%x" % address))
+            say(monitor("info pages 0x%x" % number(arg)))
         else:
             say(monitor("info pages"))
 

@@ -228,6 +228,11 @@ has catches_nothing_when_off 'exceptions do not stop the guest' 'triple fault at
 if [ $python = yes ]; then
 	timeout 30 "$GDB" -q -nx -batch -ex "source $script" -ex 'belljar fds' -ex 'catch hypercall open' >said 2>&1
 	has python_without_a_guest_says_so 'no guest of belljar is connected'
+	for c in 'belljar when' 'belljar run 5' 'belljar run x' 'belljar pages x' 'belljar pages $rip' 'belljar goto 5'; do
+		timeout 30 "$GDB" -q -nx -batch -ex "source $script" -ex "$c" >said 2>&1
+		grep -q '^no guest of belljar is connected' said && ! grep -q Exception said
+		result "python_without_a_guest: $c" $? "$(cat said)"
+	done
 	printf 'int main(void) { return 0; }\n' >t.c
 	if ${CC:-cc} -g -o t t.c 2>/dev/null; then
 		timeout 30 "$GDB" -q -nx -batch -ex "source $script" -ex 'break main' -ex run -ex 'stepi' -ex 'kill' ./t \
