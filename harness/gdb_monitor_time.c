@@ -310,7 +310,13 @@ const struct gdb_command gdb_commands_time[] = {
 		"of\n"
 		"belljar-gdb.py does that).",
 		1, 1, do_goto },
-	{ "run", "N", "run exactly N instructions, if nothing stops it before", 1, 1, run },
+	{ "run", "N",
+		"run exactly N instructions, if nothing stops it before\n"
+		"gdb takes its breakpoints and watchpoints out whenever the guest stops: they "
+		"count "
+		"here only\n"
+		"after set breakpoint always-inserted on.",
+		1, 1, run },
 	{ "checkpoint", "", "remember this place", 0, 0, checkpoint },
 	{ "checkpoint list", "", "the places that are remembered", 0, 0, checkpoint_list },
 	{ "checkpoint delete", "N", "forget one of them", 1, 1, checkpoint_delete },
@@ -325,7 +331,9 @@ const struct gdb_command gdb_commands_time[] = {
 		"on: when registers or memory are written in the past, all that came behind is "
 		"forgotten,\n"
 		"and the guest goes on live from there. What it did to files of the host stays "
-		"done.",
+		"done, and what\n"
+		"it has open is what is open at the present: a file that it closed since gives "
+		"EBADF.",
 		1, 1, diverge },
 	{ 0 },
 };

@@ -206,6 +206,17 @@ has goes_to_places_in_time '^at 0\+0: 0 calls answered, 0 instructions since$' '
 	'^ +2  close\(3\) = 0$' '^RIP 0x[0-9a-f]+, [0-9]+ instructions since the start$' '^   2  [0-9]+\+[0-9]+$' \
 	'^checkpoint 1 is deleted$' '^there is no checkpoint 1; ' '"x": expected begin, end' '"x": expected instructions' \
 	'forgets what came behind'
+# gdb's breakpoints are there for it only when gdb leaves them there.
+gdb_says tcg "" "count.elf 1000" 'break main' 'stepi' 'monitor run 100000'
+has runs_over_breakpoints_that_gdb_took_out '^the guest ended with exit code 0$'
+gdb_says tcg "" "count.elf 1000" 'set breakpoint always-inserted on' 'break main' 'stepi' 'monitor run 100000' \
+	'maintenance flush register-cache' 'frame' 'kill'
+has runs_up_to_breakpoints_that_are_left '^#0 .*main '
+# The past is another's, what is open is not.
+gdb_says tcg "$mounts" "filework.elf 3" 'catch syscall write' 'continue' 'monitor checkpoint' 'delete' 'tbreak exit' 'continue' \
+	'monitor goto c1' 'maintenance flush register-cache' 'monitor diverge on' 'monitor strace on' 'reverse-stepi' 'set $r15 = $r15 + 1' 'catch syscall write' \
+	'continue' 'continue' 'kill'
+has open_files_are_those_of_the_present 'write\(3, .*EBADF'
 gdb_says tcg "--history 0" hello.elf 'monitor when' 'monitor goto 1' 'kill'
 has says_that_there_is_no_way_back '0 calls were made, 0 instructions; there is no way back here'
 if [ $python = yes ]; then
