@@ -116,7 +116,7 @@ const struct cmd cmd_debug = {
 		 "Example:\n"
 		 "  belljar debug guest.elf\n"
 		 "  gdb -ex 'target remote localhost:1234'\n"
-		 "or, in gdb alone:\n"
+		 "or, in gdb alone, whose guest ends when gdb quits:\n"
 		 "  target remote | belljar debug --gdb=stdio guest.elf",
 	.run = cmd_debug_main,
 };

@@ -54,7 +54,7 @@ static void enable_error_text(struct gdb_stub *s, struct gdb_cursor *c)
 static void attached(struct gdb_stub *s, struct gdb_cursor *c)
 {
 	(void)c;
-	gdb_put(&s->out, "1"); /* to be let go of, not killed, when gdb goes */
+	gdb_put(&s->out, s->ops->created ? "0" : "1"); /* killed, or let go of, when gdb quits */
 }
 
 static void current_thread(struct gdb_stub *s, struct gdb_cursor *c)

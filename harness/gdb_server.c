@@ -221,6 +221,18 @@ static bool wait_for_client(struct gdb_server *s)
 	return false;
 }
 
+/* At stdio nobody else can come to a guest that is left alone: only a debugger that detaches lets it run on. */
+static enum gdb_stub_state lost(struct gdb_server *s)
+{
+	enum gdb_stub_state state = s->wait ? GDB_TALKING : gdb_stub_gone(s->stub);
+
+	if (s->listener >= 0 || session_stopping() || state == GDB_KILLED ||
+		gdb_vm_ended(&s->target))
+		return state;
+	log_warn("gdb is gone without a word, and so is the guest (after `detach` it runs on)");
+	return GDB_KILLED;
+}
+
 /* Until the debugger is done with the guest, or gone. */
 static enum gdb_stub_state talk(struct gdb_server *s)
 {
@@ -234,8 +246,8 @@ static enum gdb_stub_state talk(struct gdb_server *s)
 		s->wait &= !s->n;
 		state = gdb_stub_input(s->stub, &s->at, &s->n);
 	}
-	if (state == GDB_TALKING && !s->wait)
-		state = gdb_stub_gone(s->stub);
+	if (state == GDB_TALKING)
+		state = lost(s);
 	gdb_vm_end(&s->target);
 	end_client(s);
 	return state;
@@ -316,6 +328,7 @@ const struct vm_stop *gdb_server_drive(void *ctx, struct vm *vm)
 
 	if (!gdb_vm_init(&s->target, s->session, &link))
 		s->stub = gdb_stub_new(&s->target.ops, &s->target, send_bytes, s);
+	s->target.ops.created = s->address.transport == GDB_STDIO;
 	if (!s->stub) {
 		vm_stop_set(vm, VM_FAILED, "gdb: out of memory");
 		gdb_vm_finish(&s->target);

@@ -128,6 +128,7 @@ struct gdb_target_ops {
 	/* The link address of its first byte. */
 	uint64_t (*image_start)(void *target);
 	bool has_avx, can_reverse;
+	bool created; /* by the debugger: the guest ends when that quits */
 };
 
 #endif

@@ -570,8 +570,43 @@ stdio() { # BACKEND
 	result "stdio carries packets alone: $1" $? "$(cat out err)"
 }
 
+# Where its console and its words go when gdb starts it: a file, for gdb takes them over.
+started() { # BACKEND VERB AND OPTIONS AND GUEST...
+	echo "| { $BELLJAR $2 --gdb=stdio --backend $1 ${*:3}; echo \$? >code; } 2>console"
+}
+
+# It ends with the code, and soon.
+ends_with() { # CODE
+	comes code . && [ "$(cat code)" = "$1" ]
+}
+
+# Who quits has started it, and does not leave it behind; gdb does not wait for it to end by itself.
+quits_stdio() { # BACKEND
+	local before=$SECONDS
+	printf 'break main\ncontinue\n' | gdb_talk out "$(started "$1" debug "$GUESTS/count.elf" 1000000000000)"
+	ends_with 137 && [ $((SECONDS - before)) -lt 5 ] && in_order out '^Breakpoint 1, main' >why
+	result "quit ends a guest at stdio: $1" $? "$((SECONDS - before)) s: $(cat out console why)"
+}
+
+# gdb dies: nobody else could come.
+loses_stdio() { # BACKEND
+	printf 'break main\ncontinue\nshell kill -9 $PPID\n' |
+		gdb_talk out "$(started "$1" debug "$GUESTS/count.elf" 1000000000000)" 2>/dev/null
+	ends_with 137 && grep -q 'gdb is gone without a word, and so is the guest' console
+	result "gdb dies at stdio while the guest stands: $1" $? "$(cat out console code)"
+	rm code
+	printf 'shell (sleep 0.5; kill -9 $PPID) &\ncontinue\n' |
+		gdb_talk out "$(started "$1" debug "$GUESTS/count.elf" 1000000000000)" 2>/dev/null
+	ends_with 137 && grep -q 'gdb is gone without a word, and so is the guest' console
+	result "gdb dies at stdio while the guest runs: $1" $? "$(cat out console code)"
+	rm code
+	printf 'detach\n' | gdb_talk out "$(started "$1" debug "$GUESTS/count.elf" 100)"
+	ends_with 0 && grep -q '^count: 100 turns' console
+	result "a detach at stdio lets it run on: $1" $? "$(cat out console code)"
+}
+
 words() { # NAME CODE PATTERN ARGS...: what debug makes of them, and says on either stream
-	timeout 40 "$BELLJAR" debug --backend tcg "${@:4}" >out 2>err </dev/null
+	timeout 40 "$BELLJAR" debug --backend tcg "${@:4}" >out 2>err <"${input:-/dev/null}"
 	[ $? = "$2" ] && cat out err | grep -qe "$3"
 	result "debug: $1" $? "$(cat out err)"
 }
@@ -586,16 +621,21 @@ refusals() {
 	words "a trace that is not there" 125 'none.pcapng: No such file' --gdb=stdio --trace none.pcapng --guest "$GUESTS/hello.elf"
 }
 
-# A debugger that is gone at once: the recording is replayed all the same.
+# A debugger that lets go at once: the recording is replayed all the same.
 traces() {
 	"$BELLJAR" record --backend tcg -o a.pcapng "$GUESTS/hello.elf" >out 2>err
-	words "a recording that replays" 0 '^Hello, world!$' --gdb=stdio --trace a.pcapng --guest "$GUESTS/hello.elf"
+	input=$dir/detach
+	words "a recording that replays" 0 'Hello, world!$' --gdb=stdio --trace a.pcapng --guest "$GUESTS/hello.elf"
 	words "a recording of another guest" 3 'by_hypercall' --gdb=stdio --trace a.pcapng --guest "$GUESTS/code.elf"
+	input=/dev/null
+	words "a debugger that says nothing" 137 'gdb is gone without a word' --gdb=stdio --trace a.pcapng --guest "$GUESTS/hello.elf"
 }
 
 # ---- all of them ----
 
 mkdir "$dir/in" "$dir/plain"
+# shellcheck disable=SC2016 # a packet
+printf '$D#44' >"$dir/detach"
 printf 'A bell jar keeps what is\n' >"$dir/in/input.txt"
 env -u MAKEFLAGS -u MAKELEVEL make -s "B=$dir/plain" guest_opt=-O0 "$dir/plain/kernels/count.elf" >"$dir/make" 2>&1
 unoptimised=$?
@@ -640,7 +680,7 @@ for b in "${backends[@]}"; do
 	else
 		skip "unoptimised $b" "it could not be built: $(tail -n 1 "$dir/make")"
 	fi
-	for case in lets_go kills interrupts interrupts_a_call loses_gdb refuses_a_second tcp running recorded restarts stdio; do
+	for case in lets_go kills interrupts interrupts_a_call loses_gdb refuses_a_second tcp running recorded restarts stdio quits_stdio loses_stdio; do
 		beside $case "$b"
 	done
 done
