@@ -337,7 +337,7 @@ static enum verdict at_end(struct gdb_vm *g, const struct vm_stop *s, struct gdb
 		tell_crash(g, stop);
 		return TELL;
 	}
-	snprintf(stop->text, sizeof(stop->text), "%s\n", s->text);
+	session_why(g->session, s, stop->text, sizeof(stop->text));
 	stop->kind = GDB_ENDED;
 	stop->signal = s->kind == VM_KICKED ? GDB_SIG_KILL : GDB_SIG_ABRT;
 	return TELL;

@@ -32,7 +32,7 @@ static void on_failed(void *ctx, const char *text)
 	const struct recording *rec = ctx;
 
 	if (rec->options->on_error == TRACE_ERROR_STOP)
-		session_stop(rec->session);
+		session_stop(rec->session, text);
 	else
 		log_warn("%s; the guest goes on", text);
 }

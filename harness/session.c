@@ -524,9 +524,25 @@ void session_go_on(void)
 	interrupted = stop_signal != 0;
 }
 
-void session_stop(struct session *s)
+void session_stop(struct session *s, const char *why)
 {
+	snprintf(s->stopped, sizeof(s->stopped), "%s", why);
 	vm_kick(s->vm);
+}
+
+void session_why(const struct session *s, const struct vm_stop *stop, char *line, size_t size)
+{
+	bool kicked = stop->kind == VM_KICKED;
+
+	if (kicked && s->stopped[0])
+		snprintf(line, size, "The recording failed: %s.\n", s->stopped);
+	else if (kicked && timed_out && s->options.timeout_ms)
+		snprintf(line, size, "The time limit of %llu ms is over.\n",
+			(unsigned long long)s->options.timeout_ms);
+	else if (kicked && stop_signal && !timed_out)
+		snprintf(line, size, "belljar is told to end: %s.\n", sigdescr_np(stop_signal));
+	else
+		snprintf(line, size, "%s\n", stop->text);
 }
 
 void session_hurry(struct session *s, unsigned ms)

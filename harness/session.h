@@ -49,6 +49,7 @@ struct session {
 	bool gdb_waits;         /* the guest begins when a debugger lets it */
 	struct gdb_server *gdb; /* options.gdb: it drives */
 	const char *recording;  /* what is written or replayed; borrowed; NULL: nothing */
+	char stopped[400];      /* why session_stop was called; "": it was not */
 	bool ended_by_debugger; /* set by who drives: the exit code is as of a process that was killed */
 	/* Told besides strace; may be set until session_run. */
 	struct trace_sink *sinks;
@@ -101,8 +102,10 @@ void session_go_on(void);
  * on the host now. On failure all is as it was. -EOPNOTSUPP while somebody records, or for a trace.
  */
 int session_restart(struct session *s, struct err *err);
-/* From a sink or a responder: stop the machine soon. */
-void session_stop(struct session *s);
+/* From a sink or a responder: stop the machine soon. why: for who drives, to tell it. */
+void session_stop(struct session *s, const char *why);
+/* Why the machine has stopped: a line for who drives, to be told where stderr is not seen. */
+void session_why(const struct session *s, const struct vm_stop *stop, char *line, size_t size);
 /* The same: no matter what was asked for, only this much longer. */
 void session_hurry(struct session *s, unsigned ms);
 

@@ -605,6 +605,20 @@ loses_stdio() { # BACKEND
 	result "a detach at stdio lets it run on: $1" $? "$(cat out console code)"
 }
 
+# Where gdb has stderr, the reason is on its console before the end.
+tells_why_it_ends() { # BACKEND
+	echo continue | gdb_talk out "$(started "$1" debug --timeout 0.5 "$GUESTS/count.elf" 1000000000000)"
+	said "the time limit is told: $1" out '^The time limit of 500 ms is over\.' 'terminated with signal SIGKILL'
+	ends_with 124
+	result "and is the exit code: $1" $? "$(cat code console)"
+	rm code
+	(ulimit -S -f 3000 && echo continue | gdb_talk out "$(started "$1" record -o r.pcapng "$GUESTS/hypercalls.elf" 1000000)")
+	said "a recording that fails is told: $1" out '^The recording failed: r\.pcapng: File too large; the recording ends after [0-9]+ calls\.' \
+		'terminated with signal SIGKILL'
+	ends_with 125
+	result "and is the exit code, too: $1" $? "$(cat code console)"
+}
+
 words() { # NAME CODE PATTERN ARGS...: what debug makes of them, and says on either stream
 	timeout 40 "$BELLJAR" debug --backend tcg "${@:4}" >out 2>err <"${input:-/dev/null}"
 	[ $? = "$2" ] && cat out err | grep -qe "$3"
@@ -680,7 +694,8 @@ for b in "${backends[@]}"; do
 	else
 		skip "unoptimised $b" "it could not be built: $(tail -n 1 "$dir/make")"
 	fi
-	for case in lets_go kills interrupts interrupts_a_call loses_gdb refuses_a_second tcp running recorded restarts stdio quits_stdio loses_stdio; do
+	for case in lets_go kills interrupts interrupts_a_call loses_gdb refuses_a_second tcp running recorded restarts stdio quits_stdio loses_stdio \
+		tells_why_it_ends; do
 		beside $case "$b"
 	done
 done
