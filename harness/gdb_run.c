@@ -101,8 +101,10 @@ static void run_from(struct gdb_stub *s, struct gdb_cursor *c, bool step, bool h
 		s->has_state = false;
 		if (!r)
 			r = s->ops->set_state(s->target, &s->cpu, &why);
-		if (r)
+		if (r) {
+			gdb_stub_warn(s, why);
 			return gdb_reply_error(s, r, why);
+		}
 	}
 	run(s, &(struct gdb_resume){ .step = step });
 }
@@ -218,8 +220,10 @@ static void restart(struct gdb_stub *s, struct gdb_cursor *c)
 		log_warn("gdb: the guest's arguments are those of the command line, not those of "
 			 "`run`");
 	s->has_state = false;
-	if (r)
+	if (r) {
+		gdb_stub_warn(s, why);
 		return gdb_reply_error(s, r, why);
+	}
 	s->killed = false;
 	put_stop(s, &stop);
 }

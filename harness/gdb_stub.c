@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "gdb_stub_parts.h"
+#include "log.h"
 
 struct gdb_stub *gdb_stub_new(
 	const struct gdb_target_ops *ops, void *target, gdb_send_fn *send, void *ctx)
@@ -36,6 +37,7 @@ void gdb_stub_reset(struct gdb_stub *s)
 	s->no_ack = s->error_text = s->extended = s->physical = s->has_state = false;
 	s->killed = s->over = false;
 	s->framed = 0;
+	s->warned[0] = 0;
 	s->in.state = 0;
 	s->in.no_ack = false;
 }
@@ -57,6 +59,21 @@ void gdb_reply_result(struct gdb_stub *s, int r, const char *why)
 		gdb_reply_error(s, r, why);
 	else
 		gdb_put(&s->out, "OK");
+}
+
+/* To a client that prints E and all that follows, as every gdb does when a register cannot be written. */
+static void reply_words(struct gdb_stub *s, const char *why)
+{
+	gdb_reply_begin(&s->out);
+	gdb_printf(&s->out, "E.%s", why);
+}
+
+void gdb_stub_warn(struct gdb_stub *s, const char *why)
+{
+	if (!why || !strcmp(why, s->warned))
+		return;
+	snprintf(s->warned, sizeof(s->warned), "%s", why);
+	log_warn("gdb: %s", why);
 }
 
 void gdb_reply_part(struct gdb_stub *s, struct gdb_cursor *c, const void *bytes, size_t n)
@@ -115,7 +132,10 @@ static void state_set(struct gdb_stub *s)
 	int r = s->ops->set_state(s->target, &s->cpu, &why);
 
 	s->has_state = false;
-	gdb_reply_result(s, r, why);
+	if (!r)
+		return gdb_put(&s->out, "OK");
+	gdb_stub_warn(s, why);
+	reply_words(s, why);
 }
 
 static void put_register(struct gdb_stub *s, unsigned n)
@@ -147,13 +167,13 @@ static void write_registers(struct gdb_stub *s, struct gdb_cursor *c)
 	uint8_t value[GDB_REG_MAX];
 
 	if (gdb_left(c) != 2 * gdb_regs_size(s->ops->has_avx))
-		return gdb_reply_error(s, EINVAL, "not as many bytes as g gives");
+		return reply_words(s, "not as many bytes as g gives");
 	if (!gdb_stub_state_get(s))
 		return;
 	for (unsigned n = 0; n < gdb_regs_count(s->ops->has_avx); n++) {
 		if (!gdb_take_bytes(c, value, gdb_reg_size(s->ops->has_avx, n))) {
 			s->has_state = false;
-			return gdb_reply_error(s, EINVAL, "not hex digits");
+			return reply_words(s, "not hex digits");
 		}
 		change_register(s, n, value);
 	}
@@ -205,13 +225,12 @@ static void write_register(struct gdb_stub *s, struct gdb_cursor *c)
 		return;
 	if (!gdb_take_char(c, '=') || !gdb_take_bytes(c, value, gdb_reg_size(s->ops->has_avx, n)) ||
 		gdb_left(c))
-		return gdb_reply_error(s, EINVAL, "the value has another length");
+		return reply_words(s, "the value has another length");
 	r = is_count(n) ? 0 : change_register(s, n, value);
 	if (!r)
 		return state_set(s);
-	gdb_reply_error(s, r,
-		r == -EPERM ? "this register cannot be written"
-			    : "no CPU may hold this value there");
+	reply_words(s, r == -EPERM ? "this register cannot be written"
+				   : "no CPU may hold this value there");
 }
 
 /* ---- memory ---- */
@@ -261,11 +280,13 @@ static void read_binary(struct gdb_stub *s, struct gdb_cursor *c)
 
 static void write_bytes(struct gdb_stub *s, uint64_t addr, const void *bytes, size_t n)
 {
-	const char *why = "no such memory";
+	const char *why = NULL;
 	int r = n ? s->ops->write(s->target, s->physical, addr, bytes, n, &why) : 0;
 
 	s->has_state = false; /* a counter may have moved */
-	gdb_reply_result(s, r, why);
+	if (r)
+		gdb_stub_warn(s, why);
+	gdb_reply_result(s, r, why ? why : "no such memory");
 }
 
 static void write_memory(struct gdb_stub *s, struct gdb_cursor *c)
@@ -360,7 +381,7 @@ static bool take_point(struct gdb_stub *s, struct gdb_cursor *c, struct gdb_poin
 static void insert_point(struct gdb_stub *s, struct gdb_cursor *c)
 {
 	struct gdb_point p = { 0 };
-	const char *why = "no room for it";
+	const char *why = NULL;
 	int r;
 
 	if (!take_point(s, c, &p))
@@ -368,7 +389,9 @@ static void insert_point(struct gdb_stub *s, struct gdb_cursor *c)
 	if (!take_extras(s, c, &p))
 		return gdb_reply_error(s, EINVAL, "conditions or commands that make no sense");
 	r = s->ops->insert(s->target, &p, &why);
-	gdb_reply_result(s, r, why);
+	if (r)
+		gdb_stub_warn(s, why);
+	gdb_reply_result(s, r, why ? why : "no room for it");
 }
 
 static void remove_point(struct gdb_stub *s, struct gdb_cursor *c)

@@ -4,6 +4,7 @@
 #define GDB_STUB_PARTS_H
 
 #include "cpu.h"
+#include "err.h"
 #include "gdb_packet.h"
 #include "gdb_regs.h"
 #include "gdb_stub.h"
@@ -23,7 +24,8 @@ struct gdb_stub {
 	bool resumed;   /* the guest runs: text may be said */
 	struct cpu_state cpu;
 	struct gdb_counts counts;
-	size_t framed; /* bytes of the last frame, for - */
+	char warned[sizeof(((struct err *)0)->text)]; /* the last reason that went to stderr */
+	size_t framed;                                /* bytes of the last frame, for - */
 	struct gdb_decoder in;
 	struct gdb_reply out, said;
 	uint8_t frame[GDB_FRAME_MAX], note[GDB_FRAME_MAX];
@@ -48,6 +50,8 @@ extern const struct gdb_packet_row gdb_query_rows[], gdb_run_rows[], gdb_file_ro
 void gdb_reply_error(struct gdb_stub *s, int error, const char *why);
 /* OK, or the error of r. */
 void gdb_reply_result(struct gdb_stub *s, int r, const char *why);
+/* Why the target has refused, for the user of a gdb that does not show it: on stderr, once. NULL: nothing. */
+void gdb_stub_warn(struct gdb_stub *s, const char *why);
 /* The registers as they are now. False: the reply is an error. */
 bool gdb_stub_state_get(struct gdb_stub *s);
 /* A thread, as in H or vCont: there is only 1. *ours: it is this one, any or all. False: none is named there. */

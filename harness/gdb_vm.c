@@ -296,7 +296,8 @@ static int back_to_begin(struct gdb_vm *g)
 	struct history_pos begin;
 
 	if (!g->history)
-		return -EOPNOTSUPP;
+		return err_set(&g->err, -EOPNOTSUPP,
+			"a recording is of one run, and there is no way back to its beginning");
 	history_begin(g->history, &begin);
 	return history_seek(g->history, &begin, &g->err);
 }

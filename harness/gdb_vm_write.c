@@ -10,7 +10,6 @@
 #include "edits.h"
 #include "gdb_vm_parts.h"
 #include "history.h"
-#include "log.h"
 #include "paging.h"
 #include "session.h"
 #include "ticker.h"
@@ -60,7 +59,8 @@ static int place_edit(struct gdb_vm *g, struct trace_edit *e)
 		return 0;
 	if (g->history && history_in_past(g->history))
 		return err_set(&g->err, -EROFS,
-			"this is the past, and what came of it is recorded already");
+			"this is the past, and what came of it is recorded already: go to the "
+			"present first (monitor goto end)");
 	if (g->vm->call_state == VM_CALL_INTERRUPTED)
 		return err_set(&g->err, -EBUSY,
 			"this hypercall has begun, and so has its recording: step over it first");
@@ -123,17 +123,12 @@ static int edit_in_time(struct gdb_vm *g)
 }
 
 /* What is written in the past would change what came of it. */
-static int edit_begin(struct gdb_vm *g, struct trace_edit *e, const char **why)
+static int open_edit(struct gdb_vm *g, struct trace_edit *e)
 {
 	int r = place_edit(g, e);
 
-	*why = g->err.text;
-	if (r) {
-		log_warn("gdb: %s", g->err.text); /* not every gdb shows what it is told */
+	if (r || !g->history)
 		return r;
-	}
-	if (!g->history)
-		return g->ended ? err_set(&g->err, -EPERM, "the guest is at its end") : 0;
 	if (history_in_past(g->history) && !g->diverge)
 		return err_set(&g->err, -EROFS,
 			"this is the past; `monitor diverge on` lets it be changed, and "
@@ -143,6 +138,17 @@ static int edit_begin(struct gdb_vm *g, struct trace_edit *e, const char **why)
 		gdb_monitor_end_recording(g); /* of what never was */
 	}
 	return r ? r : edit_in_time(g);
+}
+
+static int edit_begin(struct gdb_vm *g, struct trace_edit *e, const char **why)
+{
+	int r = g->ended ? err_set(&g->err, -EPERM, "the guest is at its end%s",
+				   g->history ? ": reverse-stepi first" : "")
+			 : open_edit(g, e);
+
+	if (r)
+		*why = g->err.text;
+	return r;
 }
 
 static int edit_end(struct gdb_vm *g, int r, const char **why)

@@ -630,7 +630,7 @@ int history_edit(struct history *h, struct err *err)
 	if (!r)
 		r = history_locate(h, err);
 	if (!r && h->stage == PLACE_ENDED)
-		r = err_set(err, -EPERM, "the guest has come to its end");
+		r = err_set(err, -EPERM, "the guest is at its end: reverse-stepi first");
 	if (!r && history_in_past(h))
 		r = err_set(err, -EROFS, "this is the past, and it was not so");
 	return r;

@@ -510,7 +510,7 @@ recorded() { # BACKEND
 	appears -S socket
 	if [ "$1" = kvm ]; then
 		printf 'bt\nset $rcx = 1\nkill\n' | gdb_talk out socket
-		said "a run that is recorded: $1" out '^#0 .*spin ' '(E1e|cannot be replayed)' 'killed\]'
+		said "a run that is recorded: $1" out '^#0 .*spin ' "E\.cannot be replayed: step to a hypercall" 'killed\]'
 		ended 137
 	else
 		printf 'bt\nset $rcx = 1\nbreak rt_serial_write\ncontinue\nbt\ncontinue\n' | gdb_talk out socket
@@ -619,6 +619,33 @@ tells_why_it_ends() { # BACKEND
 	result "and is the exit code, too: $1" $? "$(cat code console)"
 }
 
+# Why nothing may be written, in gdb's words for registers, and once on stderr for what gdb does not show.
+refuses_to_write() { # BACKEND
+	gdb_talk out "$(own "$1" "$GUESTS/fault.elf" page)" <<-'END'
+		catch syscall
+		continue
+		set $rax = 1
+		delete
+		continue
+		set $rax = 1
+		set var *(char *)$rsp = 1
+		set var *(char *)$rsp = 1
+		reverse-stepi
+		set var *(char *)$rsp = 1
+		set $rax = 1
+		set $cs = 1
+		monitor diverge on
+		set $rax = 1
+		print $rax
+	END
+	said "refused writes: $1" out "E\\.the registers wait for this hypercall's answer: step over it first" \
+		"E\\.the guest is at its end: reverse-stepi first" '^Cannot access memory' '^Cannot access memory' '^Cannot access memory' \
+		"E\\.this is the past; .monitor diverge on. lets it be changed" 'E\.this register cannot be written' '^\$1 = 1$'
+	grep '^belljar: gdb: ' console >warned
+	[ "$(wc -l <warned)" = 3 ] && in_order warned 'step over it first$' 'at its end: reverse-stepi first$' 'monitor diverge on' >why
+	result "and why is on stderr, once: $1" $? "$(cat console why)"
+}
+
 words() { # NAME CODE PATTERN ARGS...: what debug makes of them, and says on either stream
 	timeout 40 "$BELLJAR" debug --backend tcg "${@:4}" >out 2>err <"${input:-/dev/null}"
 	[ $? = "$2" ] && cat out err | grep -qe "$3"
@@ -695,7 +722,7 @@ for b in "${backends[@]}"; do
 		skip "unoptimised $b" "it could not be built: $(tail -n 1 "$dir/make")"
 	fi
 	for case in lets_go kills interrupts interrupts_a_call loses_gdb refuses_a_second tcp running recorded restarts stdio quits_stdio loses_stdio \
-		tells_why_it_ends; do
+		tells_why_it_ends refuses_to_write; do
 		beside $case "$b"
 	done
 done

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "cpu.h"
 #include "gdb_packet.h"
@@ -375,6 +377,7 @@ static size_t expand(const char *stream, char *out)
 #define BROKE             STOP("05", "swbreak:;")
 #define STANDS            STOP("05", "")
 #define BAD               "<E16>" /* EINVAL */
+#define BAD_LENGTH        "<E.the value has another length>"
 #define SUPPORTED                                                                                  \
 	"<PacketSize=20000;QStartNoAckMode+;qXfer:features:read+;qXfer:exec-file:read+;"           \
 	"qXfer:threads:read+;swbreak+;hwbreak+;vContSupported+;QCatchSyscalls+;"                   \
@@ -471,23 +474,24 @@ static const struct stream {
 	{ "{p10 }", "+" BAD },
 	{ "{p10;}", "+" BAD },
 	{ "{P0=0100000000000000}{p0}", "+[set]<OK>+<0100000000000000>" },
-	{ "{P0=01000000000000}", "+" BAD },
-	{ "{P0=010000000000000000}", "+" BAD },
-	{ "{P0=}", "+" BAD },
-	{ "{P0}", "+" BAD },
+	{ "{P0=01000000000000}", "+" BAD_LENGTH },
+	{ "{P0=010000000000000000}", "+" BAD_LENGTH },
+	{ "{P0=}", "+" BAD_LENGTH },
+	{ "{P0}", "+" BAD_LENGTH },
 	{ "{P}", "+" BAD },
 	{ "{P=00}", "+" BAD },
-	{ "{P0=010000000000000x}", "+" BAD },
+	{ "{P0=010000000000000x}", "+" BAD_LENGTH },
 	{ "{P999=0100000000000000}", "+" BAD },
-	{ "{P1=adde000000000000}{p1}", "+<E10>+<0000000000000000>" },
-	{ "{P10=0000000000000080}{p10}", "+" BAD "+<0010000000000000>" },
-	{ "{P12=00000000}", "+<E01>" },
+	{ "{P1=adde000000000000}{p1}", "+<E.not this one>+<0000000000000000>" },
+	{ "{P10=0000000000000080}{p10}",
+		"+<E.no CPU may hold this value there>+<0010000000000000>" },
+	{ "{P12=00000000}", "+<E.this register cannot be written>" },
 	{ "{P53=0900000000000000}{p53}", "+<OK>+<0700000000000000>" },
 	{ "{P54=0900000000000000}{p54}", "+<OK>+<0800000000000000>" },
 	{ "{P39=0000000000000000}", "+<OK>" },
-	{ "{G}", "+" BAD },
-	{ "{G00}", "+" BAD },
-	{ "{Gxx}", "+" BAD },
+	{ "{G}", "+<E.not as many bytes as g gives>" },
+	{ "{G00}", "+<E.not as many bytes as g gives>" },
+	{ "{Gxx}", "+<E.not as many bytes as g gives>" },
 	{ "{g }", "+<>" },
 	/* memory */
 	{ "{m1000,4}", "+<00010203>" },
@@ -854,6 +858,56 @@ static void a_cpu_may_not_give_its_registers(void)
 	end(&w);
 }
 
+static void a_guest_of_the_debuggers_own_ends_with_it(void)
+{
+	struct gdb_target_ops with = ops;
+	struct world w;
+
+	with.created = true;
+	begin(&w, &with, "");
+	CU_ASSERT(says(&w, "{qAttached}", "+<0>"));
+	end(&w);
+}
+
+/* What is said on stderr to these packets. */
+static const char *warnings_of(struct world *w, const char *stream, const char *replies)
+{
+	static char said[1000];
+	int before = dup(STDERR_FILENO), file = memfd_create("stderr", MFD_CLOEXEC);
+	ssize_t n;
+
+	CU_ASSERT_FATAL(before >= 0 && file >= 0);
+	dup2(file, STDERR_FILENO);
+	CU_ASSERT(says(w, stream, replies));
+	dup2(before, STDERR_FILENO);
+	n = pread(file, said, sizeof(said) - 1, 0);
+	said[n > 0 ? n : 0] = 0;
+	close(before);
+	close(file);
+	return said;
+}
+
+/* For gdb does not show every one; and not again and again, for it asks again and again. */
+static void reasons_are_told_on_stderr_once(void)
+{
+	struct world w;
+
+	begin(&w, &ops, "nn");
+	CU_ASSERT_STRING_EQUAL(warnings_of(&w, "{Z0,f0,1}{Z0,f0,1}", "+<E1c>+<E1c>"),
+		"belljar: gdb: all are taken\n");
+	CU_ASSERT_STRING_EQUAL(
+		warnings_of(&w, "{P1=adde000000000000}{P1=adde000000000000}{Z0,f0,1}",
+			"+<E.not this one>+<E.not this one>+<E1c>"),
+		"belljar: gdb: not this one\nbelljar: gdb: all are taken\n");
+	CU_ASSERT_STRING_EQUAL(
+		warnings_of(&w, "{vRun;}", "+[restart]<E5f>"), "belljar: gdb: not twice\n");
+	CU_ASSERT_STRING_EQUAL(warnings_of(&w, "{M10ff,2:abcd}{X1100,1:A}", "+<E0e>+<E0e>"), "");
+	gdb_stub_reset(w.stub);
+	CU_ASSERT_STRING_EQUAL(
+		warnings_of(&w, "{vRun;}", "+[restart]<E5f>"), "belljar: gdb: not twice\n");
+	end(&w);
+}
+
 static void names_and_patterns_have_an_end(void)
 {
 	static char packet[5000];
@@ -1035,6 +1089,13 @@ static void refuses_a_line_for_the_monitor_that_is_too_long(void)
 	end(&w);
 }
 
+static bool ends_with(const struct world *w, const char *reply)
+{
+	size_t len = strlen(reply);
+
+	return w->len >= len && !strcmp(w->said + w->len - len, reply);
+}
+
 static void all_registers_go_round(void)
 {
 	for (int avx = 0; avx <= 1; avx++) {
@@ -1055,13 +1116,13 @@ static void all_registers_go_round(void)
 		CU_ASSERT(w.cpu.regs.gpr[CPU_RAX] == 0x70);
 		all[size - 1] = 'x';
 		feed_large(&w, "G", 0, 0, all);
-		CU_ASSERT_STRING_EQUAL(w.said + w.len - 6, "+" BAD);
+		CU_ASSERT(ends_with(&w, "+<E.not hex digits>"));
 		all[size - 1] = '0';
 		feed_large(&w, "G", '0', 2, all);
-		CU_ASSERT_STRING_EQUAL(w.said + w.len - 6, "+" BAD);
+		CU_ASSERT(ends_with(&w, "+<E.not as many bytes as g gives>"));
 		all[size - 2] = 0;
 		feed_large(&w, "G", 0, 0, all);
-		CU_ASSERT_STRING_EQUAL(w.said + w.len - 6, "+" BAD);
+		CU_ASSERT(ends_with(&w, "+<E.not as many bytes as g gives>"));
 		CU_ASSERT(w.cpu.regs.gpr[CPU_RAX] == 0x70);
 		free(all);
 		end(&w);
@@ -1165,6 +1226,8 @@ static void says_nothing_while_the_guest_stands(void)
 static const struct unit_case cases[] = {
 	{ "answers_to_the_byte", answers_to_the_byte },
 	{ "a_cpu_may_not_give_its_registers", a_cpu_may_not_give_its_registers },
+	{ "a_guest_of_the_debuggers_own_ends_with_it", a_guest_of_the_debuggers_own_ends_with_it },
+	{ "reasons_are_told_on_stderr_once", reasons_are_told_on_stderr_once },
 	{ "names_and_patterns_have_an_end", names_and_patterns_have_an_end },
 	{ "pieces_change_nothing", pieces_change_nothing },
 	{ "survives_a_cut_anywhere", survives_a_cut_anywhere },
