@@ -22,6 +22,7 @@
 #include "gdb_stub.h"
 #include "gdb_vm.h"
 #include "gmem.h"
+#include "log.h"
 #include "paging.h"
 #include "quiet.h"
 #include "session.h"
@@ -347,6 +348,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool no_ack;
 
 	signal(SIGRTMIN, SIG_IGN);
+	log_set_level(LOG_ERROR);
 	if (!size)
 		return 0;
 	world = (struct world){ .end = (enum end)(data[0] >> 1 & 3) };
