@@ -62,11 +62,14 @@ void history_close(struct history *h)
 
 /* ---- places as others see them ---- */
 
-/* The count at which the instructions behind the last of so many calls begin. */
+/*
+ * The count at which the instructions behind the last of so many calls begin. Steps begin in front of the one that makes
+ * the call, which is none of them.
+ */
 static uint64_t base_of(const struct history *h, uint64_t calls)
 {
 	if (!h->counted)
-		return 0;
+		return calls > h->begin.calls;
 	return calls > h->journal.first ? journal_at(&h->journal, calls - 1) + 1 : h->begin.at;
 }
 
@@ -74,10 +77,11 @@ static struct history_pos pos_of(const struct history *h, const struct place *p)
 {
 	bool vague = p->vague || p->calls > journal_end(&h->journal) ||
 		     (!h->counted && p->at == HISTORY_STEPS_MAX);
+	uint64_t base = p->stage == PLACE_ANSWERED ? p->at : base_of(h, p->calls);
 
 	return (struct history_pos){
 		.calls = p->calls,
-		.insns = vague ? HISTORY_UNKNOWN : p->at - base_of(h, p->calls),
+		.insns = vague ? HISTORY_UNKNOWN : p->at - base,
 		.stage = p->stage,
 		.happened = p->happened,
 		.edits = p->edits,
@@ -431,8 +435,8 @@ static int to_place(
 			(unsigned long long)(journal_call(&h->journal, pos->calls)->at - base),
 			(unsigned long long)pos->calls);
 	}
-	if (!h->counted && to->stage == PLACE_PLAIN && !to->at && to->calls > h->begin.calls)
-		to->stage = PLACE_ANSWERED; /* the same */
+	if (!h->counted && to->stage == PLACE_ANSWERED)
+		to->at = pos->insns;
 	return 0;
 }
 

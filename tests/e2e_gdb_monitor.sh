@@ -195,6 +195,28 @@ for backend in tcg kvm; do
 	at_the_end $backend
 done
 
+# A place is the same on every backend.
+places() { # BACKEND: what is at some, around calls
+	local commands=('monitor stop-at-exit on' 'continue') place
+
+	for place in 0+7 1 1+1 1+944 2 2+1 2+5; do
+		commands+=("monitor goto $place" 'maintenance flush register-cache' 'info registers rip rax rcx rdx rsi rdi rsp')
+	done
+	commands+=('reverse-stepi' 'monitor when' 'monitor goto 2' 'maintenance flush register-cache' 'reverse-stepi' 'monitor when'
+		'stepi' 'monitor when' 'monitor checkpoint' 'stepi' 'monitor goto c1' 'kill')
+	gdb_says "$1" "" corrupt.elf "${commands[@]}"
+	grep -E '^(r..|checkpoint|at) ' said >"places.$1"
+}
+places tcg
+has goes_to_places_around_calls '^at 2\+5, RIP' '^at 2\+4: ' '^at 1\+[0-9]+: ' '^at 2\+0: ' '^checkpoint 1 at 2\+0; '
+if [ -c /dev/kvm ] && (: <>/dev/kvm) 2>/dev/null; then
+	places kvm
+	diff places.tcg places.kvm >differ
+	result places_are_the_same_on_kvm $? "$(cat differ)"
+else
+	skip places_are_the_same_on_kvm "/dev/kvm cannot be opened"
+fi
+
 # There and back again.
 gdb_says tcg "$mounts" "filework.elf 3" 'monitor when' 'monitor checkpoint' 'catch syscall open' 'continue' 'continue' \
 	'delete' 'tbreak exit' 'continue' 'monitor when' 'monitor checkpoint' 'monitor checkpoint list' 'monitor goto c1' \

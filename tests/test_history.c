@@ -300,6 +300,53 @@ static void far_and_hot_is_quick(void)
 
 /* ---- where instructions are not counted ---- */
 
+static uint64_t hash_regs(struct machine *m)
+{
+	struct cpu_regs regs = { 0 };
+
+	backend_get_regs(m->vm->cpu, &regs);
+	return mix(regs.rip, regs.gpr, sizeof(regs.gpr));
+}
+
+/* What is told on one is found on the other: the same registers, behind so many calls and instructions. */
+static void places_are_the_same_on_every_backend(void)
+{
+	struct log log = { 0 };
+	struct machine m;
+	struct history_pos now;
+
+	if (!machine(&m, "code", NULL))
+		return;
+	step_through(&m, &log, 20000, 20000);
+	for (size_t i = 0; i < log.n; i++) {
+		CU_ASSERT_EQUAL(history_seek(m.h, &log.at[i].pos, &err), 0);
+		log.at[i].all = hash_regs(&m);
+	}
+	finish(&m);
+	if (!machine_on(&m, "kvm", "code", NULL, NULL))
+		return free(log.at);
+	CU_ASSERT_EQUAL(history_run(m.h, &free_run)->kind, VM_EXITED);
+	for (size_t i = 0; i + 1 < log.n && !CU_get_number_of_failures(); i += i % 7 + 1) {
+		const struct seen *s = &log.at[i];
+
+		if (s->pos.happened)
+			continue;
+		CU_ASSERT_EQUAL(history_seek(m.h, &s->pos, &err), 0);
+		history_now(m.h, &now);
+		CU_ASSERT(now.calls == s->pos.calls && now.insns == s->pos.insns);
+		CU_ASSERT_EQUAL(hash_regs(&m), s->all);
+		if (!i)
+			continue;
+		CU_ASSERT_EQUAL(back_one(&m), HISTORY_STOPPED);
+		history_now(m.h, &now);
+		CU_ASSERT(now.calls == log.at[i - 1].pos.calls &&
+			  now.insns == log.at[i - 1].pos.insns);
+		CU_ASSERT_EQUAL(hash_regs(&m), log.at[i - 1].all);
+	}
+	finish(&m);
+	free(log.at);
+}
+
 static void finds_places_by_steps_on_kvm(void)
 {
 	struct log log = { 0 };
@@ -715,6 +762,7 @@ static const struct unit_case cases[] = {
 	{ "looks_around_while_a_call_waits", looks_around_while_a_call_waits },
 	{ "far_and_hot_is_quick", far_and_hot_is_quick },
 	{ "calls_stop_it_both_ways_on_kvm", calls_stop_it_both_ways_on_kvm },
+	{ "places_are_the_same_on_every_backend", places_are_the_same_on_every_backend },
 	{ "finds_places_by_steps_on_kvm", finds_places_by_steps_on_kvm },
 	{ "finds_out_where_it_is_on_kvm", finds_out_where_it_is_on_kvm },
 	{ "changes_twice_on_kvm", changes_twice_on_kvm },

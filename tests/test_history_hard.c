@@ -581,7 +581,7 @@ static void looking_for_a_place_can_be_given_up_on_kvm(void)
 	pos = (struct history_pos){ .calls = 1, .stage = PLACE_PLAIN };
 	CU_ASSERT_EQUAL(history_seek(m.h, &pos, &err), 0);
 	history_now(m.h, &pos);
-	CU_ASSERT(pos.calls == 1 && pos.stage == PLACE_ANSWERED);
+	CU_ASSERT(pos.calls == 1 && pos.insns == 0 && pos.stage == PLACE_PLAIN);
 	CU_ASSERT_EQUAL(history_seek(m.h, &at, &err), 0);
 	own.thaw = -EIO;
 	CU_ASSERT_EQUAL(back_one(&m), -EIO);
