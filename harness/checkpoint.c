@@ -102,7 +102,7 @@ static void remove_at(struct checkpoint_list *list, size_t i)
 	memmove(list->items + i, list->items + i + 1, (list->n - i) * sizeof(*list->items));
 }
 
-/* The start, edits and what was just taken stay. */
+/* The start, the middle, edits and what was just taken stay. */
 static void thin(struct checkpoint_list *list, const struct place *here)
 {
 	while (list->n > list->max || list->cost.bytes > list->max_bytes) {
@@ -113,7 +113,8 @@ static void thin(struct checkpoint_list *list, const struct place *here)
 			const struct checkpoint *c = list->items[i];
 			double s;
 
-			if (c->edit || !place_compare(&c->place, here))
+			if (c->edit || !place_compare(&c->place, here) ||
+				!place_compare(&c->place, &list->middle))
 				continue;
 			s = surplus(list, i);
 			if (s > most) {
@@ -256,4 +257,14 @@ void checkpoint_cut(struct checkpoint_list *list, const struct place *place)
 {
 	while (list->n > 1 && place_compare(&list->items[list->n - 1]->place, place) > 0)
 		remove_at(list, list->n - 1);
+}
+
+void checkpoint_cut_before(struct checkpoint_list *list, const struct place *place)
+{
+	size_t n = find(list, place, place_compare);
+
+	for (size_t i = 0; i < n; i++)
+		checkpoint_free(list, list->items[i]);
+	list->n -= n;
+	memmove(list->items, list->items + n, list->n * sizeof(*list->items));
 }

@@ -57,6 +57,7 @@ struct checkpoint_list {
 	struct image_cost cost;
 	struct image *like;    /* close to what RAM is now */
 	struct place focus[2]; /* where they may be wanted: the caller says */
+	struct place middle;   /* one that stays: the same */
 };
 
 /* 0, or -EOPNOTSUPP when the backend cannot do it. vm is borrowed. */
@@ -87,5 +88,7 @@ const struct checkpoint *checkpoint_next_edit(
 	const struct checkpoint_list *list, const struct place *place);
 /* All behind a place go. */
 void checkpoint_cut(struct checkpoint_list *list, const struct place *place);
+/* All before one that is there. */
+void checkpoint_cut_before(struct checkpoint_list *list, const struct place *place);
 
 #endif

@@ -39,7 +39,7 @@ static const char *place_text(const struct history_pos *pos, char buf[PLACE_LEN]
 
 static void when(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 {
-	struct history_pos now, end;
+	struct history_pos now, begin, end;
 	struct history_stat stat;
 	char text[PLACE_LEN];
 
@@ -64,6 +64,11 @@ static void when(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 		fprintf(out, "this is the past; the present is at %s\n", place_text(&end, text));
 	fprintf(out, "writes in the past are %s\n",
 		g->diverge ? "let through, and what came behind is forgotten" : "refused");
+	if (stat.forgotten) {
+		history_begin(g->history, &begin);
+		fprintf(out, "the way back begins at %s: what was before took too much memory\n",
+			place_text(&begin, text));
+	}
 	fprintf(out, "kept: %" PRIu64 " answers and %zu states, %zu KiB\n", stat.calls,
 		stat.checkpoints, stat.bytes >> 10);
 }

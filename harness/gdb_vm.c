@@ -294,10 +294,15 @@ void gdb_vm_end(struct gdb_vm *g)
 static int back_to_begin(struct gdb_vm *g)
 {
 	struct history_pos begin;
+	struct history_stat stat;
 
 	if (!g->history)
 		return err_set(&g->err, -EOPNOTSUPP,
 			"a recording is of one run, and there is no way back to its beginning");
+	history_stat(g->history, &stat);
+	if (stat.forgotten)
+		log_warn("gdb: the start is forgotten; back to where the way back begins "
+			 "(--history SIZE)");
 	history_begin(g->history, &begin);
 	return history_seek(g->history, &begin, &g->err);
 }

@@ -16,6 +16,12 @@
 enum { CHECKPOINTS = 128 };
 #define BYTES (256ull << 20)
 
+/* Twice this is what answers may take. */
+static size_t answers_share(const struct history *h)
+{
+	return h->options.max_bytes / 4;
+}
+
 int history_open(
 	struct history **out, struct vm *vm, const struct history_options *options, struct err *err)
 {
@@ -39,6 +45,7 @@ int history_open(
 	h->limit_call = UINT64_MAX;
 	h->ns_per_insn = 20;
 	h->begin = h->end = history_here(h);
+	h->answers_max = answers_share(h);
 	r = checkpoint_list_init(
 		&h->checkpoints, vm, h->options.max_bytes, h->options.max_checkpoints);
 	if (!r)
@@ -69,7 +76,7 @@ void history_close(struct history *h)
 static uint64_t base_of(const struct history *h, uint64_t calls)
 {
 	if (!h->counted)
-		return calls > h->begin.calls;
+		return calls > h->begin.calls || h->forgotten;
 	return calls > h->journal.first ? journal_at(&h->journal, calls - 1) + 1 : h->begin.at;
 }
 
@@ -286,6 +293,47 @@ static void checkpoint_if_due(struct history *h)
 	history_checkpoint_here(h, false); /* when memory is short, without */
 }
 
+/* ---- what is too old ---- */
+
+static void answers_end_behind(struct history *h, const struct place *middle)
+{
+	h->checkpoints.middle = *middle;
+	h->answers_max = journal_size_before(&h->journal, middle->calls) + answers_share(h);
+}
+
+/* It begins where that call's instruction is over: there is nothing to be finished there. */
+static void begin_behind(struct history *h, const struct place *answered)
+{
+	h->forgotten += answered->calls - h->begin.calls;
+	h->begin = *answered;
+	h->begin.stage = PLACE_PLAIN;
+	h->begin.at += !h->counted;
+	checkpoint_cut_before(&h->checkpoints, answered);
+	journal_cut_before(&h->journal, answered->calls);
+}
+
+/*
+ * Answers are kept in two halves, with a state between them. When the second is full the first is forgotten, with the
+ * states in it; the way back begins at the state between them then, and the next one is here.
+ */
+static void forget_oldest(struct history *h)
+{
+	struct place here = history_here(h);
+
+	if (here.stage != PLACE_ANSWERED || here.calls != journal_end(&h->journal) ||
+		journal_size(&h->journal) <= h->answers_max)
+		return;
+	if (h->checkpoints.middle.calls > h->begin.calls)
+		begin_behind(h, &h->checkpoints.middle);
+	answers_end_behind(h, &here);
+	if (history_checkpoint_here(h, false)) {
+		answers_end_behind(h, &h->begin);
+	} else if (journal_size(&h->journal) > 2 * answers_share(h)) { /* of one call */
+		begin_behind(h, &here);
+		answers_end_behind(h, &here);
+	}
+}
+
 static void note_end(struct history *h)
 {
 	struct place here = history_here(h);
@@ -353,6 +401,7 @@ const struct vm_stop *history_run(struct history *h, const struct vcpu_debug *de
 		here = history_here(h);
 		d = plan(h, debug, &here, edit ? &edit->place : NULL);
 		drive_on(h, &d, &here);
+		forget_oldest(h);
 		if (!is_ours(h, debug))
 			break;
 		checkpoint_if_due(h);
@@ -368,7 +417,7 @@ const struct vm_stop *history_run(struct history *h, const struct vcpu_debug *de
 
 uint32_t history_edits_at(const struct history *h, const struct place *p)
 {
-	uint32_t edits = 0;
+	uint32_t edits = h->begin.edits;
 
 	for (size_t i = 0; i < h->checkpoints.n; i++) {
 		const struct checkpoint *c = h->checkpoints.items[i];
@@ -680,6 +729,8 @@ int history_fork(struct history *h, struct err *err)
 	here = history_here(h);
 	checkpoint_cut(&h->checkpoints, &here);
 	journal_cut(&h->journal, here.calls);
+	if (place_compare(&h->checkpoints.middle, &here) > 0)
+		answers_end_behind(h, &h->begin);
 	h->end = here;
 	return 0;
 }
@@ -692,5 +743,6 @@ void history_stat(const struct history *h, struct history_stat *stat)
 		.checkpoints = h->checkpoints.n,
 		.bytes = h->checkpoints.cost.bytes + journal_size(&h->journal),
 		.calls = h->journal.n,
+		.forgotten = h->forgotten,
 	};
 }

@@ -30,7 +30,10 @@ struct vm;
 struct vm_stop;
 
 struct history_options {
-	/* What checkpoints and answers may take; 0: 256 MiB. Answers, the start and edits stay. */
+	/*
+	 * What checkpoints and answers may take; 0: 256 MiB. When answers take half of it the
+	 * oldest are forgotten, and what was before them. Beginning, middle and edits stay.
+	 */
 	size_t max_bytes;
 	size_t max_checkpoints; /* 0: 128 */
 	/* Asked every few ms on long ways: true when somebody wants us to stop. May be NULL. */
@@ -78,7 +81,7 @@ void history_close(struct history *h);
  */
 const struct vm_stop *history_run(struct history *h, const struct vcpu_debug *debug);
 
-/* Where it is; begin and end of what is known. */
+/* Where it is; begin and end of what is known. It begins later when there was too much of it. */
 void history_now(struct history *h, struct history_pos *pos);
 void history_begin(struct history *h, struct history_pos *pos);
 void history_end(struct history *h, struct history_pos *pos);
@@ -130,7 +133,7 @@ int history_fork(struct history *h, struct err *err);
 
 struct history_stat {
 	size_t checkpoints, bytes; /* bytes: of checkpoints and answers */
-	uint64_t calls;            /* answers kept */
+	uint64_t calls, forgotten; /* answers kept, and those from before the beginning */
 };
 void history_stat(const struct history *h, struct history_stat *stat);
 

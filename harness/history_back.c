@@ -306,17 +306,6 @@ static int land(struct search *s, struct err *err)
 	return 0;
 }
 
-/* The beginning, with what was changed there. */
-static int go_to_begin(struct history *h, struct err *err)
-{
-	struct place begin = h->begin;
-
-	for (size_t i = 0; i < h->checkpoints.n; i++)
-		if (!place_compare_run(&h->checkpoints.items[i]->place, &begin))
-			begin.edits = h->checkpoints.items[i]->place.edits;
-	return history_move(h, &begin, false, err);
-}
-
 static int back_to_stop(struct history *h, const struct history_back *back, struct err *err)
 {
 	static const struct vcpu_debug none;
@@ -331,16 +320,17 @@ static int back_to_stop(struct history *h, const struct history_back *back, stru
 		return r;
 	if (s.hit.found)
 		return land(&s, err);
-	r = go_to_begin(h, err);
+	r = move_behind_edits(h, &h->begin, err);
 	return r ? r : HISTORY_BEGIN;
 }
 
-/* In front of a call that is held, and where nobody counts right behind one, a place before is at the same instruction. */
+/* In front of a call that is held, and right behind one, a place before is at the same instruction. */
 static bool is_same_instruction(
 	const struct history *h, const struct place *before, const struct place *here)
 {
 	return here->stage == PLACE_ASKED ||
-	       (!h->counted && before->stage == PLACE_ANSWERED && here->calls == before->calls);
+	       (before->stage == PLACE_ANSWERED && here->calls == before->calls &&
+		       (!h->counted || here->at == before->at));
 }
 
 static int back_one(struct history *h, struct err *err)
@@ -348,8 +338,6 @@ static int back_one(struct history *h, struct err *err)
 	struct place here = history_here(h), before;
 	int r;
 
-	if (place_compare_run(&here, &h->begin) <= 0)
-		return HISTORY_BEGIN;
 	h->aim = here;
 	r = history_place_before(h, &here, &before, err);
 	if (!r && is_same_instruction(h, &before, &here) &&
@@ -358,6 +346,15 @@ static int back_one(struct history *h, struct err *err)
 		r = history_place_before(h, &here, &before, err);
 	}
 	return r ? r : history_move(h, &before, false, err);
+}
+
+static int go_back(struct history *h, const struct history_back *back, struct err *err)
+{
+	struct place here = history_here(h);
+
+	if (place_compare_run(&here, &h->begin) <= 0)
+		return HISTORY_BEGIN;
+	return back->step ? back_one(h, err) : back_to_stop(h, back, err);
 }
 
 int history_back(struct history *h, const struct history_back *back, struct err *err)
@@ -369,7 +366,7 @@ int history_back(struct history *h, const struct history_back *back, struct err 
 		return r;
 	r = history_locate(h, err);
 	if (!r)
-		r = back->step ? back_one(h, err) : back_to_stop(h, back, err);
+		r = go_back(h, back, err);
 	if (r == HISTORY_BEGIN) {
 		result = HISTORY_BEGIN;
 		history_show(h);

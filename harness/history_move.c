@@ -84,7 +84,8 @@ static bool hold_for_us(const struct history *h, uint64_t call, bool answered)
 	if (call == h->limit_call && answered == h->limit_answered)
 		return true;
 	if (answered)
-		return checkpoint_is_due(h);
+		return checkpoint_is_due(h) ||
+		       (h->live && journal_size(&h->journal) > h->answers_max);
 	return !h->live && call >= journal_end(&h->journal);
 }
 
@@ -275,14 +276,13 @@ uint64_t history_pace(const struct history *h)
 int history_checkpoint_here(struct history *h, bool edit)
 {
 	struct place here = history_here(h);
-	size_t answers = journal_size(&h->journal);
 	uint64_t started = monotonic_ns();
 	int r;
 
 	h->checkpoints.focus[0] = h->aim.calls || h->aim.at ? h->aim : here;
 	h->checkpoints.focus[1] = place_compare(&h->end, &here) > 0 ? h->end : here;
 	h->checkpoints.max_bytes =
-		h->options.max_bytes > answers ? h->options.max_bytes - answers : 0;
+		h->options.max_bytes > h->answers_max ? h->options.max_bytes - h->answers_max : 0;
 	r = checkpoint_take(&h->checkpoints, &here, edit);
 	h->last_checkpoint_ns = monotonic_ns();
 	h->ns_per_checkpoint =

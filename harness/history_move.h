@@ -34,6 +34,8 @@ struct history {
 	bool vague;
 
 	struct place begin, end;
+	size_t answers_max;   /* when the journal takes more, its oldest half goes */
+	uint64_t forgotten;   /* calls */
 	struct vm_stop ended; /* when end.stage is PLACE_ENDED */
 
 	/* Of the run in progress. */

@@ -33,12 +33,21 @@ const struct journal_call *journal_call(const struct journal *j, uint64_t seq)
 
 uint64_t journal_at(const struct journal *j, uint64_t seq)
 {
+	if (seq + 1 == j->first)
+		return j->at_last_cut;
 	return seq < journal_end(j) ? journal_call(j, seq)->at : j->at;
 }
 
 size_t journal_size(const struct journal *j)
 {
-	return j->max * sizeof(*j->calls) + j->max_bytes;
+	return j->n * sizeof(*j->calls) + j->n_bytes;
+}
+
+size_t journal_size_before(const struct journal *j, uint64_t seq)
+{
+	size_t n = (size_t)(seq - j->first);
+
+	return n * sizeof(*j->calls) + (n < j->n ? j->calls[n].writes : j->n_bytes);
 }
 
 /* ---- what is new ---- */
@@ -286,6 +295,23 @@ void journal_cut(struct journal *j, uint64_t seq)
 	j->n_pending = 0;
 	j->entered = seq;
 	j->stopped = j->broken = false;
+}
+
+void journal_cut_before(struct journal *j, uint64_t seq)
+{
+	size_t n = (size_t)(seq - j->first), bytes = n < j->n ? j->calls[n].writes : j->n_bytes;
+
+	if (!n)
+		return;
+	j->at_last_cut = j->calls[n - 1].at;
+	j->first = seq;
+	j->n -= n;
+	j->n_bytes -= bytes;
+	memmove(j->calls, j->calls + n, j->n * sizeof(*j->calls));
+	if (bytes)
+		memmove(j->bytes, j->bytes + bytes, j->n_bytes);
+	for (size_t i = 0; i < j->n; i++)
+		j->calls[i].writes -= bytes;
 }
 
 void journal_finish(struct journal *j)

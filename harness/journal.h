@@ -35,7 +35,8 @@ struct journal {
 	void *respond_ctx;
 	struct trace_sink *watchers;
 
-	uint64_t first; /* number of calls[0] */
+	uint64_t first;       /* number of calls[0] */
+	uint64_t at_last_cut; /* at of the call in front of that one */
 	struct journal_call *calls;
 	size_t n, max;
 	uint8_t *bytes;
@@ -60,14 +61,20 @@ void journal_detach(struct journal *j, struct vm *vm);
 
 /* The number of the first call that is not known. */
 uint64_t journal_end(const struct journal *j);
-/* Instructions before a call's own: of one that is known, or of the last one, which memory was too short for. */
+/*
+ * Instructions before a call's own: of one that is known, of the one in front of all that are, or of the last one, which
+ * memory was too short for.
+ */
 uint64_t journal_at(const struct journal *j, uint64_t seq);
 /* A call that is known. */
 const struct journal_call *journal_call(const struct journal *j, uint64_t seq);
 /* Forgets the calls from this one on. */
 void journal_cut(struct journal *j, uint64_t seq);
-/* How many bytes it takes. */
+/* Forgets the calls before this one, which is at most journal_end. */
+void journal_cut_before(struct journal *j, uint64_t seq);
+/* How many bytes it takes, and how many of them the calls before this one. */
 size_t journal_size(const struct journal *j);
+size_t journal_size_before(const struct journal *j, uint64_t seq);
 void journal_finish(struct journal *j);
 
 #endif

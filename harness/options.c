@@ -472,7 +472,7 @@ const struct option_row help_option_rows[] = {
 		"serve gdb at stdio, unix:PATH, PORT (of this machine)\nor HOST:PORT; 1234 without ADDR", \
 		set_gdb },                                                                          \
 	{ "history", 0, OPTION_ARG, "SIZE",                                                        \
-		"memory for going back under gdb (default 256M);\n0: there is no way back", set_history }
+		"memory for going back under gdb (default 256M);\nwhat is too old for it is forgotten; 0: no way back", set_history }
 #define ROW_TIMEOUT                                                                                \
 	{ "timeout", 0, OPTION_ARG, "SECONDS", "stop a guest that runs longer; exit 124",          \
 		set_timeout }

@@ -127,6 +127,13 @@ on_backend() { # BACKEND
 		has "${b}_counts" '^instructions  counted$' '^\$1 = 0$'
 	fi
 
+	gdb_says "$b" "--history 1M $mounts" "filework.elf 1000" 'monitor stop-at-exit on' 'continue' 'monitor when' \
+		'reverse-continue' 'monitor when' 'monitor goto 0' 'kill'
+	has "${b}_forgets_what_is_too_old" '^the way back begins at [1-9][0-9]*\+0: ' \
+		'^kept: [0-9]+ answers and [0-9]+ states, ([0-9]{1,3}|10[01][0-9]|102[0-4]) KiB$' \
+		'No more reverse-execution history|Reached end of recorded history' '^at [1-9][0-9]*\+0: ' \
+		'^call 0'
+
 	rm -f ./*.core
 	gdb_says "$b" "" hello.elf 'break main' 'continue' 'monitor dump-core it.core' 'monitor dump-core it.core' \
 		'monitor dump-core ../it.core' 'kill'
@@ -216,6 +223,14 @@ if [ -c /dev/kvm ] && (: <>/dev/kvm) 2>/dev/null; then
 else
 	skip places_are_the_same_on_kvm "/dev/kvm cannot be opened"
 fi
+
+# Of a recording, too, so much is kept and no more.
+timeout 60 "$BELLJAR" record -q --backend tcg --mount out:/out:rw -o long.pcapng "$GUESTS/filework.elf" 1000 >said 2>&1
+gdb_says tcg "--history 1M --trace long.pcapng --guest" filework.elf 'continue' 'monitor when' 'reverse-continue' \
+	'monitor when' 'continue' 'kill'
+has a_recording_is_forgotten_as_well '^the way back begins at [1-9][0-9]*\+0: ' \
+	'No more reverse-execution history|Reached end of recorded history' '^at [1-9][0-9]*\+0: ' \
+	'Here the guest exits with code 0'
 
 # There and back again.
 gdb_says tcg "$mounts" "filework.elf 3" 'monitor when' 'monitor checkpoint' 'catch syscall open' 'continue' 'continue' \
