@@ -101,10 +101,8 @@ static void run_from(struct gdb_stub *s, struct gdb_cursor *c, bool step, bool h
 		s->has_state = false;
 		if (!r)
 			r = s->ops->set_state(s->target, &s->cpu, &why);
-		if (r) {
-			gdb_stub_warn(s, why);
-			return gdb_reply_error(s, r, why);
-		}
+		if (r)
+			return gdb_reply_refused(s, r, why, NULL);
 	}
 	run(s, &(struct gdb_resume){ .step = step });
 }
@@ -220,10 +218,8 @@ static void restart(struct gdb_stub *s, struct gdb_cursor *c)
 		log_warn("gdb: the guest's arguments are those of the command line, not those of "
 			 "`run`");
 	s->has_state = false;
-	if (r) {
-		gdb_stub_warn(s, why);
-		return gdb_reply_error(s, r, why);
-	}
+	if (r)
+		return gdb_reply_refused(s, r, why, NULL);
 	s->killed = false;
 	put_stop(s, &stop);
 }

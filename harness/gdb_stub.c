@@ -68,12 +68,18 @@ static void reply_words(struct gdb_stub *s, const char *why)
 	gdb_printf(&s->out, "E.%s", why);
 }
 
-void gdb_stub_warn(struct gdb_stub *s, const char *why)
+static void warn_once(struct gdb_stub *s, const char *why)
 {
 	if (!why || !strcmp(why, s->warned))
 		return;
 	snprintf(s->warned, sizeof(s->warned), "%s", why);
 	log_warn("gdb: %s", why);
+}
+
+void gdb_reply_refused(struct gdb_stub *s, int r, const char *why, const char *otherwise)
+{
+	warn_once(s, why);
+	gdb_reply_error(s, r, why ? why : otherwise);
 }
 
 void gdb_reply_part(struct gdb_stub *s, struct gdb_cursor *c, const void *bytes, size_t n)
@@ -134,7 +140,7 @@ static void state_set(struct gdb_stub *s)
 	s->has_state = false;
 	if (!r)
 		return gdb_put(&s->out, "OK");
-	gdb_stub_warn(s, why);
+	warn_once(s, why);
 	reply_words(s, why);
 }
 
@@ -285,8 +291,8 @@ static void write_bytes(struct gdb_stub *s, uint64_t addr, const void *bytes, si
 
 	s->has_state = false; /* a counter may have moved */
 	if (r)
-		gdb_stub_warn(s, why);
-	gdb_reply_result(s, r, why ? why : "no such memory");
+		return gdb_reply_refused(s, r, why, "no such memory");
+	gdb_put(&s->out, "OK");
 }
 
 static void write_memory(struct gdb_stub *s, struct gdb_cursor *c)
@@ -390,8 +396,8 @@ static void insert_point(struct gdb_stub *s, struct gdb_cursor *c)
 		return gdb_reply_error(s, EINVAL, "conditions or commands that make no sense");
 	r = s->ops->insert(s->target, &p, &why);
 	if (r)
-		gdb_stub_warn(s, why);
-	gdb_reply_result(s, r, why ? why : "no room for it");
+		return gdb_reply_refused(s, r, why, "no room for it");
+	gdb_put(&s->out, "OK");
 }
 
 static void remove_point(struct gdb_stub *s, struct gdb_cursor *c)

@@ -50,8 +50,11 @@ extern const struct gdb_packet_row gdb_query_rows[], gdb_run_rows[], gdb_file_ro
 void gdb_reply_error(struct gdb_stub *s, int error, const char *why);
 /* OK, or the error of r. */
 void gdb_reply_result(struct gdb_stub *s, int r, const char *why);
-/* Why the target has refused, for the user of a gdb that does not show it: on stderr, once. NULL: nothing. */
-void gdb_stub_warn(struct gdb_stub *s, const char *why);
+/*
+ * The target has refused: the error of r, and why for the user of a gdb that does not show it on stderr, once.
+ * otherwise: what the client is told when why is NULL.
+ */
+void gdb_reply_refused(struct gdb_stub *s, int r, const char *why, const char *otherwise);
 /* The registers as they are now. False: the reply is an error. */
 bool gdb_stub_state_get(struct gdb_stub *s);
 /* A thread, as in H or vCont: there is only 1. *ours: it is this one, any or all. False: none is named there. */
