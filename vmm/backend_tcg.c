@@ -107,6 +107,7 @@ enum attention {
 	LOOK_FORGET = 1 << 4,  /* translated code must go */
 	LOOK_REVOKE = 1 << 5,  /* the shadow must go */
 	LOOK_REGIONS = 1 << 6, /* there are too many regions */
+	LOOK_RESUME = 1 << 7,  /* RF may be set */
 };
 
 enum stop {
@@ -148,6 +149,7 @@ enum special {
 	SPECIAL_BREAK = 1 << 1,  /* there is a breakpoint in it */
 	SPECIAL_SINGLE = 1 << 2, /* one instruction: perhaps Unicorn runs it for the second time */
 	SPECIAL_LEAVE = 1 << 3,  /* a burst ends before it */
+	SPECIAL_RESUME = 1 << 4, /* may set RF */
 };
 
 /* Pages to do something about when Unicorn does not run. More than fit are all there are. */
@@ -1267,6 +1269,8 @@ static void block_learn(struct tcg *t, uint64_t addr, uint32_t size, uint32_t n)
 		b->rep = addr + last_at;
 	if (b->n == 1)
 		b->special |= SPECIAL_SINGLE;
+	if (b->last_kind == TCG_IRET)
+		b->special |= SPECIAL_RESUME;
 	if (break_within(t, addr, size))
 		b->special |= SPECIAL_BREAK;
 }
@@ -1337,6 +1341,19 @@ static void count_happened(struct tcg *t)
 	t->happened_at = t->done;
 }
 
+/*
+ * RF lasts for one instruction. Unicorn forgets to clear it in the middle of a block and pushf pushes it, so what could
+ * be seen of it would depend on where it was stopped; nothing here heeds it. What is to be looked at then.
+ */
+static unsigned resume_flag_clear(struct tcg *t)
+{
+	uint64_t rflags = reg_get(t, UC_X86_REG_RFLAGS);
+
+	if (rflags & CPU_RFLAGS_RF)
+		reg_set(t, UC_X86_REG_RFLAGS, rflags & ~(uint64_t)CPU_RFLAGS_RF);
+	return atomic_fetch_and(&t->attention, ~(unsigned)LOOK_RESUME) & ~(unsigned)LOOK_RESUME;
+}
+
 /* The block that was being run is behind; at is the start of the next. */
 static void block_leave(struct tcg *t, uint64_t at)
 {
@@ -1360,6 +1377,8 @@ static __attribute__((noinline)) void block_specially(struct tcg *t, uint64_t ad
 
 	if (attention & LOOK_NATIVE)
 		return;
+	if (attention & LOOK_RESUME)
+		attention = resume_flag_clear(t);
 	if (b->addr != addr || b->size != size || !b->burst != !t->bursting)
 		block_learn(t, addr, size, 0);
 	if (t->bursting && addr == t->cur->rep)
@@ -1374,8 +1393,11 @@ static __attribute__((noinline)) void block_specially(struct tcg *t, uint64_t ad
 			return;
 		}
 	}
-	if (!block_stops(t, b, attention))
-		t->cur = b;
+	if (block_stops(t, b, attention))
+		return;
+	t->cur = b;
+	if (b->special & SPECIAL_RESUME)
+		atomic_fetch_or(&t->attention, LOOK_RESUME);
 }
 
 /*
@@ -2768,7 +2790,8 @@ static void trap_flag_restore(struct tcg *t)
 	bool completed = t->stop == STOP_EXCEPTION && t->vector == CPU_VEC_DB;
 	uint64_t rflags = reg_get(t, UC_X86_REG_RFLAGS);
 
-	if (t->guest_tf || (completed && t->cur->last_kind == TCG_LOADS_FLAGS))
+	if (t->guest_tf ||
+		(completed && (t->cur->last_kind == TCG_POPF || t->cur->last_kind == TCG_IRET)))
 		return;
 	if (rflags & CPU_RFLAGS_TF)
 		reg_set(t, UC_X86_REG_RFLAGS, rflags & ~(uint64_t)CPU_RFLAGS_TF);
@@ -2794,18 +2817,6 @@ static uint64_t next_limit(const struct tcg *t)
 	return deadline < t->until ? deadline : t->until;
 }
 
-/*
- * RF lasts for one instruction. Unicorn forgets to clear it in the middle of a block, so what could be seen of it would
- * depend on where it was stopped; nothing here heeds it.
- */
-static void resume_flag_clear(struct tcg *t)
-{
-	uint64_t rflags = reg_get(t, UC_X86_REG_RFLAGS);
-
-	if (rflags & CPU_RFLAGS_RF)
-		reg_set(t, UC_X86_REG_RFLAGS, rflags & ~(uint64_t)CPU_RFLAGS_RF);
-}
-
 /* From rip on, until something stops it: t->stop says what, t->rip where. */
 static void emulate(struct tcg *t, bool step)
 {
@@ -2814,6 +2825,7 @@ static void emulate(struct tcg *t, bool step)
 	t->stop = STOP_NONE;
 	t->cur = &t->settled;
 	t->stepping = step;
+	resume_flag_clear(t);
 	t->limit = step ? UINT64_MAX : next_limit(t);
 	if (step) {
 		rflags = reg_get(t, UC_X86_REG_RFLAGS);

@@ -21,7 +21,8 @@ enum tcg_insn_kind {
 	TCG_SOFT_INT, /* int n, int3: the exception's RIP is the next instruction */
 	TCG_CALL,     /* ends a block and writes memory */
 	TCG_PUSHF,
-	TCG_LOADS_FLAGS, /* popf, iret: may set TF */
+	TCG_POPF,
+	TCG_IRET,
 	/* From here on the instruction is hooked. */
 	TCG_HOOKED,
 	TCG_OUT = TCG_HOOKED,
