@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: ISC
 /*
  * A guest made of pieces, and journeys through its time: the input says which pieces (a count, then
- * a byte each), how far it is stepped at first, and then three bytes for each thing to do. Beyond
- * not crashing: wherever it is taken, registers and memory are what they were when it first came
- * by; backwards the same things stop it as forwards; no call is asked twice, and the sinks see each
- * once.
+ * a byte each), how far it is stepped at first, and then three bytes for each thing to do; the
+ * count's highest bit, that the history has next to no room. Beyond not crashing: wherever it is
+ * taken, registers and memory are what they were when it first came by; backwards the same things
+ * stop it as forwards; no call is asked twice, and the sinks see each once; what was forgotten is
+ * refused, and nothing else is.
  */
 #include <assert.h>
 #include <errno.h>
@@ -36,6 +37,7 @@ enum {
 	FIRST_STEPS = 120,
 	STEPS_MAX = 600,
 	DOINGS_MAX = 40,
+	SMALL = 1024, /* bytes of history: a few answers */
 };
 
 /* rbx: data; rbp: nothing is mapped there; r8: the APIC. */
@@ -103,6 +105,7 @@ static struct world {
 	uint64_t asked, told; /* calls */
 	struct seen log[STEPS_MAX + DOINGS_MAX + 1];
 	size_t n, at; /* of the log; where it is */
+	size_t first; /* that is not forgotten */
 	bool ended;
 } world;
 
@@ -272,9 +275,22 @@ static void expect(size_t at)
 static void seek(size_t to)
 {
 	struct err err = { "" };
+	int r = history_seek(world.h, &world.log[to].pos, &err);
 
-	assert(!history_seek(world.h, &world.log[to].pos, &err));
-	expect(to);
+	assert(r == (to < world.first ? -ERANGE : 0));
+	expect(to < world.first ? world.at : to);
+}
+
+static size_t first_known(void)
+{
+	struct history_pos begin;
+	size_t i = 0;
+
+	history_begin(world.h, &begin);
+	while (history_compare(&world.log[i].pos, &begin) < 0)
+		i++;
+	assert(!history_compare(&world.log[i].pos, &begin));
+	return i;
 }
 
 static const struct vcpu_watch on_write = { .gva = DATA, .len = 8, .on_write = true },
@@ -301,6 +317,10 @@ static void step_on(void)
 	world.ended = history_run(world.h, &(struct vcpu_debug){ .step = true })->kind != VM_DEBUG;
 	look(s);
 	world.n++;
+	world.at = world.n - 1;
+	world.first = first_known();
+	if (world.first == world.at)
+		return;
 	s->written = makes(&on_write);
 	s->read = makes(&on_read);
 	seek(world.n - 1);
@@ -361,10 +381,11 @@ static size_t next_stop(const struct stops *w)
 /* 0: none; else 1 + where. Where something was edited, it was already. */
 static size_t last_stop(const struct stops *w)
 {
-	for (size_t i = world.at; i-- > 0;) {
+	for (size_t i = world.at; i-- > world.first;) {
 		if (world.log[i + 1].pos.edits == world.log[i].pos.edits && accessed(w, i + 1))
 			return 1 + i;
-		if (i && w->breaks && world.log[i].rip == w->rip && !same_place(i, world.at) &&
+		if (i > world.first && w->breaks && world.log[i].rip == w->rip &&
+			!same_place(i, world.at) &&
 			world.log[i].pos.edits == world.log[i - 1].pos.edits)
 			return 1 + i;
 	}
@@ -377,7 +398,7 @@ static void back_one(void)
 	size_t to = world.at;
 	int r = history_back(world.h, &(struct history_back){ .step = true }, &err);
 
-	while (to && same_place(to, world.at))
+	while (to > world.first && same_place(to, world.at))
 		to--;
 	if (same_place(to, world.at)) {
 		assert(r == HISTORY_BEGIN);
@@ -397,7 +418,10 @@ static void back(const struct stops *w)
 	int r = history_back(world.h, &(struct history_back){ .debug = &debug }, &err);
 
 	assert(r == (to ? HISTORY_STOPPED : HISTORY_BEGIN));
-	expect(behind_edits(to ? to - 1 : 0));
+	if (to || !same_place(world.first, world.at))
+		expect(behind_edits(to ? to - 1 : world.first));
+	else
+		expect(world.at); /* it was at the beginning */
 }
 
 /* An access stops a string instruction in the middle: a place that can be gone to as well. */
@@ -514,7 +538,8 @@ static size_t put_piece(uint8_t *to, const uint8_t *start, const uint8_t *end)
 static const uint8_t *put_code(const uint8_t *data, const uint8_t *end)
 {
 	uint8_t code[HANDLERS - CODE];
-	size_t n = put_piece(code, begin_start, begin_end), count = *data++ % (PIECES_MAX + 1);
+	size_t n = put_piece(code, begin_start, begin_end),
+	       count = *data++ % 128 % (PIECES_MAX + 1);
 
 	for (; count && data < end; count--, data++) {
 		const struct piece *p = &pieces[*data % N_PIECES];
@@ -530,6 +555,7 @@ static const uint8_t *put_code(const uint8_t *data, const uint8_t *end)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const uint8_t *end = data + size;
+	size_t room = size && data[0] & 0x80 ? SMALL : 0;
 	struct err err = { "" };
 
 	if (size < 3)
@@ -541,16 +567,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	assert(!checkpoint_restore(&world.states, world.fresh));
 	data = put_code(data, end);
-	world.asked = world.told = world.at = 0;
+	world.asked = world.told = world.at = world.first = 0;
 	world.ended = false;
 	assert(!history_open(&world.h, world.vm,
-		&(struct history_options){ .max_checkpoints = 9, .rewind = rewind_answers }, &err));
+		&(struct history_options){
+			.max_bytes = room, .max_checkpoints = 9, .rewind = rewind_answers },
+		&err));
 	look(&world.log[0]);
 	world.n = 1;
 	for (unsigned i = data < end ? *data++ % FIRST_STEPS : 0; i; i--)
 		step_on();
-	for (unsigned i = 0; i < DOINGS_MAX && end - data >= 3; i++, data += 3)
+	for (unsigned i = 0; i < DOINGS_MAX && end - data >= 3; i++, data += 3) {
 		act(data);
+		assert(first_known() == world.first);
+	}
 	history_close(world.h);
 	return 0;
 }
