@@ -41,7 +41,7 @@ static int debug_trace(struct session *s, const struct options *o)
 	return code ? code : result.mismatches ? EXIT_MISMATCH : EXIT_OK;
 }
 
-/* What a recording has in itself cannot be asked for besides. */
+/* A run that is over cannot be asked to be another. */
 static int check_trace_options(const struct cmd *cmd, int argc, char **argv, struct err *err)
 {
 	struct vm_options unused;
@@ -53,7 +53,7 @@ static int check_trace_options(const struct cmd *cmd, int argc, char **argv, str
 	r = options_parse_with_vm(
 		cmd->options, &again, vm_replay_rows, &unused, argc, argv, &first, &why);
 	vm_options_finish(&unused);
-	return r ? err_set(err, r, "%s with --trace: the recording has it in itself", why.text) : 0;
+	return r ? err_set(err, r, "%s with --trace: the run is the recorded one", why.text) : 0;
 }
 
 static int check(const struct options *o, const struct session *s, char **words, int n_words,

@@ -86,17 +86,17 @@ at_the_end() { # BACKEND
 	hasnt "$b: tells no other call's answer" '^[+][+][+] exited'
 }
 
-# A recording of another guest is left at the first call that differs; what it has in itself cannot be asked for.
+# A recording of another guest is left at the first call that differs; another run cannot be asked for.
 other_guest() {
 	"$BELLJAR" record -q -b tcg -o files.pcapng --mount in:/in --mount out:/out:rw "$GUESTS/files.elf" >/dev/null
 	gdb_says tcg "--trace files.pcapng --guest" memory.elf 'continue' 'monitor trace last' 'kill'
 	has stops_at_the_call_that_differs 'at call 0 the guest did something else' '^ +0  serial_write'
 	hasnt makes_no_call_behind_it '^ +[1-9]  '
-	for option in '--mount in:/in' '--env A=B' '--mem 4M' '--deterministic'; do
+	for option in '--mount in:/in' '--env A=B' '--mem 4M' '--deterministic' '--core x'; do
 		# shellcheck disable=SC2086
 		"$BELLJAR" debug --trace files.pcapng --guest "$GUESTS/files.elf" $option >said 2>&1
 		result "refuses $option with --trace" $(($? != 2)) "$(cat said)"
-		has "says why it refuses $option" "^belljar: debug: ${option%% *}: no such option with --trace: the recording has it in itself"
+		has "says why it refuses $option" "^belljar: debug: ${option%% *}: no such option with --trace: the run is the recorded one"
 	done
 }
 
