@@ -64,7 +64,7 @@ __attribute__((format(printf, 4, 5))) static int refuse(
 	const struct trace_reader *r, uint64_t offset, struct err *err, const char *format, ...)
 {
 	uint64_t keep = r->in_tail ? r->tail.keep : 0;
-	char why[200];
+	char why[sizeof(err->text)];
 	va_list args;
 
 	va_start(args, format);
@@ -591,10 +591,9 @@ static int check_phase(struct trace_reader *r, const struct trace_record *record
 static int make_request(struct trace_reader *r, struct trace_record *record, struct err *err)
 {
 	const struct trace_tail_request *q = &r->tail.request;
-	struct trace_packet p = { .has = 1u << KEY_N | 1u << KEY_NR | 1u << KEY_IP | 1u << KEY_A,
-		.seq = q->seq,
-		.ip = q->rip,
-		.port = q->port };
+	struct trace_packet p = {
+		.has = 1u << KEY_N | 1u << KEY_NR, .seq = q->seq, .ip = q->rip, .port = q->port
+	};
 	const struct hcall_row *row = trace_row_of_port(r->parts.header.abi, q->port);
 	int n;
 

@@ -606,20 +606,32 @@ static void skips_what_it_does_not_know(void)
 
 static void refuses_what_is_no_recording(void)
 {
+	static const struct {
+		const char *bytes;
+		size_t len;
+		const char *why;
+	} rows[] = {
+		{ "", 0, "empty" },
+		{ "GIF89a is no trace", 18, "does not begin as pcapng does" },
+		{ "\x1f\x8b\x08\x00 gzip", 9, "compressed" },
+		{ "\x1f\x8c is no gzip either", 22, "does not begin as pcapng does" },
+		{ "\x28\xb5\x2f\xfd zstd", 9, "compressed" },
+		{ "\x28\xb5\x2f\xfd", 4, "compressed" },
+		{ "\x28\xb5\x2f\xfe is no zstd either", 24, "does not begin as pcapng does" },
+		{ "\x1f\x8b\x08", 3, "cut off before its header" },
+		{ "bjt", 3, "cut off before its header" },
+		{ "ab", 2, "cut off before its header" },
+	};
 	static struct bytes b;
 	struct err err;
 	char kinds[4];
 
-	CU_ASSERT_EQUAL(read_all("", 0, kinds, 4, &err), -EBADMSG);
-	CU_ASSERT(contains(err.text, "empty"));
-	CU_ASSERT_EQUAL(read_all("GIF89a is no trace", 18, kinds, 4, &err), -EBADMSG);
-	CU_ASSERT(contains(err.text, "does not begin as pcapng does"));
-	CU_ASSERT_EQUAL(read_all("\x1f\x8b\x08\x00 gzip", 9, kinds, 4, &err), -EBADMSG);
-	CU_ASSERT(contains(err.text, "compressed"));
-	CU_ASSERT_EQUAL(read_all("\x28\xb5\x2f\xfd zstd", 9, kinds, 4, &err), -EBADMSG);
-	CU_ASSERT(contains(err.text, "compressed"));
-	CU_ASSERT_EQUAL(read_all("ab", 2, kinds, 4, &err), -EBADMSG);
-	CU_ASSERT(contains(err.text, "cut off before its header"));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		CU_ASSERT_EQUAL(read_all(rows[i].bytes, rows[i].len, kinds, 4, &err), -EBADMSG);
+		CU_ASSERT(contains(err.text, rows[i].why));
+		if (!contains(err.text, rows[i].why))
+			printf("     row %zu: %s\n", i, err.text);
+	}
 	put_start(&b);
 	CU_ASSERT_EQUAL(read_all(b.p, b.len, kinds, 4, &err), -EBADMSG);
 	CU_ASSERT(contains(err.text, "cut off before its header"));
@@ -794,6 +806,11 @@ static void parts_that_never_come_are_a_cut(void)
 
 	CU_ASSERT_EQUAL(read_all(b->p, b->len, kinds, sizeof(kinds), &err), 1);
 	CU_ASSERT_STRING_EQUAL(kinds, "X");
+	/* It may have a result: what it said is not whole. */
+	b = recording((const char *const[]){
+		HEADER, "{ a [ 1 2 4 ] n 5 r 4 in 'abcd' nr 0x1100 more true }", NULL });
+	CU_ASSERT_EQUAL(read_all(b->p, b->len, kinds, sizeof(kinds), &err), 2);
+	CU_ASSERT_STRING_EQUAL(kinds, "PX");
 	b = recording((const char *const[]){
 		HEADER, "{ mode 0 path 'a' tree 2 more true mount 0 }", END, NULL });
 	CU_ASSERT_EQUAL(read_all(b->p, b->len, kinds, sizeof(kinds), &err), 2);
@@ -1707,6 +1724,31 @@ static void what_cannot_be_read_is_no_cut(void)
 			-ECONNRESET);
 }
 
+/* To the end, or to the first mistake. */
+static void the_rest_is_read_at_once(void)
+{
+	static const struct {
+		const char *lines[4];
+		int expect;
+	} rows[] = {
+		{ { HEADER, CLOSE, CLOSE }, 0 },
+		{ { HEADER, CLOSE, END }, 0 },
+		{ { HEADER, END, CLOSE }, -EBADMSG },
+		{ { HEADER, CLOSE, "{ n 1 r 0 nr 1 }" }, -EBADMSG },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct bytes *b = recording(rows[i].lines);
+		struct trace_reader *r;
+		struct err err = { "" };
+
+		CU_ASSERT_FATAL(!trace_reader_open_memory(&r, b->p, b->len, "x", &err));
+		CU_ASSERT_EQUAL(trace_reader_rest(r, &err), rows[i].expect);
+		CU_ASSERT_EQUAL(!err.text[0], !rows[i].expect);
+		trace_reader_close(r);
+	}
+}
+
 /* One reader for both: golden text is told by its first bytes, and keeps large data beside it. */
 /* What the last part brings needs more room than all before, and a packet more than the usual buffer. */
 static void large_parts_are_joined(void)
@@ -1804,6 +1846,7 @@ static void golden_text_is_read_all_the_same(void)
 
 static void says_what_is_wrong_with_the_file_itself(void)
 {
+	int fds = tmptree_open_fds();
 	struct trace_reader *r;
 	struct err err;
 
@@ -1815,6 +1858,7 @@ static void says_what_is_wrong_with_the_file_itself(void)
 	CU_ASSERT_EQUAL(trace_recover(in_tree("none"), &err), -ENOENT);
 	save("empty", "", 0);
 	CU_ASSERT_EQUAL(trace_reader_open(&r, in_tree("empty"), &err), -EBADMSG);
+	CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
 	tmptree_remove(&tree);
 }
 
@@ -1861,6 +1905,7 @@ static const struct unit_case cases[] = {
 	{ "a_pipe_is_read_as_it_comes", a_pipe_is_read_as_it_comes },
 	{ "what_cannot_be_read_is_no_cut", what_cannot_be_read_is_no_cut },
 	{ "large_parts_are_joined", large_parts_are_joined },
+	{ "the_rest_is_read_at_once", the_rest_is_read_at_once },
 	{ "golden_text_has_the_same_limits", golden_text_has_the_same_limits },
 	{ "golden_text_is_read_all_the_same", golden_text_is_read_all_the_same },
 	{ "says_what_is_wrong_with_the_file_itself", says_what_is_wrong_with_the_file_itself },
