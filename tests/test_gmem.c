@@ -184,14 +184,66 @@ static void knows_what_was_never_used(void)
 
 	CU_ASSERT_EQUAL_FATAL(gmem_init(&m, GPA, 8 * PAGE), 0);
 	used_parts(&m, text, sizeof(text));
-	CU_ASSERT_STRING_EQUAL(text, m.file ? "" : "0-7 ");
+	CU_ASSERT_STRING_EQUAL(text, "");
 	gmem_fill(&m, GPA + 2 * PAGE - 1, 'x', 2);
 	gmem_fill(&m, GPA + 7 * PAGE, 'x', 1);
 	used_parts(&m, text, sizeof(text));
-	CU_ASSERT_STRING_EQUAL(text, m.file ? "1-2 7-7 " : "0-7 ");
+	CU_ASSERT_STRING_EQUAL(text, "1-2 7-7 ");
 	CU_ASSERT_TRUE(gmem_same(&m, GPA + 2 * PAGE - 1, "xx", 2));
 	CU_ASSERT_FALSE(gmem_same(&m, GPA + 2 * PAGE - 1, "xxx", 3));
 	CU_ASSERT_FALSE(gmem_same(&m, GPA + 8 * PAGE - 1, "\0", 2));
+	gmem_finish(&m);
+}
+
+/* Wherever in a page one begins to look, and below RAM, too. */
+static void used_parts_are_whole_pages(void)
+{
+	static const struct {
+		uint64_t from, gpa;
+		size_t len; /* 0: there is none */
+	} rows[] = {
+		{ 0, GPA, 2 * PAGE },
+		{ GPA - 1, GPA, 2 * PAGE },
+		{ GPA, GPA, 2 * PAGE },
+		{ GPA + 1, GPA, 2 * PAGE },
+		{ GPA + PAGE + 5, GPA + PAGE, PAGE },
+		{ GPA + 2 * PAGE, GPA + 4 * PAGE, 2 * PAGE },
+		{ GPA + 3 * PAGE + 1, GPA + 4 * PAGE, 2 * PAGE },
+		{ GPA + 6 * PAGE - 1, GPA + 5 * PAGE, PAGE },
+		{ GPA + 6 * PAGE, 0, 0 },
+		{ GPA + 8 * PAGE - 1, 0, 0 },
+		{ GPA + 8 * PAGE, 0, 0 },
+		{ UINT64_MAX, 0, 0 },
+	};
+	struct gmem m = { 0 };
+
+	CU_ASSERT_EQUAL_FATAL(gmem_init(&m, GPA, 8 * PAGE), 0);
+	gmem_fill(&m, GPA, 'x', 2 * PAGE);
+	gmem_fill(&m, GPA + 4 * PAGE, 'x', 2 * PAGE);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint64_t gpa = rows[i].from;
+		size_t len;
+
+		CU_ASSERT_EQUAL(gmem_next_used(&m, &gpa, &len), rows[i].len > 0);
+		CU_ASSERT(!rows[i].len || (gpa == rows[i].gpa && len == rows[i].len));
+	}
+	gmem_finish(&m);
+}
+
+/* Nothing stays open of memory that there is no room for. */
+static void is_refused_where_there_is_no_room(void)
+{
+	int fds = tmptree_open_fds(), r;
+	struct rlimit old, none = { 0 };
+	struct gmem m = { 0 };
+
+	getrlimit(RLIMIT_AS, &old);
+	none.rlim_max = old.rlim_max;
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_AS, &none), 0);
+	r = gmem_init(&m, GPA, SIZE);
+	setrlimit(RLIMIT_AS, &old);
+	CU_ASSERT_EQUAL(r, -ENOMEM);
+	CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
 	gmem_finish(&m);
 }
 
@@ -252,6 +304,8 @@ static const struct unit_case cases[] = {
 	{ "what_is_finished_is_gone", what_is_finished_is_gone },
 	{ "a_view_shows_the_same_bytes", a_view_shows_the_same_bytes },
 	{ "knows_what_was_never_used", knows_what_was_never_used },
+	{ "used_parts_are_whole_pages", used_parts_are_whole_pages },
+	{ "is_refused_where_there_is_no_room", is_refused_where_there_is_no_room },
 	{ "all_counts_as_used_when_the_kernel_tells_nothing",
 		all_counts_as_used_when_the_kernel_tells_nothing },
 	{ "is_there_whatever_files_may_be", is_there_whatever_files_may_be },

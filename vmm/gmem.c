@@ -131,9 +131,10 @@ ssize_t gmem_read_string(const struct gmem *m, uint64_t gpa, char *buf, size_t s
 
 bool gmem_next_used(const struct gmem *m, uint64_t *gpa, size_t *len)
 {
-	off_t from = *gpa > m->gpa ? (off_t)(*gpa - m->gpa) : 0, to = (off_t)m->size;
+	uint64_t at = *gpa > m->gpa ? *gpa - m->gpa : 0;
+	off_t from = (off_t)(at - at % PAGE), to = (off_t)m->size;
 
-	if (*gpa > m->gpa && *gpa - m->gpa >= m->size)
+	if (at >= m->size)
 		return false;
 	if (m->file) {
 		off_t data = lseek(m->file - 1, from, SEEK_DATA);
@@ -146,7 +147,6 @@ bool gmem_next_used(const struct gmem *m, uint64_t *gpa, size_t *len)
 			to = data > from ? data : to;
 		}
 	}
-	from -= from % PAGE;
 	*gpa = m->gpa + (uint64_t)from;
 	*len = (size_t)(to - from);
 	return true;
