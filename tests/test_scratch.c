@@ -176,6 +176,66 @@ static void goes_with_all_that_is_in_it(void)
 	tmptree_remove(&tree);
 }
 
+/* A file system may leave out the name behind one that has just gone. */
+static bool skips;
+
+struct dirent *readdir(DIR *stream)
+{
+	static bool skip_one;
+	struct dirent *entry;
+
+	do
+		entry = (struct dirent *)readdir64(stream);
+	while (entry && entry->d_name[0] != '.' && skip_one && !(skip_one = false));
+	skip_one = skips && entry && entry->d_name[0] != '.';
+	return entry;
+}
+
+static void goes_where_reading_skips_names(void)
+{
+	static const char *const trees[][6] = {
+		{ "f %s/a text", "f %s/b text", "f %s/c text" },
+		{ "d %s/a", "f %s/a/b text", "f %s/a/c text" },
+		{ "d %s/a", "d %s/a/b", "f %s/a/b/f text", "d %s/a/c", "f %s/a/c/f text" },
+	};
+
+	for (size_t i = 0; i < sizeof(trees) / sizeof(trees[0]); i++) {
+		struct scratch scratch;
+		struct err err;
+		char line[200];
+
+		make_tree("d kept");
+		CU_ASSERT_EQUAL_FATAL(scratch_init(&scratch, tree.path, &err), 0);
+		for (int k = 0; k < 6 && trees[i][k]; k++) {
+			snprintf(line, sizeof(line), trees[i][k], scratch.name);
+			CU_ASSERT(!tmptree_add(&tree, line));
+		}
+		skips = true;
+		scratch_finish(&scratch);
+		skips = false;
+		CU_ASSERT_EQUAL(entries(tree.path), 1);
+		tmptree_remove(&tree);
+	}
+}
+
+static void descriptor_zero_is_one_too(void)
+{
+	int saved = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 100);
+	struct scratch scratch;
+	struct err err;
+
+	make_tree("d kept");
+	close(STDIN_FILENO);
+	CU_ASSERT_EQUAL_FATAL(scratch_init(&scratch, tree.path, &err), 0);
+	CU_ASSERT_EQUAL(scratch.parent, STDIN_FILENO);
+	scratch_finish(&scratch);
+	CU_ASSERT(fcntl(STDIN_FILENO, F_GETFD) < 0);
+	dup2(saved, STDIN_FILENO);
+	close(saved);
+	CU_ASSERT_EQUAL(entries(tree.path), 1);
+	tmptree_remove(&tree);
+}
+
 static void a_subdirectory_is_made_or_found(void)
 {
 	struct stat made, found;
@@ -309,6 +369,8 @@ static const struct unit_case cases[] = {
 	{ "one_that_is_not_ours_is_refused", one_that_is_not_ours_is_refused },
 	{ "says_when_no_name_is_to_be_had", says_when_no_name_is_to_be_had },
 	{ "goes_with_all_that_is_in_it", goes_with_all_that_is_in_it },
+	{ "goes_where_reading_skips_names", goes_where_reading_skips_names },
+	{ "descriptor_zero_is_one_too", descriptor_zero_is_one_too },
 	{ "a_subdirectory_is_made_or_found", a_subdirectory_is_made_or_found },
 	{ "one_that_was_moved_away_is_emptied", one_that_was_moved_away_is_emptied },
 };
