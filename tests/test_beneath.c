@@ -393,8 +393,10 @@ static void descriptor_zero_is_one_too(void)
 	if (saved < 0)
 		unit_skip("it is closed");
 	for (int engine = 0; saved >= 0 && engine < N_ENGINES && begin(engine); engine++) {
+		int fd;
+
 		for (int i = 0; i < 8; i++) {
-			int flags = i % 2 ? O_PATH : O_RDONLY, fd;
+			int flags = i % 2 ? O_PATH : O_RDONLY;
 
 			close(STDIN_FILENO);
 			errno = EINTR;
@@ -403,6 +405,9 @@ static void descriptor_zero_is_one_too(void)
 			CU_ASSERT(fcntl(STDIN_FILENO, F_GETFD) < 0 || fd == STDIN_FILENO);
 			close(fd);
 		}
+		fd = engines[engine].open(top, "out", O_WRONLY | O_TRUNC, 0, 0);
+		CU_ASSERT(fd >= 0 && size_of("out") == 0);
+		close(fd);
 		CU_ASSERT_EQUAL(engines[engine].open(top, "dir/link", O_PATH, 0, 0), -ELOOP);
 		CU_ASSERT(fcntl(STDIN_FILENO, F_GETFD) < 0);
 		dup2(saved, STDIN_FILENO);

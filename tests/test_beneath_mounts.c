@@ -180,7 +180,7 @@ static void tells_when_a_file_was_not_truncated(void)
 
 static int refuse_openat2(int error)
 {
-	int fd, none;
+	int fd, none, root = open("/", O_PATH | O_CLOEXEC);
 
 	if (beneath_probe())
 		return NO_OPENAT2;
@@ -189,6 +189,8 @@ static int refuse_openat2(int error)
 	fd = beneath_open(dir, "sub/../file", O_RDONLY, 0);
 	none = beneath_open(dir, "sub/none", O_RDONLY, 0);
 	if (fd != -EACCES || none != -ENOENT || beneath_probe() != -error)
+		return 1;
+	if (beneath_open(root, "proc", O_PATH, 0) != -EACCES)
 		return 1;
 	fd = beneath_open(dir, "file", O_RDONLY, 0);
 	return fd < 0 || close(fd);
@@ -210,6 +212,28 @@ static void walks_where_openat2_is_refused(void)
 	run_apart(refuse_as_forbidden);
 }
 
+static int refuse_for_renames(void)
+{
+	if (refuse_call(SYS_openat2, EAGAIN))
+		return NO_FILTER;
+	return !(opens(beneath_openat2, "file", O_RDONLY, 0, 0) &&
+		 opens(beneath_openat2, "sub/../file", O_RDONLY, 0, -EACCES));
+}
+
+static int refuse_for_nonsense(void)
+{
+	if (refuse_call(SYS_openat2, EINVAL))
+		return NO_FILTER;
+	return !(opens(beneath_openat2, "file", O_RDONLY, 0, -EINVAL) &&
+		 beneath_open(dir, "file", O_RDONLY, 0) == -EINVAL);
+}
+
+static void walks_only_where_that_may_help(void)
+{
+	run_apart(refuse_for_renames);
+	run_apart(refuse_for_nonsense);
+}
+
 /* Nothing can be said of openat2 then. */
 static int probe_without_descriptors(void)
 {
@@ -227,6 +251,7 @@ static const struct unit_case cases[] = {
 	{ "no_other_mount_is_entered_unless_allowed", no_other_mount_is_entered_unless_allowed },
 	{ "tells_when_a_file_was_not_truncated", tells_when_a_file_was_not_truncated },
 	{ "walks_where_openat2_is_refused", walks_where_openat2_is_refused },
+	{ "walks_only_where_that_may_help", walks_only_where_that_may_help },
 	{ "a_probe_needs_a_descriptor", a_probe_needs_a_descriptor },
 };
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -126,11 +127,8 @@ int beneath_walk(int dir, const char *path, int flags, mode_t mode, unsigned int
 		if (filemap_name_is_dotdot(name)) {
 			next = -EACCES;
 		} else {
-			if (name.len >
-				FILEMAP_NAME_MAX) /* for the host to refuse: perhaps it is EACCES */
-				name.len = FILEMAP_NAME_MAX + 1;
-			memcpy(text, name.text, name.len);
-			text[name.len] = 0;
+			/* What is too long still is: for the host to refuse, perhaps it is EACCES. */
+			snprintf(text, sizeof(text), "%.*s", (int)name.len, name.text);
 			if (!*path)
 				break;
 			next = checked(open_name(at, text, O_PATH, 0), O_DIRECTORY, how);
