@@ -88,17 +88,17 @@ static bool is_left_behind(const struct gdb_address *a)
 {
 	struct sockaddr_un name = unix_name(a);
 	struct stat st;
-	int fd, r;
+	bool refused;
+	int fd;
 
 	if (lstat(a->host, &st) || !S_ISSOCK(st.st_mode))
 		return false;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	r = fd < 0 ? -1 : connect(fd, (struct sockaddr *)&name, sizeof(name));
-	if (fd >= 0 && r && errno != ECONNREFUSED)
-		r = 0;
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0 && r;
+	if (fd < 0)
+		return false;
+	refused = connect(fd, (struct sockaddr *)&name, sizeof(name)) && errno == ECONNREFUSED;
+	close(fd);
+	return refused;
 }
 
 static int bind_private(int fd, const struct gdb_address *a)

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -352,7 +353,11 @@ static void descriptors_are_closed_and_may_be_0(void)
 	free_one = lowest_free();
 	CU_ASSERT(listen_at(address, &a, text, sizeof(text)) == -EADDRINUSE);
 	CU_ASSERT_EQUAL(lowest_free(), free_one);
+	CU_ASSERT(listen_at("unix:/no/such/place", &a, text, sizeof(text)) == -ENOENT);
+	CU_ASSERT_EQUAL(lowest_free(), free_one);
 	close(STDIN_FILENO);
+	CU_ASSERT(listen_at("unix:/no/such/place", &a, text, sizeof(text)) == -ENOENT);
+	CU_ASSERT_EQUAL(lowest_free(), STDIN_FILENO);
 	CU_ASSERT(listen_at(address, &a, text, sizeof(text)) == -EADDRINUSE);
 	close_all(fd, -1);
 	fd = listen_at(address, &a, text, sizeof(text)); /* nobody is there any more */
@@ -370,6 +375,26 @@ static void descriptors_are_closed_and_may_be_0(void)
 	dup2(before, STDIN_FILENO);
 	close_all(before, -1);
 	rmdir(dir);
+}
+
+/* Bytes in use; a fault build counts for itself. */
+static size_t heap(void)
+{
+	return unit_fault_run ? 0 : mallinfo2().uordblks;
+}
+
+static void nothing_is_left_behind(void)
+{
+	struct gdb_address a;
+	size_t before = 0;
+	char text[300];
+
+	for (int i = 0; i < 20; i++) {
+		close_all(listen_at("127.0.0.1:0", &a, text, sizeof(text)), -1);
+		if (i == 9)
+			before = heap();
+	}
+	CU_ASSERT_EQUAL(heap(), before);
 }
 
 static void says_when_there_are_no_more_descriptors(void)
@@ -664,6 +689,7 @@ static const struct unit_case cases[] = {
 	{ "what_is_no_socket_stays", what_is_no_socket_stays },
 	{ "says_how_long_a_path_may_be", says_how_long_a_path_may_be },
 	{ "descriptors_are_closed_and_may_be_0", descriptors_are_closed_and_may_be_0 },
+	{ "nothing_is_left_behind", nothing_is_left_behind },
 	{ "says_when_there_are_no_more_descriptors", says_when_there_are_no_more_descriptors },
 	{ "a_socket_of_another_kind_stays", a_socket_of_another_kind_stays },
 	{ "a_debugger_that_goes_lets_the_guest_go", a_debugger_that_goes_lets_the_guest_go },
