@@ -10,15 +10,13 @@
 #include "err.h"
 #include "escape.h"
 
-int scan_init(struct scan *in, FILE *file, const char *name)
+void scan_init(struct scan *in, FILE *file, const char *name)
 {
-	*in = (struct scan){ .file = file, .name = strdup(name) };
-	return in->name ? 0 : -ENOMEM;
+	*in = (struct scan){ .file = file, .name = name };
 }
 
 void scan_finish(struct scan *in)
 {
-	free(in->name);
 	free(in->line);
 }
 
@@ -284,7 +282,6 @@ int scan_string(struct scan *in, char **string, const char *what)
 	}
 	b.data[b.len] = 0;
 	tight = realloc(b.data, b.len + 1);
-	free(*string);
 	*string = (char *)(tight ? tight : b.data);
 	return 0;
 }

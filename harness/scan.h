@@ -15,8 +15,8 @@ struct err;
 
 struct scan {
 	FILE *file;
-	struct err *err; /* where refusals go; the caller sets it */
-	char *name;      /* for messages */
+	struct err *err;  /* where refusals go; the caller sets it */
+	const char *name; /* for messages */
 	char *line;
 	size_t room;
 	uint64_t number; /* of the line */
@@ -25,8 +25,8 @@ struct scan {
 	const char *at, *end;
 };
 
-/* file is borrowed. 0 or -ENOMEM. */
-int scan_init(struct scan *in, FILE *file, const char *name);
+/* file and name are borrowed. */
+void scan_init(struct scan *in, FILE *file, const char *name);
 void scan_finish(struct scan *in);
 
 /* All of these return a negative number, that the caller can return. */
@@ -81,7 +81,7 @@ bool bytes_room(struct bytes *b, size_t more);
 int scan_escaped(struct scan *in, struct bytes *to, struct word text);
 /* Appends what stands in quotes next. */
 int scan_quoted(struct scan *in, struct bytes *to, const char *what);
-/* The same as a string on the heap in place of *string, which may be NULL. Refuses NULs. */
+/* The same as a string on the heap. Refuses NULs. */
 int scan_string(struct scan *in, char **string, const char *what);
 
 #endif

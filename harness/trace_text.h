@@ -40,8 +40,8 @@ void trace_text_line(const struct trace_header *header, const struct trace_recor
 	char *buf, size_t size);
 
 /*
- * Reading; used through trace_reader. in and blob_dir (NULL: there are no blobs) are borrowed; name is for
- * messages and may be "-". header is filled in, and must stay as long as the reader; it is the caller's to
+ * Reading; used through trace_reader. in, blob_dir (NULL: there are no blobs) and name are borrowed; name is
+ * for messages and may be "-". header is filled in, and must stay as long as the reader; it is the caller's to
  * finish, but for a failed open.
  */
 struct trace_text_reader;

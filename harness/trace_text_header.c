@@ -257,9 +257,6 @@ int text_read_header(struct scan *in, struct trace_header *h)
 	unsigned seen = 0;
 
 	h->boot_time_ns = SESSION_CLOCK_NS;
-	h->cwd = strdup("/");
-	if (!h->cwd)
-		return scan_no_memory(in);
 	while (!n && (n = scan_line(in)) > 0) {
 		if (scan_at_end(in))
 			break;
@@ -269,5 +266,7 @@ int text_read_header(struct scan *in, struct trace_header *h)
 		return n;
 	if (!h->abi)
 		return scan_fail(in, "no 'guest' line; expected one in the header");
-	return 0;
+	if (!h->cwd)
+		h->cwd = strdup("/");
+	return h->cwd ? 0 : scan_no_memory(in);
 }

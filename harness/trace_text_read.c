@@ -580,10 +580,9 @@ int trace_text_open(struct trace_text_reader **out, FILE *in, const char *name,
 
 	*out = NULL;
 	*header = (struct trace_header){ 0 };
-	if (!r || scan_init(&r->scan, in, name)) {
-		free(r);
+	if (!r)
 		return err_set(err, -ENOMEM, "out of memory");
-	}
+	scan_init(&r->scan, in, name);
 	r->scan.err = err;
 	r->data.header = header;
 	r->data.blob_dir = blob_dir;

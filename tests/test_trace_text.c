@@ -640,12 +640,23 @@ static void strings_of_any_length_come_back(void)
 	}
 }
 
+/* More than there is can be asked of sanitizers, too. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "allocator_may_return_null=1";
+}
+
 static void there_is_no_room_for_more_than_there_can_be(void)
 {
 	struct bytes b = { 0 };
+	struct err err = { "" };
 
 	CU_ASSERT(bytes_room(&b, 10) && b.room >= 10);
 	CU_ASSERT(!bytes_room(&b, SIZE_MAX));
+	CU_ASSERT(!bytes_room(&b, SIZE_MAX / 4));
+	CU_ASSERT_EQUAL(scan_no_memory(&(struct scan){ .err = &err }), -ENOMEM);
+	CU_ASSERT_STRING_EQUAL(err.text, "out of memory");
 	CU_ASSERT(b.data != NULL && b.room >= 10);
 	free(b.data);
 }
