@@ -437,6 +437,8 @@ static void a_slash_behind_a_name_is_told(void)
 		{ "/m/plain/new/", FILEMAP_CREATE, -EISDIR, false },
 		{ "/m/plain/../new/", FILEMAP_CREATE, -EISDIR, false },
 		/* Nothing is covered in here: the host finds it at once. */
+		{ "/none/of/x", 0, -ENOENT, false }, /* nothing is made to look at it */
+		{ "/none/of/x", FILEMAP_PARENT, -ENOENT, false },
 		{ "/m/sub/ro/dir/file", 0, 1, false },
 		{ "/m/sub/ro/dir/file/", 0, 1, true },
 		{ "/m/sub/ro/dir/link/", 0, 1, true },

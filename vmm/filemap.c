@@ -180,8 +180,6 @@ static void remove_last(const struct hostfs *host, int anchor, char *text)
 		host->unlink(dir, name, AT_REMOVEDIR);
 	if (dir >= 0 && dir != anchor)
 		host->close(dir);
-	if (!slash)
-		*name = 0;
 }
 
 static void trim(char *text)
