@@ -426,6 +426,22 @@ static void text_is_utf8_on_one_line(void)
 		if (!contains(text, rows[i].why))
 			printf("     row %zu: %s\n", i, text);
 	}
+	for (int n = 1; n <= 4;
+		n++) { /* what lies behind it, as a packet's padding may, is not it */
+		char header[100], kinds[4];
+		struct err err;
+		struct bytes *b;
+		uint8_t *last;
+
+		snprintf(header, sizeof(header), "{ abi uhyve bjt 1 gen 2 mem 4096 prog %.*s\xc3 }",
+			n, "aaaa");
+		b = recording((const char *const[]){ header, NULL });
+		last = memrchr(b->p, 0xc3, b->len);
+		if (last + 1 < b->p + b->len - 4)
+			last[1] = 0x80;
+		CU_ASSERT_EQUAL(read_all(b->p, b->len, kinds, sizeof(kinds), &err), -EBADMSG);
+		CU_ASSERT(contains(err.text, NO_UTF8));
+	}
 #undef NO_UTF8
 #undef CONTROL
 }
