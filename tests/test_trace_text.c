@@ -14,6 +14,7 @@
 #include "scan.h"
 #include "session.h"
 #include "tmptree.h"
+#include "trace_text_parts.h"
 #include "unit.h"
 #include "vm.h"
 
@@ -637,6 +638,70 @@ static void strings_of_any_length_come_back(void)
 		CU_ASSERT_EQUAL_FATAL(parse(&k, text, NULL, &err), 0);
 		CU_ASSERT_EQUAL(strlen(k.header.env.list[0]), n + 2);
 		drop(&k);
+	}
+}
+
+/* An entry is written by its fields only when they make all its bytes. */
+static void entries_of_a_directory_are_taken_whole(void)
+{
+	static const struct {
+		size_t len;
+		uint8_t reclen, type, last; /* last: of its bytes, behind the name */
+		const char *name;
+		size_t expect;
+	} rows[] = {
+		{ 24, 24, 8, 0, "a", 24 },
+		{ 100, 24, 8, 0, "a", 24 },
+		{ 23, 24, 8, 0, "a", 0 },
+		{ 18, 24, 8, 0, "a", 0 },
+		{ 32, 24, 8, 0, "abcd", 24 },
+		{ 32, 24, 8, 0, "abcde", 0 },
+		{ 32, 32, 8, 0, "abcde", 32 },
+		{ 32, 32, 8, 0, "a", 0 }, /* more than it takes */
+		{ 24, 24, 8, 1, "a", 0 },
+		{ 24, 19, 8, 0, "", 0 },
+		{ 24, 0, 8, 0, "a", 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint8_t data[100] = { [16] = rows[i].reclen, [18] = rows[i].type };
+		struct text_dent dent;
+		size_t n;
+
+		memcpy(data + 19, rows[i].name, strlen(rows[i].name));
+		if (rows[i].last)
+			data[rows[i].reclen - 1] = rows[i].last;
+		n = text_dent_next(data, rows[i].len, &dent);
+		CU_ASSERT_EQUAL(n, rows[i].expect);
+		if (n != rows[i].expect)
+			printf("     row %zu: %zu\n", i, n);
+		CU_ASSERT(!n || (dent.name_len == strlen(rows[i].name) && dent.type == 8));
+	}
+}
+
+/* Of the one call that is nothing but a code, when it is the last. */
+static void exit_codes_are_of_calls_that_end(void)
+{
+	static const struct {
+		bool ends;
+		struct hcall_field fields[2];
+		int expect;
+	} rows[] = {
+		{ true, { { "code", 0, 4, HCALL_INT } }, -7 },
+		{ false, { { "code", 0, 4, HCALL_INT } }, 0 },
+		{ true, { { "fd", 0, 4, HCALL_FD } }, 0 },
+		{ true, { { "a", 0, 4, HCALL_INT }, { "b", 4, 4, HCALL_INT } }, 0 },
+		{ .ends = true },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct hcall_row row = { .name = "x" };
+		struct trace_record record = {
+			.row = &row, .ends = rows[i].ends, .args = { (uint32_t)-7 }
+		};
+
+		memcpy(row.fields, rows[i].fields, sizeof(rows[i].fields));
+		CU_ASSERT_EQUAL(text_exit_code(&record), rows[i].expect);
 	}
 }
 
@@ -1441,6 +1506,8 @@ static void names_go_both_ways(void)
 
 static const struct unit_case cases[] = {
 	{ "text_comes_back_as_it_was", text_comes_back_as_it_was },
+	{ "entries_of_a_directory_are_taken_whole", entries_of_a_directory_are_taken_whole },
+	{ "exit_codes_are_of_calls_that_end", exit_codes_are_of_calls_that_end },
 	{ "full_text_comes_back_as_it_was", full_text_comes_back_as_it_was },
 	{ "addresses_of_a_crash_stay_out", addresses_of_a_crash_stay_out },
 	{ "liberties_of_whoever_edits", liberties_of_whoever_edits },
