@@ -83,6 +83,7 @@ static void refuses_what_is_no_escape(void)
 		{ "\\x", -1 },
 		{ "\\x1", -1 },
 		{ "\\x1g", -1 },
+		{ "ab\\x1g", -3 },
 		{ "\\xFF", -1 },
 		{ "a\\X41", -2 },
 	};

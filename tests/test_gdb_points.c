@@ -191,15 +191,17 @@ static size_t heap(void)
 	return unit_fault_run ? 0 : mallinfo2().uordblks;
 }
 
-/* A point with two conditions and two commands. */
+/* A point with as many conditions and commands as there may be. */
 static struct gdb_point with_codes(enum gdb_point_kind kind, uint64_t addr)
 {
 	static const uint8_t code[100] = { 0x27 };
-	struct gdb_point p = {
-		.kind = kind, .addr = addr, .len = 8, .n_conditions = 2, .n_commands = 2
-	};
+	struct gdb_point p = { .kind = kind,
+		.addr = addr,
+		.len = 8,
+		.n_conditions = GDB_CODES_MAX,
+		.n_commands = GDB_CODES_MAX };
 
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < GDB_CODES_MAX; i++)
 		p.conditions[i] = p.commands[i] = (struct gdb_code){ code, sizeof(code) };
 	return p;
 }
@@ -253,7 +255,8 @@ static void too_much_is_refused_whole(void)
 	}
 	CU_ASSERT_EQUAL(heap(), before);
 	got = gdb_points_break_at(&points, 0x1000, 0);
-	CU_ASSERT(points.n == 1 && got && got->n_conditions == 2 && got->n_commands == 2);
+	CU_ASSERT(points.n == 1 && got && got->n_conditions == p.n_conditions &&
+		  got->n_commands == p.n_commands);
 	q.addr = 0x2000;
 	CU_ASSERT_EQUAL(gdb_points_insert(&points, &q), -ENOMEM);
 	CU_ASSERT(points.n == 1 && !gdb_points_break_at(&points, 0x2000, 0));

@@ -739,6 +739,49 @@ static void another_responder_may_answer(void)
 	finish();
 }
 
+/* Before it is answered: what it will be, if it is one. */
+static void a_call_can_be_looked_at(void)
+{
+	static const struct {
+		struct ask ask;
+		bool is_call;
+		uint64_t block; /* its first bytes */
+	} rows[] = {
+		{ { UHYVE_V2_CLOSE, 4, false, BLOCK }, true, 0x1122334455667788 },
+		{ { UHYVE_V2_CLOSE, 4, true, BLOCK }, false, 0 },
+		{ { UHYVE_V2_CLOSE, 4, false, RAM_END - 1 }, false, 0 },
+		{ { UHYVE_V2_EXIT, 4, false, 42 }, true, 42 },
+		{ { UHYVE_V2_EXIT, 4, true, 42 }, false, 0 },
+		{ { UHYVE_V2_SERIAL_READ_BYTE, 4, true, 9 }, true, 0 },
+		{ { 0xcfc, 4, false, BLOCK }, false, 0 },
+		{ { 0x1011, 4, false, BLOCK }, false, 0 },
+	};
+	uint64_t block = 0x1122334455667788, first;
+
+	start();
+	CU_ASSERT_EQUAL(gmem_write(&f.vm->mem, BLOCK, &block, sizeof(block)), 0);
+	CU_ASSERT(went_on(ask((struct ask){ UHYVE_V2_SERIAL_READ_BYTE, 4, true, 0 })));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct ask *a = &rows[i].ask;
+		struct vcpu_exit exit = { .kind = VCPU_PORT,
+			.port = a->port,
+			.size = a->size,
+			.in = a->in,
+			.data = (uint32_t)a->arg,
+			.rdi = a->arg,
+			.rip = 0x1234 };
+		struct hcall call = { 0 };
+
+		CU_ASSERT_EQUAL(hcall_look(f.vm, &exit, &call), rows[i].is_call);
+		if (!rows[i].is_call)
+			continue;
+		memcpy(&first, call.block, sizeof(first));
+		CU_ASSERT(call.row->port == a->port && call.seq == 1 && call.rip == 0x1234);
+		CU_ASSERT_EQUAL(first, rows[i].block);
+	}
+	finish();
+}
+
 /* Every port with blocks of noise: an answer or a stop, never more; sanitizers watch. */
 static void survives_noise_on_every_port(void)
 {
@@ -790,6 +833,7 @@ static const struct unit_case cases[] = {
 	{ "a_paused_call_is_asked_again", a_paused_call_is_asked_again },
 	{ "a_call_is_held_before_its_answer_and_behind_it",
 		a_call_is_held_before_its_answer_and_behind_it },
+	{ "a_call_can_be_looked_at", a_call_can_be_looked_at },
 	{ "survives_noise_on_every_port", survives_noise_on_every_port },
 };
 

@@ -117,8 +117,16 @@ static void without_wp_the_supervisor_writes_anywhere(void)
 	CU_ASSERT_TRUE(page.writable);
 }
 
+/* Stops behind the page that NX is set for. */
+static bool note_page(void *ctx, const struct paging_page *page)
+{
+	*(struct paging_page *)ctx = *page;
+	return page->gva != 0x2000;
+}
+
 static void without_nxe_the_nx_bit_is_reserved(void)
 {
+	struct paging_page page = { 0 };
 	static const struct walk walks[] = {
 		{ 0x2000, 0, -EFAULT, 9, 0, 0 }, { 0x123, PAGING_FETCH, 0, 0, DATA + 0x123, 4096 },
 		{ 0x5000, PAGING_FETCH, -EFAULT, 0, 0, 0 }, /* nor is there the I bit */
@@ -127,6 +135,8 @@ static void without_nxe_the_nx_bit_is_reserved(void)
 	setup();
 	p.efer &= ~(uint64_t)CPU_EFER_NXE;
 	CHECK(walks);
+	CU_ASSERT_EQUAL(paging_each(&m, &p, note_page, &page), 0);
+	CU_ASSERT_EQUAL(page.gva, 0x40000000);
 }
 
 static void recursive_tables_reach_themselves(void)
@@ -275,12 +285,6 @@ static void every_address_maps_to_itself_without_paging(void)
 	CU_ASSERT_TRUE(page.writable && page.user && page.executable);
 	CU_ASSERT_EQUAL(paging_translate(&m, &p, 0x12345, &gpa), 0);
 	CU_ASSERT_EQUAL(gpa, 0x12345);
-}
-
-static bool note_page(void *ctx, const struct paging_page *page)
-{
-	*(struct paging_page *)ctx = *page;
-	return page->gva != 0x2000;
 }
 
 static void tells_the_entry_a_page_comes_from(void)
