@@ -87,7 +87,6 @@ static int enter_tail(struct trace_reader *r, struct err *err)
 			(unsigned long long)r->tail.keep, r->name);
 	input_memory(&r->tail_in, r->tail.data, r->tail.len);
 	r->tail_in.offset = r->tail.keep;
-	r->tail_in.limit += r->tail.keep;
 	r->pcapng.in = &r->tail_in;
 	r->in_tail = true;
 	return 0;
@@ -180,7 +179,7 @@ static bool is_compressed(const struct input *in)
 /* The tail beside path, or in memory. */
 static int read_tail(struct trace_reader *r, const char *path, struct span tail, struct err *err)
 {
-	char name[200];
+	char name[sizeof(err->text)];
 
 	if (path)
 		return trace_tail_read(&r->tail, path, err);
@@ -368,7 +367,7 @@ static int join(struct trace_reader *r, struct trace_packet *p, struct err *err)
 			return refuse(r, packet.offset, err,
 				"does not go on with what the packet before began");
 	}
-	if (n > 0 && append_part(r, p))
+	if (append_part(r, p))
 		return no_memory(r, err);
 	p->has |= id_key;
 	p->in = p->data = (struct span){ r->joined_in.p, r->joined_in.len };
@@ -421,10 +420,9 @@ static int check_path(
 static int make_call(struct trace_reader *r, const struct trace_packet *p,
 	struct trace_record *record, struct err *err)
 {
-	const uint32_t needed = 1u << KEY_N | 1u << KEY_NR;
 	struct err why;
 
-	if ((p->has & needed) != needed)
+	if (!(p->has & 1u << KEY_NR))
 		return refuse(
 			r, record->where, err, "not a record: no known keys, or some missing");
 	record->row = p->port > UINT16_MAX
@@ -592,7 +590,7 @@ static int make_request(struct trace_reader *r, struct trace_record *record, str
 {
 	const struct trace_tail_request *q = &r->tail.request;
 	struct trace_packet p = {
-		.has = 1u << KEY_N | 1u << KEY_NR, .seq = q->seq, .ip = q->rip, .port = q->port
+		.has = 1u << KEY_NR, .seq = q->seq, .ip = q->rip, .port = q->port
 	};
 	const struct hcall_row *row = trace_row_of_port(r->parts.header.abi, q->port);
 	int n;
@@ -627,7 +625,6 @@ static int check_nothing_follows(struct trace_reader *r, struct err *err)
 	struct pcapng_packet packet;
 	int n = next_packet(r, &packet, err);
 
-	r->phase = PHASE_DONE;
 	return n > 0 ? refuse(r, packet.offset, err, "a packet behind the end") : n;
 }
 

@@ -14,6 +14,7 @@
 #include "elf_sample.h"
 #include "err.h"
 #include "gmem.h"
+#include "heap.h"
 
 enum { PAGE = 4096, RAM_SIZE = 2 << 20, RAM_GPA = SAMPLE_EXEC_BASE - (1 << 20), DIRT = 0xa5 };
 #define PIE_BASE (RAM_GPA + 0x40000ul)
@@ -646,7 +647,23 @@ static void writes_nothing_when_it_does_not_fit(void)
 	gmem_finish(&mem);
 }
 
+static void nothing_is_left_behind(void)
+{
+	struct elf_image image;
+	struct sample s;
+	size_t before = 0;
+
+	sample_init(&s, ET_DYN);
+	for (int i = 0; i < 20; i++) {
+		CU_ASSERT(!elf_parse((const uint8_t *)&s, sizeof(s), &image, NULL));
+		if (i == 9)
+			before = heap();
+	}
+	CU_ASSERT_EQUAL(heap(), before);
+}
+
 static const struct unit_case cases[] = {
+	{ "nothing_is_left_behind", nothing_is_left_behind },
 	{ "describes_a_pie", describes_a_pie },
 	{ "symbols_end_where_strings_behind_them_begin",
 		symbols_end_where_strings_behind_them_begin },

@@ -3,9 +3,9 @@
 #include "gdb_points.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdlib.h>
 
+#include "heap.h"
 #include "unit.h"
 
 static void set(struct gdb_points *points, enum gdb_point_kind kind, uint64_t addr, uint64_t len)
@@ -183,12 +183,6 @@ static void the_last_is_as_good_as_the_first(void)
 	CU_ASSERT_PTR_EQUAL(gdb_points_watch_at(&points, 0x3004, true), &points.list[6]);
 	CU_ASSERT_PTR_NULL(gdb_points_watch_at(&points, 0x4000, true));
 	gdb_points_clear(&points);
-}
-
-/* Bytes in use; a fault build counts for itself. What was free before may be in use by a cache the first time. */
-static size_t heap(void)
-{
-	return unit_fault_run ? 0 : mallinfo2().uordblks;
 }
 
 /* A point with as many conditions and commands as there may be. */

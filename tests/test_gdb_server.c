@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,6 +20,7 @@
 #include "fileio.h"
 #include "gdb_address.h"
 #include "gdb_server.h"
+#include "heap.h"
 #include "session.h"
 #include "unit.h"
 #include "vm.h"
@@ -375,12 +375,6 @@ static void descriptors_are_closed_and_may_be_0(void)
 	dup2(before, STDIN_FILENO);
 	close_all(before, -1);
 	rmdir(dir);
-}
-
-/* Bytes in use; a fault build counts for itself. */
-static size_t heap(void)
-{
-	return unit_fault_run ? 0 : mallinfo2().uordblks;
 }
 
 static void nothing_is_left_behind(void)

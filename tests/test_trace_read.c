@@ -16,6 +16,7 @@
 #include "abi_uhyve.h"
 #include "cpuid_table.h"
 #include "err.h"
+#include "heap.h"
 #include "tmptree.h"
 #include "trace_text.h"
 #include "trace_write.h"
@@ -227,8 +228,10 @@ static const char *error_of(const char *const *lines)
 	static struct err err;
 	struct bytes *b = recording(lines);
 	char kinds[20];
+	int n;
 
-	read_all(b->p, b->len, kinds, sizeof(kinds), &err);
+	n = read_all(b->p, b->len, kinds, sizeof(kinds), &err);
+	CU_ASSERT(err.text[0] ? n == -EBADMSG : n >= 0);
 	return err.text;
 }
 
@@ -471,6 +474,8 @@ static void refuses_a_bad_record(void)
 		{ "{ a [ 1 2 3 4 5 6 ] n 0 r 0 nr 0x1120 }", "6 arguments" },
 		{ "{ a [ 0x100000000 ] n 0 r 0 nr 0x1120 }", "argument fd is too large" },
 		{ "{ a [ 0xffffffff ] n 0 r 0 nr 0x1120 }", "argument fd is too large" },
+		{ "{ a [ 256 ] n 0 r 0 nr 0x1020 }", "argument byte is too large" },
+		{ "{ a [ 1 2 0x100000000 ] n 0 r 0 nr 0x1140 }", "argument whence is too large" },
 		{ "{ a [ 1 ] n 0 r 0 }", "missing" },
 		{ "{ a [ 1 ] n 0 r 0x8000000000000000 nr 0x1120 }", "beyond 64 bits" },
 		{ "{ a [ 1 ] n 0 r true nr 0x1120 }", "key \"r\": expected a number" },
@@ -565,6 +570,12 @@ static void takes_numbers_at_their_limits(void)
 	CU_ASSERT_EQUAL(record.args[0], (uint64_t)INT32_MIN);
 	CU_ASSERT_EQUAL(record.result, INT64_MAX);
 	trace_reader_close(r);
+	CU_ASSERT_STRING_EQUAL(error_of((const char *const[]){
+				       HEADER, "{ end 0 code -2147483648 stop 1 text a }", NULL }),
+		"");
+	CU_ASSERT_STRING_EQUAL(error_of((const char *const[]){
+				       HEADER, "{ end 0 code 2147483647 stop 1 text a }", NULL }),
+		"");
 }
 
 static void refuses_records_out_of_order(void)
@@ -635,7 +646,8 @@ static void refuses_what_is_no_recording(void)
 		{ "\x28\xb5\x2f\xfd", 4, "compressed" },
 		{ "\x28\xb5\x2f\xfe is no zstd either", 24, "does not begin as pcapng does" },
 		{ "\x1f\x8b\x08", 3, "cut off before its header" },
-		{ "bjt", 3, "cut off before its header" },
+		{ "bjt 1", 3, "cut off before its header" },
+		{ "bjt-like, and no trace", 22, "does not begin as pcapng does" },
 		{ "ab", 2, "cut off before its header" },
 	};
 	static struct bytes b;
@@ -645,6 +657,7 @@ static void refuses_what_is_no_recording(void)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		CU_ASSERT_EQUAL(read_all(rows[i].bytes, rows[i].len, kinds, 4, &err), -EBADMSG);
 		CU_ASSERT(contains(err.text, rows[i].why));
+		CU_ASSERT(contains(err.text, "x.pcapng: at offset 0: "));
 		if (!contains(err.text, rows[i].why))
 			printf("     row %zu: %s\n", i, err.text);
 	}
@@ -1471,11 +1484,15 @@ static void the_call_in_flight_is_named(void)
 	struct trace_record record;
 	struct trace_reader *r;
 	struct err err;
+	uint64_t where = 0;
 
 	make_killed(&file, &tail);
 	CU_ASSERT_FATAL(!trace_reader_open(&r, in_tree("a"), &err));
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
 		CU_ASSERT_EQUAL_FATAL(trace_reader_next(r, &record, &err), 1);
+		CU_ASSERT(i ? record.where > where : record.where == file.len);
+		where = record.where;
+	}
 	CU_ASSERT_EQUAL(record.kind, TRACE_PENDING);
 	CU_ASSERT_STRING_EQUAL(record.row->name, "close");
 	CU_ASSERT(record.seq == 2 && record.args[0] == 5 && record.rip == 0x1000 && record.time_ns);
@@ -1567,6 +1584,58 @@ static void a_hostile_tail_destroys_nothing(void)
 		tail.p[i / 8] ^= bit;
 	}
 	CU_ASSERT(refused > 300);
+	tmptree_remove(&tree);
+}
+
+/* Why file and tail cannot be read; "" when they can. */
+static const char *error_of_pair(
+	const struct bytes *file, struct trace_tail head, const struct bytes *tail)
+{
+	static struct bytes whole;
+	static struct err err;
+	struct trace_reader *r;
+
+	whole = *tail;
+	memcpy(whole.p, &head, sizeof(head));
+	err.text[0] = 0;
+	if (!trace_reader_open_pair(&r, file->p, file->len, whole.p, whole.len, "x", &err)) {
+		CU_ASSERT_EQUAL(trace_reader_rest(r, &err), err.text[0] ? -EBADMSG : 0);
+		trace_reader_close(r);
+	}
+	return err.text;
+}
+
+/* With the place in the tail. */
+static void what_is_wrong_in_a_tail_is_said(void)
+{
+	static struct bytes file, tail;
+	struct trace_tail good, head;
+	uint32_t block;
+	char where[80];
+
+	make_killed(&file, &tail);
+	memcpy(&good, tail.p, sizeof(good));
+	memcpy(&block, tail.p + sizeof(good) + 4, sizeof(block));
+	CU_ASSERT_STRING_EQUAL(error_of_pair(&file, good, &tail), "");
+	head = good;
+	head.request.port = 0xffff;
+	snprintf(where, sizeof(where), "x.tail: at offset %zu: unknown call 0xffff",
+		sizeof(good) + 2 * block);
+	CU_ASSERT_STRING_EQUAL(error_of_pair(&file, head, &tail), where);
+	head = good;
+	head.committed -= 4;
+	snprintf(where, sizeof(where), "x.tail: at offset %zu: ends within a packet",
+		sizeof(good) + block);
+	CU_ASSERT_STRING_EQUAL(error_of_pair(&file, head, &tail), where);
+	memset(tail.p + sizeof(good) + block + 4, 0, 4);
+	snprintf(where, sizeof(where), "x.tail: at offset %zu: a block of 0 bytes",
+		sizeof(good) + block);
+	CU_ASSERT(contains(error_of_pair(&file, good, &tail), where));
+	snprintf(where, sizeof(where), "its tail says that %zu bytes are whole", file.len);
+	file.len--;
+	CU_ASSERT(contains(error_of_pair(&file, good, &tail), where));
+	file.len = 60; /* whole blocks, but no header */
+	CU_ASSERT(contains(error_of_pair(&file, good, &tail), where));
 	tmptree_remove(&tree);
 }
 
@@ -1681,6 +1750,74 @@ static void a_pipe_is_read_as_it_comes(void)
 	CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
 	dup2(saved, STDIN_FILENO);
 	close(saved);
+}
+
+/* In messages, of which each is read for itself. */
+static void what_comes_bit_by_bit_is_told_apart(void)
+{
+	static const char text[] = "bjt 1\nguest \"g\" abi=uhyve/2 mem=4096\n\n";
+	int saved = dup(STDIN_FILENO), ends[2];
+	struct trace_reader *r;
+	struct err err;
+
+	CU_ASSERT_FATAL(!socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends));
+	for (int i = 0; i < 4; i++)
+		CU_ASSERT_EQUAL(write(ends[1], text + i, 1), 1);
+	CU_ASSERT(write(ends[1], text + 4, sizeof(text) - 5) > 0);
+	close(ends[1]);
+	dup2(ends[0], STDIN_FILENO);
+	close(ends[0]);
+	CU_ASSERT_FATAL(!trace_reader_open(&r, "-", &err));
+	CU_ASSERT_EQUAL(trace_reader_format(r), TRACE_BJT);
+	trace_reader_close(r);
+	dup2(saved, STDIN_FILENO);
+	close(saved);
+}
+
+static void descriptor_zero_is_one_too(void)
+{
+	int saved = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 100);
+	struct trace_record record;
+	struct trace_reader *r;
+	struct err err;
+
+	make_tree();
+	save("a", sample()->p, sample()->len);
+	close(STDIN_FILENO);
+	CU_ASSERT_FATAL(!trace_reader_open(&r, in_tree("a"), &err));
+	CU_ASSERT_EQUAL(fcntl(STDIN_FILENO, F_GETFD), FD_CLOEXEC);
+	CU_ASSERT_EQUAL(trace_reader_next(r, &record, &err), 1);
+	trace_reader_close(r);
+	CU_ASSERT(fcntl(STDIN_FILENO, F_GETFD) < 0);
+	dup2(saved, STDIN_FILENO);
+	close(saved);
+	tmptree_remove(&tree);
+}
+
+/* Whatever was read, and how far. */
+static void nothing_is_left_behind(void)
+{
+	enum { WARM = 10, ROUNDS = 100, LEAST = 32 }; /* LEAST: bytes of anything */
+	static const char text[] = "bjt 1\nguest \"g\" abi=uhyve/2 mem=4096\n\nend\n";
+	static struct bytes file, tail;
+	size_t before = 0;
+	char kinds[20];
+	struct err err;
+
+	make_killed(&file, &tail);
+	save("text", text, sizeof(text) - 1);
+	save("none", "GIF89a is no trace", 18);
+	for (int i = 0; i < WARM + ROUNDS; i++) {
+		CU_ASSERT_EQUAL(read_all(sample()->p, sample()->len, kinds, 20, &err), 7);
+		CU_ASSERT_EQUAL(read_all("GIF89a is no trace", 18, kinds, 20, &err), -EBADMSG);
+		CU_ASSERT_EQUAL(read_file("a", kinds, 20, &err), 2);
+		CU_ASSERT_EQUAL(read_file("text", kinds, 20, &err), 0);
+		CU_ASSERT_EQUAL(read_file("none", kinds, 20, &err), -EBADMSG);
+		if (i == WARM)
+			before = heap();
+	}
+	CU_ASSERT(heap() < before + ROUNDS * LEAST / 2);
+	tmptree_remove(&tree);
 }
 
 /*
@@ -1823,6 +1960,7 @@ static void golden_text_has_the_same_limits(void)
 
 static void golden_text_is_read_all_the_same(void)
 {
+	int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct trace_text_config config = { .blob_dir = NULL };
 	struct trace_record call = call_of(0, UHYVE_V2_WRITE), got;
 	uint8_t *data = noise(5000);
@@ -1856,6 +1994,15 @@ static void golden_text_is_read_all_the_same(void)
 	trace_reader_close(r);
 	CU_ASSERT(trace_reader_open_memory(&r, "bjt 1\nnonsense\n", 15, "x.bjt", &err) < 0);
 	CU_ASSERT(contains(err.text, "x.bjt:2: "));
+	CU_ASSERT_PTR_NULL(r);
+	CU_ASSERT(trace_reader_open_memory(&r, "bjt ", 4, "x.bjt", &err) < 0);
+	CU_ASSERT(contains(err.text, "x.bjt:1: "));
+	CU_ASSERT_FATAL(here >= 0 && !chdir(tree.path)); /* with no directory in its name */
+	CU_ASSERT_FATAL(!trace_reader_open(&r, "a.bjt", &err));
+	CU_ASSERT(trace_reader_next(r, &got, &err) == 1 && got.in_len == 5000);
+	trace_reader_close(r);
+	CU_ASSERT(!fchdir(here));
+	close(here);
 	free(data);
 	tmptree_remove(&tree);
 }
@@ -1863,11 +2010,12 @@ static void golden_text_is_read_all_the_same(void)
 static void says_what_is_wrong_with_the_file_itself(void)
 {
 	int fds = tmptree_open_fds();
-	struct trace_reader *r;
 	struct err err;
+	struct trace_reader *r = (struct trace_reader *)(void *)&err;
 
 	make_tree();
 	CU_ASSERT_EQUAL(trace_reader_open(&r, in_tree("none"), &err), -ENOENT);
+	CU_ASSERT_PTR_NULL(r);
 	CU_ASSERT(contains(err.text, "none: No such file"));
 	CU_ASSERT_EQUAL(trace_reader_open(&r, tree.path, &err), -EISDIR);
 	CU_ASSERT(contains(err.text, "Is a directory"));
@@ -1921,6 +2069,10 @@ static const struct unit_case cases[] = {
 	{ "a_pipe_is_read_as_it_comes", a_pipe_is_read_as_it_comes },
 	{ "what_cannot_be_read_is_no_cut", what_cannot_be_read_is_no_cut },
 	{ "large_parts_are_joined", large_parts_are_joined },
+	{ "what_is_wrong_in_a_tail_is_said", what_is_wrong_in_a_tail_is_said },
+	{ "what_comes_bit_by_bit_is_told_apart", what_comes_bit_by_bit_is_told_apart },
+	{ "descriptor_zero_is_one_too", descriptor_zero_is_one_too },
+	{ "nothing_is_left_behind", nothing_is_left_behind },
 	{ "the_rest_is_read_at_once", the_rest_is_read_at_once },
 	{ "golden_text_has_the_same_limits", golden_text_has_the_same_limits },
 	{ "golden_text_is_read_all_the_same", golden_text_is_read_all_the_same },
