@@ -63,18 +63,16 @@ static int no_memory(const struct trace_reader *r, struct err *err)
 __attribute__((format(printf, 4, 5))) static int refuse(
 	const struct trace_reader *r, uint64_t offset, struct err *err, const char *format, ...)
 {
-	uint64_t keep = r->in_tail ? r->tail.keep : 0;
 	char why[sizeof(err->text)];
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(why, sizeof(why), format, args);
 	va_end(args);
+	if (r->in_tail)
+		offset = offset - r->tail.keep + sizeof(struct trace_tail);
 	return err_set(err, -EBADMSG, "%.150s%s: at offset %llu: %s", r->name,
-		r->in_tail ? ".tail" : "",
-		(unsigned long long)(r->in_tail ? offset - keep + sizeof(struct trace_tail)
-						: offset),
-		why);
+		r->in_tail ? ".tail" : "", (unsigned long long)offset, why);
 }
 
 /* Puts the tail's packets behind those of FILE. */
@@ -303,7 +301,7 @@ uint64_t trace_reader_recovered(const struct trace_reader *r)
 	return r->recovered;
 }
 
-static int append(struct joined *to, struct span part)
+static bool append(struct joined *to, struct span part)
 {
 	size_t room = to->room ? to->room : 4096;
 	uint8_t *grown;
@@ -313,26 +311,26 @@ static int append(struct joined *to, struct span part)
 	if (room != to->room) {
 		grown = realloc(to->p, room);
 		if (!grown)
-			return -ENOMEM;
+			return false;
 		to->p = grown;
 		to->room = room;
 	}
 	if (part.len)
 		memcpy(to->p + to->len, part.p, part.len);
 	to->len += part.len;
-	return 0;
+	return true;
 }
 
 /* What each packet of one record brings anew. */
 static const uint32_t part_keys = 1u << KEY_N | 1u << KEY_BLOB | 1u << KEY_IN | 1u << KEY_OUT |
 				  1u << KEY_DATA | 1u << KEY_MORE;
 
-static int append_part(struct trace_reader *r, struct trace_packet *p)
+static bool append_part(struct trace_reader *r, struct trace_packet *p)
 {
 	struct span in = p->has & 1u << KEY_BLOB ? p->data : p->in;
 
 	p->has &= ~part_keys;
-	return append(&r->joined_in, in) || append(&r->joined_out, p->out) ? -ENOMEM : 0;
+	return append(&r->joined_in, in) && append(&r->joined_out, p->out);
 }
 
 /*
@@ -352,7 +350,7 @@ static int join(struct trace_reader *r, struct trace_packet *p, struct err *err)
 		memcpy(hash, p->blob.p, sizeof(hash));
 	r->joined_in.len = r->joined_out.len = 0;
 	while (p->more) {
-		if (append_part(r, p))
+		if (!append_part(r, p))
 			return no_memory(r, err);
 		p->in = p->out = p->data = (struct span){ 0 };
 		p->more = false;
@@ -367,7 +365,7 @@ static int join(struct trace_reader *r, struct trace_packet *p, struct err *err)
 			return refuse(r, packet.offset, err,
 				"does not go on with what the packet before began");
 	}
-	if (append_part(r, p))
+	if (!append_part(r, p))
 		return no_memory(r, err);
 	p->has |= id_key;
 	p->in = p->data = (struct span){ r->joined_in.p, r->joined_in.len };
