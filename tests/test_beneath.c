@@ -405,6 +405,8 @@ static void descriptor_zero_is_one_too(void)
 			CU_ASSERT(fcntl(STDIN_FILENO, F_GETFD) < 0 || fd == STDIN_FILENO);
 			close(fd);
 		}
+		CU_ASSERT(engines[engine].open != beneath_openat2 || !beneath_probe());
+		CU_ASSERT(fcntl(STDIN_FILENO, F_GETFD) < 0);
 		fd = engines[engine].open(top, "out", O_WRONLY | O_TRUNC, 0, 0);
 		CU_ASSERT(fd >= 0 && size_of("out") == 0);
 		close(fd);
@@ -416,7 +418,49 @@ static void descriptor_zero_is_one_too(void)
 	close(saved);
 }
 
+enum { NO_PTY = 77 };
+
+/* In a child without a terminal: 0 when it has none afterwards. */
+static int opens_a_pty(void)
+{
+	int pty, dir, fd;
+	bool good = true;
+
+	if (setsid() < 0)
+		return NO_PTY;
+	pty = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	dir = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (pty < 0 || dir < 0 || grantpt(pty) || unlockpt(pty))
+		return NO_PTY;
+	for (int engine = 0; engine < N_ENGINES; engine++) {
+		fd = engines[engine].open(
+			dir, strrchr(ptsname(pty), '/') + 1, O_RDWR, 0, BENEATH_XDEV);
+		if (fd < 0)
+			return NO_PTY;
+		good &= open("/dev/tty", O_RDWR | O_CLOEXEC) < 0;
+		close(fd);
+	}
+	return !good;
+}
+
+static void a_terminal_does_not_become_ours(void)
+{
+	int status = -1;
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	if (!child)
+		_exit(opens_a_pty());
+	waitpid(child, &status, 0);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == NO_PTY)
+		unit_skip("there are no terminals here");
+	else
+		CU_ASSERT_EQUAL(status, 0);
+}
+
 static const struct unit_case cases[] = {
+	{ "a_terminal_does_not_become_ours", a_terminal_does_not_become_ours },
 	{ "opens_what_lies_beneath", opens_what_lies_beneath },
 	{ "walks_no_dotdot", walks_no_dotdot },
 	{ "walks_no_dotdot_while_others_rename", walks_no_dotdot_while_others_rename },

@@ -121,6 +121,21 @@ static void refuses_sizes_that_are_not_pages_or_wrap(void)
 	CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
 }
 
+static void descriptor_zero_is_one_too(void)
+{
+	int saved = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 100);
+	struct gmem m = { 0 };
+
+	close(STDIN_FILENO);
+	CU_ASSERT_EQUAL_FATAL(gmem_init(&m, GPA, SIZE), 0);
+	CU_ASSERT_EQUAL(m.file, STDIN_FILENO + 1);
+	CU_ASSERT_EQUAL(gmem_fill(&m, GPA, 'x', SIZE), 0);
+	gmem_finish(&m);
+	CU_ASSERT(fcntl(STDIN_FILENO, F_GETFD) < 0);
+	dup2(saved, STDIN_FILENO);
+	close(saved);
+}
+
 static bool is_mapped(void *at)
 {
 	return msync(at, 4096, MS_ASYNC) == 0;
@@ -128,6 +143,7 @@ static bool is_mapped(void *at)
 
 static void what_is_finished_is_gone(void)
 {
+	int fds = tmptree_open_fds();
 	struct gmem m = { 0 };
 	uint8_t *base, *view;
 
@@ -141,6 +157,7 @@ static void what_is_finished_is_gone(void)
 	CU_ASSERT_FALSE(is_mapped(base));
 	CU_ASSERT_PTR_NULL(m.base);
 	CU_ASSERT_EQUAL(m.gpa + m.size, 0);
+	CU_ASSERT_EQUAL(tmptree_open_fds(), fds);
 	gmem_finish(&m);
 }
 
@@ -301,6 +318,7 @@ static const struct unit_case cases[] = {
 	{ "ram_starts_zeroed", ram_starts_zeroed },
 	{ "strings_end_or_are_refused", strings_end_or_are_refused },
 	{ "refuses_sizes_that_are_not_pages_or_wrap", refuses_sizes_that_are_not_pages_or_wrap },
+	{ "descriptor_zero_is_one_too", descriptor_zero_is_one_too },
 	{ "what_is_finished_is_gone", what_is_finished_is_gone },
 	{ "a_view_shows_the_same_bytes", a_view_shows_the_same_bytes },
 	{ "knows_what_was_never_used", knows_what_was_never_used },

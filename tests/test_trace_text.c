@@ -10,6 +10,7 @@
 #include "abi.h"
 #include "abi_uhyve.h"
 #include "err.h"
+#include "heap.h"
 #include "names.h"
 #include "scan.h"
 #include "session.h"
@@ -91,6 +92,25 @@ static int parse(struct kept *k, const char *text, const char *blob_dir, struct 
 	if (r)
 		drop(k);
 	return r;
+}
+
+static void nothing_is_left_behind(void)
+{
+	enum { WARM = 10, ROUNDS = 100, LEAST = 32 }; /* LEAST: bytes of anything */
+	size_t before = 0;
+	struct kept k;
+	struct err err;
+
+	for (int i = 0; i < WARM + ROUNDS; i++) {
+		CU_ASSERT_EQUAL(
+			parse(&k, "bjt 1\nguest \"g\" abi=uhyve/2 mem=4096\n\nend\n", NULL, &err),
+			0);
+		drop(&k);
+		CU_ASSERT(parse(&k, "bjt 1\nno\n", NULL, &err) < 0);
+		if (i == WARM)
+			before = heap();
+	}
+	CU_ASSERT(heap() < before + ROUNDS * LEAST / 2);
 }
 
 static char *write_text(const struct kept *k, bool full, const char *blob_dir)
@@ -1508,6 +1528,7 @@ static const struct unit_case cases[] = {
 	{ "text_comes_back_as_it_was", text_comes_back_as_it_was },
 	{ "entries_of_a_directory_are_taken_whole", entries_of_a_directory_are_taken_whole },
 	{ "exit_codes_are_of_calls_that_end", exit_codes_are_of_calls_that_end },
+	{ "nothing_is_left_behind", nothing_is_left_behind },
 	{ "full_text_comes_back_as_it_was", full_text_comes_back_as_it_was },
 	{ "addresses_of_a_crash_stay_out", addresses_of_a_crash_stay_out },
 	{ "liberties_of_whoever_edits", liberties_of_whoever_edits },
