@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -128,7 +127,10 @@ int beneath_walk(int dir, const char *path, int flags, mode_t mode, unsigned int
 			next = -EACCES;
 		} else {
 			/* What is too long still is: for the host to refuse, perhaps it is EACCES. */
-			snprintf(text, sizeof(text), "%.*s", (int)name.len, name.text);
+			size_t len = name.len < sizeof(text) ? name.len : sizeof(text) - 1;
+
+			memcpy(text, name.text, len);
+			text[len] = 0;
 			if (!*path)
 				break;
 			next = checked(open_name(at, text, O_PATH, 0), O_DIRECTORY, how);
