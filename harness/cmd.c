@@ -2,7 +2,9 @@
 /* What a verb says of itself. */
 #include "cmd.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "err.h"
 #include "log.h"
@@ -27,4 +29,12 @@ int cmd_usage(const struct cmd *cmd, const struct err *err)
 {
 	log_error("%s: %s; see belljar %s --help", cmd->name, err->text, cmd->name);
 	return EXIT_USAGE;
+}
+
+int cmd_flush(FILE *out, const char *name, int code)
+{
+	if (!fflush(out) && !ferror(out))
+		return code;
+	log_error("%s: %s", name, errno ? strerrordesc_np(errno) : "cannot be written");
+	return EXIT_OURS;
 }

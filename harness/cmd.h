@@ -3,6 +3,8 @@
 #ifndef CMD_H
 #define CMD_H
 
+#include <stdio.h>
+
 #include "options.h"
 
 enum exit_code {
@@ -31,5 +33,7 @@ extern const struct cmd cmd_run, cmd_record, cmd_replay, cmd_trace, cmd_golden, 
 /* For the verbs: the help on stdout; or the error, how to get help, and EXIT_USAGE. */
 int cmd_help(const struct cmd *cmd);
 int cmd_usage(const struct cmd *cmd, const struct err *err);
+/* code, when all of out was written; else says that name was not, and EXIT_OURS. */
+int cmd_flush(FILE *out, const char *name, int code);
 
 #endif

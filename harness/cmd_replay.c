@@ -167,27 +167,15 @@ static FILE *results_to(const struct replay_options *o)
 	return o->guest && !o->json ? stderr : stdout;
 }
 
-static volatile sig_atomic_t stop_signal;
-
-static void on_signal(int signum)
-{
-	stop_signal = signum;
-}
-
 /* Tidies up when it is told to stop. */
 static int replay_without_guest(const char *path, struct replay_host_options *host,
 	struct replay_result *result, int *code, struct err *err)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1,
-		SIGUSR2 };
-	struct sigaction action = { .sa_handler = on_signal }, old;
 	struct trace_reader *reader;
 	int r;
 
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		if (!sigaction(signals[i], NULL, &old) && old.sa_handler != SIG_IGN)
-			sigaction(signals[i], &action, NULL);
-	host->stop = &stop_signal;
+	host->stop = session_signal();
+	session_catch_signals();
 	r = trace_reader_open(&reader, path, err);
 	if (r)
 		return r;
@@ -198,9 +186,9 @@ static int replay_without_guest(const char *path, struct replay_host_options *ho
 		r = replay_host_reader(reader, path, host, result, err);
 	}
 	trace_reader_close(reader);
-	if (*code || r != -EINTR || !stop_signal)
+	if (*code || r != -EINTR || !*host->stop)
 		return r;
-	*code = -stop_signal;
+	*code = -*host->stop;
 	return 0;
 }
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: ISC
 /* belljar resolve: where a guest's path would lead, with which rights, and why. */
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd.h"
 #include "err.h"
@@ -11,10 +14,12 @@
 #include "hostfs.h"
 #include "log.h"
 #include "resolve.h"
+#include "session.h"
 
 struct options {
 	struct resolve resolve;
 	bool bulk;
+	const volatile sig_atomic_t *stop;
 };
 
 static int set_op(void *ctx, const char *value, struct err *err)
@@ -43,40 +48,71 @@ static int set_null(void *ctx, const char *value, struct err *err)
 	return 0;
 }
 
-/* Paths that end in NUL; the last may do without. */
-static int resolve_stdin(struct resolve *r, bool *refused)
+/* Signals are blocked but for the wait, so that none comes between the look and it. */
+static ssize_t read_stdin(void *ctx, char *buf, size_t size)
 {
+	const struct options *o = ctx;
+	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
+	sigset_t all, before;
+	int r;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
+	r = *o->stop ? -1 : ppoll(&in, 1, NULL, &before);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return r < 0 ? -1 : read(STDIN_FILENO, buf, size);
+}
+
+/* Nobody waits for more. */
+static bool is_over(const struct options *o)
+{
+	return *o->stop || ferror(stdout);
+}
+
+/* Paths that end in NUL; the last may do without. */
+static int resolve_stdin(struct options *o, bool *refused)
+{
+	FILE *in = fopencookie(o, "r", (cookie_io_functions_t){ .read = read_stdin });
 	char *path = NULL;
 	size_t room = 0;
+	int r = in ? 0 : -ENOMEM;
 
-	while (getdelim(&path, &room, 0, stdin) > 0)
-		*refused |= resolve_path(r, path) < 0;
+	while (in && !is_over(o) && getdelim(&path, &room, 0, in) > 0)
+		*refused |= resolve_path(&o->resolve, path) < 0;
+	if (in && ferror(in) && !*o->stop)
+		r = -errno;
+	if (r)
+		log_error("resolve: standard input: %s", strerror(-r));
 	free(path);
-	if (!ferror(stdin))
-		return 0;
-	log_error("resolve: standard input: %m");
-	return -EIO;
+	if (in)
+		fclose(in);
+	return r;
 }
 
 static int resolve_all(struct options *o, char **paths, int n)
 {
 	bool refused = false, failed = false;
+	int code;
 
 	if (resolve_begin(&o->resolve)) {
 		log_error("resolve: out of memory");
 		return EXIT_OURS;
 	}
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n && !is_over(o); i++)
 		refused |= resolve_path(&o->resolve, paths[i]) < 0;
 	if (o->bulk)
-		failed = resolve_stdin(&o->resolve, &refused) != 0;
+		failed = resolve_stdin(o, &refused) != 0;
 	resolve_end(&o->resolve);
-	return failed ? EXIT_OURS : refused ? EXIT_REFUSED : EXIT_OK;
+	code = failed ? EXIT_OURS : refused ? EXIT_REFUSED : EXIT_OK;
+	errno = 0; /* of a write that failed long ago nothing is known */
+	fflush(stdout);
+	return *o->stop ? -*o->stop : cmd_flush(stdout, "standard output", code);
 }
 
 static int cmd_resolve_main(const struct cmd *cmd, int argc, char **argv)
 {
-	struct options o = { .resolve = { .op = RESOLVE_OPEN, .out = stdout } };
+	struct options o = { .resolve = { .op = RESOLVE_OPEN, .out = stdout },
+		.stop = session_signal() };
 	struct vm_options vm;
 	struct fileio_config config;
 	struct hostfs host;
@@ -99,6 +135,8 @@ static int cmd_resolve_main(const struct cmd *cmd, int argc, char **argv)
 	host = config.host ? *config.host : *hostfs_best();
 	host.isolate = NULL;
 	config.host = &host;
+	if (!r)
+		session_catch_signals();
 	if (r) {
 		code = r > 0 ? cmd_help(cmd) : cmd_usage(cmd, &err);
 	} else if (fileio_init(&o.resolve.files, &config, &err)) {
@@ -110,7 +148,7 @@ static int cmd_resolve_main(const struct cmd *cmd, int argc, char **argv)
 		fileio_destroy(o.resolve.files);
 	}
 	vm_options_finish(&vm);
-	return code;
+	return session_die(code);
 }
 
 static const struct option_row options[] = {

@@ -68,18 +68,9 @@ static int give_up(const struct err *err)
 	return EXIT_OURS;
 }
 
-/* Results that were lost are an error. */
-static int flush_output(FILE *out, const char *name, int code)
-{
-	if (!fflush(out) && !ferror(out))
-		return code;
-	log_error("%s: %s", name, errno ? strerrordesc_np(errno) : "cannot be written");
-	return EXIT_OURS;
-}
-
 static int flush_stdout(int code)
 {
-	return flush_output(stdout, "standard output", code);
+	return cmd_flush(stdout, "standard output", code);
 }
 
 /* The killed recorder's last calls are beside FILE, where only we look. */

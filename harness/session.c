@@ -236,11 +236,10 @@ static int open_files(struct session *s, struct fileio **files, struct err *err)
 }
 
 /*
- * Signals end the run in good order: caught from before anything is made that must be removed. One that
- * was ignored when we came (nohup, a job in the background) stays so. A write past a limit of ours is
+ * One that was ignored when we came (nohup, a job in the background) stays so. A write past a limit of ours is
  * an errno for the guest, not our end.
  */
-static void catch_signals(void)
+void session_catch_signals(void)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1,
 		SIGUSR2 };
@@ -347,7 +346,7 @@ int session_prepare(struct session *s, char **words, size_t n_words, struct err 
 	const struct vm_options *o = &s->options;
 	int r;
 
-	catch_signals();
+	session_catch_signals();
 	s->guest = words[0];
 	set_arguments(s, &s->args, words, n_words);
 	r = vm_options_check(o, s->guest, err);

@@ -89,6 +89,11 @@ int session_exit_code(struct session *s, const struct vm_stop *stop);
 int session_run_guest(struct session *s, char **words, size_t n_words);
 /* code as it is; or, when negative, dies of that signal so that the parent sees why. */
 int session_die(int code);
+/*
+ * Signals end us in good order: to be called before anything is made that must be removed, by who makes no session.
+ * Which one came is at session_signal().
+ */
+void session_catch_signals(void);
 /* What the next signal that is to end us will set: for work before or behind a run that may be given up. */
 const volatile sig_atomic_t *session_signal(void);
 /* Are we to end, by a signal or the time limit? */

@@ -139,6 +139,38 @@ else
 	skip "submounts_show_no_proc" "no right to mount, not even in a user namespace"
 fi
 
+# Told to end, it leaves nothing behind.
+mkfifo held
+for signal in INT TERM HUP QUIT PIPE ALRM USR1 USR2; do
+	env --default-signal=$signal "$BELLJAR" resolve -0 <held >out.txt 2>err &
+	pid=$!
+	exec 9>held
+	printf '/a\0' >&9
+	for _ in $(seq 100); do
+		[ -n "$(ls tmp)" ] && break
+		sleep 0.05
+	done
+	[ -n "$(ls tmp)" ] && kill -$signal $pid
+	timeout 20 tail --pid=$pid -f /dev/null || kill -9 $pid
+	wait $pid
+	code=$?
+	exec 9>&-
+	[ $code -gt 128 ] && [ "$(kill -l $code)" = $signal ] && [ -z "$(ls tmp)" ]
+	result "${signal}_leaves_nothing_behind" $? "exit $code, $(ls tmp)"
+done 2>/dev/null # what the shell says of it
+yes /a | head -n 20000 | tr '\n' '\0' >many
+"$BELLJAR" resolve -0 <many 2>err | head -n 1 >out.txt
+codes=${PIPESTATUS[*]}
+[ "$codes" = "141 0" ] && [ "$(wc -l <out.txt)" = 1 ] && [ ! -s err ] && [ -z "$(ls tmp)" ]
+result "a_closed_pipe_leaves_nothing_behind" $? "exit $codes, $(ls tmp); $(head -n 1 err)"
+(
+	trap '' PIPE
+	exec "$BELLJAR" resolve -0
+) <many 2>err | true
+codes=${PIPESTATUS[*]}
+[ "$codes" = "125 0" ] && grep -q '^belljar: standard output: ' err && [ -z "$(ls tmp)" ]
+result "nor_when_its_signal_is_ignored" $? "exit $codes, $(ls tmp); $(head -n 1 err)"
+
 # Wrong words.
 wrong() { # NAME CODE PATTERN ARGS...
 	local name=$1 code=$2 pattern=$3
