@@ -312,6 +312,19 @@ for backend in "${backends[@]}"; do
 	replay 0 "$dir/cut.pcapng" --guest "$GUESTS/report.elf" --backend "$backend"
 	says "a_cut_recording_is_no_mismatch_on_$backend" 'no mismatch .*cut off'
 done
+# In the midst of the stored files: there is not even where the guest was to start.
+mkdir -p "$dir/files/d"
+head -c 100000 /dev/urandom >"$dir/files/d/x"
+timeout 60 "$BELLJAR" record -o "$dir/files.pcapng" --backend tcg --mount "$dir/files:/files" --cwd /files/d \
+	"$GUESTS/paths.elf" open:x >"$dir/out.txt" 2>"$dir/err"
+rm -r "$dir/files"
+size=$(stat -c %s "$dir/files.pcapng")
+replay 0 "$dir/files.pcapng"
+for cut in 50000 $((size - 1000)); do
+	head -c $cut "$dir/files.pcapng" >"$dir/cut.pcapng"
+	replay 0 "$dir/cut.pcapng" && grep -qE ': [0-9]+ calls?, no mismatch .*; the recording was cut off there$' "$dir/out.txt"
+	result "cut_at_${cut}_is_no_wrong_cwd" $? "$(cat "$dir/out.txt" "$dir/err")"
+done
 timeout 60 "$BELLJAR" record -o "$dir/count.pcapng" --backend tcg --timeout 0.2 "$GUESTS/count.elf" 1000000000000 \
 	>"$dir/out.txt" 2>"$dir/err"
 replay 0 "$dir/count.pcapng" --guest "$GUESTS/count.elf"
