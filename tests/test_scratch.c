@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -398,6 +399,48 @@ static void gives_up_on_what_does_not_go(void)
 	tmptree_remove(&tree);
 }
 
+/* Needs no descriptor. */
+static bool fill(int dir)
+{
+	return !mkdirat(dir, "d", 0755) && !mkdirat(dir, "d/e", 0755) &&
+	       !mkdirat(dir, "d/e/f", 0755) && !mknodat(dir, "d/e/f/file", S_IFREG | 0644, 0) &&
+	       !fchmodat(dir, "d/e", 0, 0);
+}
+
+/* It is made when it can be removed: whatever is left of descriptors. */
+static void few_descriptors_leave_nothing_behind(void)
+{
+	struct rlimit old, limit;
+	struct scratch scratch;
+	int refused = 0, made = 0, first;
+	struct err err;
+
+	make_tree("d kept");
+	getrlimit(RLIMIT_NOFILE, &old);
+	limit = old;
+	first = dup(0);
+	close(first);
+	for (int left = 0; left < 10; left++) {
+		int r;
+
+		limit.rlim_cur = (rlim_t)(first + left);
+		setrlimit(RLIMIT_NOFILE, &limit);
+		obey_modes(true);
+		r = scratch_init(&scratch, tree.path, &err);
+		if (r)
+			refused += r == -EMFILE &&
+				   strstr(err.text, "Too many open files; raise ulimit -n");
+		else
+			made += fill(scratch.dir);
+		scratch_finish(&scratch);
+		obey_modes(false);
+		setrlimit(RLIMIT_NOFILE, &old);
+		CU_ASSERT_EQUAL(entries(tree.path), 1);
+	}
+	CU_ASSERT(refused > 1 && made > 1 && refused + made == 10);
+	tmptree_remove(&tree);
+}
+
 static const struct unit_case cases[] = {
 	{ "gives_up_on_what_does_not_go", gives_up_on_what_does_not_go },
 	{ "is_made_in_tmpdir_or_in_tmp", is_made_in_tmpdir_or_in_tmp },
@@ -409,6 +452,7 @@ static const struct unit_case cases[] = {
 	{ "goes_with_all_that_is_in_it", goes_with_all_that_is_in_it },
 	{ "goes_where_reading_skips_names", goes_where_reading_skips_names },
 	{ "descriptor_zero_is_one_too", descriptor_zero_is_one_too },
+	{ "few_descriptors_leave_nothing_behind", few_descriptors_leave_nothing_behind },
 	{ "a_subdirectory_is_made_or_found", a_subdirectory_is_made_or_found },
 	{ "one_that_was_moved_away_is_emptied", one_that_was_moved_away_is_emptied },
 };

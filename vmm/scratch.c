@@ -18,6 +18,8 @@
 #include "err.h"
 #include "log.h"
 
+#define MORE_FILES "; raise ulimit -n"
+
 static int parent_check(int fd, const char *parent, struct err *err)
 {
 	struct stat st;
@@ -47,7 +49,8 @@ static int open_private(struct scratch *scratch, const char *parent, struct err 
 	if (r >= 0)
 		r = fstat(r, &st) ? -errno : 0;
 	if (r < 0) {
-		err_set(err, r, "scratch in %s: %s: %s", parent, scratch->name, strerror(-r));
+		err_set(err, r, "scratch in %s: %s: %s%s", parent, scratch->name, strerror(-r),
+			r == -EMFILE ? MORE_FILES : "");
 		unlinkat(scratch->parent, scratch->name, AT_REMOVEDIR);
 		return r;
 	}
@@ -74,32 +77,74 @@ static int private_dir(struct scratch *scratch)
 	return -EEXIST;
 }
 
+/* Before anything is made: what could not be removed is not made either. */
+static int hold_spare(struct scratch *scratch)
+{
+	for (int i = 0; i < SCRATCH_SPARE; i++) {
+		scratch->spare[i] = fcntl(scratch->parent, F_DUPFD_CLOEXEC, 0);
+		if (scratch->spare[i] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static void give_spare(struct scratch *scratch)
+{
+	for (int i = 0; i < SCRATCH_SPARE; i++) {
+		if (scratch->spare[i] >= 0)
+			close(scratch->spare[i]);
+		scratch->spare[i] = -1;
+	}
+}
+
+static void drop(struct scratch *scratch)
+{
+	give_spare(scratch);
+	if (scratch->dir >= 0)
+		close(scratch->dir);
+	if (scratch->parent >= 0)
+		close(scratch->parent);
+	scratch->parent = scratch->dir = -1;
+}
+
+static int fail(struct err *err, int r, const char *parent, const char *usual)
+{
+	return err_set(err, r, "scratch in %s: %s%s", parent, strerror(-r),
+		r == -EMFILE ? MORE_FILES : usual);
+}
+
+static int make(struct scratch *scratch, const char *parent, struct err *err)
+{
+	int r;
+
+	scratch->parent = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (scratch->parent < 0)
+		return fail(err, -errno, parent, "; set TMPDIR to a directory");
+	r = parent_check(scratch->parent, parent, err);
+	if (r)
+		return r;
+	r = hold_spare(scratch);
+	if (!r)
+		r = private_dir(scratch);
+	if (r)
+		return fail(err, r, parent, "; set TMPDIR to one you can write to");
+	return open_private(scratch, parent, err);
+}
+
 int scratch_init(struct scratch *scratch, const char *parent, struct err *err)
 {
 	int r;
 
 	*scratch = (struct scratch){ .parent = -1, .dir = -1 };
+	for (int i = 0; i < SCRATCH_SPARE; i++)
+		scratch->spare[i] = -1;
 	if (!parent)
 		parent = getenv("TMPDIR");
 	if (!parent || !parent[0])
 		parent = "/tmp";
-	scratch->parent = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (scratch->parent < 0)
-		return err_set(err, -errno, "scratch in %s: %s; set TMPDIR to a directory", parent,
-			strerror(errno));
-	r = parent_check(scratch->parent, parent, err);
-	if (!r) {
-		r = private_dir(scratch);
-		r = r ? err_set(err, r, "scratch in %s: %s; set TMPDIR to one you can write to",
-				parent, strerror(-r))
-		      : open_private(scratch, parent, err);
-	}
-	if (!r)
-		return 0;
-	if (scratch->dir >= 0)
-		close(scratch->dir);
-	close(scratch->parent);
-	*scratch = (struct scratch){ .parent = -1, .dir = -1 };
+	r = make(scratch, parent, err);
+	if (r)
+		drop(scratch);
 	return r;
 }
 
@@ -177,10 +222,9 @@ void scratch_finish(struct scratch *scratch)
 {
 	if (scratch->dir < 0)
 		return;
+	give_spare(scratch);
 	empty_dir(scratch->dir, ".", remove_one, scratch->dir);
-	close(scratch->dir);
 	if (unlinkat(scratch->parent, scratch->name, AT_REMOVEDIR))
 		log_warn("scratch %s: not removed: %s", scratch->name, strerror(errno));
-	close(scratch->parent);
-	*scratch = (struct scratch){ .parent = -1, .dir = -1 };
+	drop(scratch);
 }

@@ -5,8 +5,11 @@
 
 struct err;
 
+enum { SCRATCH_SPARE = 3 }; /* descriptors that removing takes at a time */
+
 struct scratch {
-	int parent, dir; /* O_PATH; dir -1: none */
+	int parent, dir;          /* O_PATH; dir -1: none */
+	int spare[SCRATCH_SPARE]; /* held for the end, when there may be no others */
 	char name[32];
 };
 
