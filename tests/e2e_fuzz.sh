@@ -152,6 +152,10 @@ mkdir -p $mine/queue "$theirs/queue/.state" "$theirs/crashes" "$other/build/fuzz
 echo here >$mine/queue/id:000000
 echo there >"$theirs/queue/id:000000"
 echo stays | tee "$theirs/fuzzer_stats" "$theirs/queue/.state/x" "$other/build/fuzz/planted/afl/asan/queue/id:000001" >"$theirs/crashes/id:1"
+out=$(scripts/fuzz-sync --hosts "$dir/absent" planted 2>&1)
+code=$?
+[ $code = 2 ] && [ "$out" = "fuzz-sync: --hosts $dir/absent: No such file or directory" ]
+result an_absent_list_of_hosts_is_a_line $? "exit $code: $out"
 if command -v rsync >/dev/null; then
 	out=$(FUZZ_HOST=here scripts/fuzz-sync --once planted "$other" "$dir/absent/x" 2>&1)
 	code=$?
