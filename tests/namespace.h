@@ -46,10 +46,11 @@ static inline int own_mounts(void)
 	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
 }
 
-/* Do modes bind us, or are we above them? Only what we have got may be taken up again. */
+/* Do modes and owners bind us, or are we above them? Only what we have got may be taken up again. */
 static inline void obey_modes(bool obey)
 {
-	const unsigned int bits = 1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH;
+	const unsigned int bits =
+		1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER;
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2];
 

@@ -316,8 +316,8 @@ static inline int oracle_submount(int dir, const char *name)
 
 /*
  * A line of a tree, KIND NAME [REST]: d directory, f file with content, l link to REST, p fifo,
- * s socket, n the null device, h another name of REST, c chmod to REST, r rename from REST, m a
- * directory with something mounted on it. `!` before it: when all is mounted and running.
+ * s socket, n the null device, h another name of REST, c chmod to REST, o chown to REST, r rename from
+ * REST, m a directory with something mounted on it. `!` before it: when all is mounted and running.
  */
 static inline int oracle_add_in(
 	const struct oracle_side *side, int dir, char kind, const char *name, const char *rest)
@@ -339,6 +339,8 @@ static inline int oracle_add_in(
 		return mknodat(dir, name, S_IFCHR | 0666, makedev(1, 3));
 	case 'c':
 		return fchmodat(dir, name, (mode_t)strtol(rest, NULL, 8), AT_SYMLINK_NOFOLLOW);
+	case 'o':
+		return fchownat(dir, name, (uid_t)atoi(rest), (gid_t)-1, AT_SYMLINK_NOFOLLOW);
 	case 'm':
 		return oracle_submount(dir, name);
 	}

@@ -23,6 +23,7 @@
 #include "guestfd.h"
 #include "hostfs.h"
 #include "hostfs_dry.h"
+#include "namespace.h"
 #include "tmptree.h"
 #include "unit.h"
 
@@ -578,6 +579,37 @@ static void strips_modes(void)
 	CU_ASSERT_EQUAL(st.st_mode, S_IFDIR | 0755);
 	world_end();
 	umask(old);
+}
+
+/* Its owner may say so; and whoever was recorded, for a replay has no owners. */
+static void keeps_access_times_for_owners_only(void)
+{
+	bool foreign;
+
+	for (int deterministic = 0; deterministic < 2; deterministic++) {
+		int expect = deterministic ? 0 : -EPERM;
+
+		world_tree(base_lines);
+		add_mount("rw", "/data", "rw");
+		add_mount("conf", "/conf", "ro");
+		w.config.deterministic = deterministic;
+		foreign = !chown(host_path("rw/file"), 1, (gid_t)-1) &&
+			  !chown(host_path("rw/sub"), 1, (gid_t)-1) &&
+			  !chown(host_path("conf"), 1, (gid_t)-1);
+		world_start();
+		obey_modes(true);
+		run_row(&(struct row){ OPEN, "/data/sub/deep", O_NOATIME, 0, "deep" });
+		run_row(&(struct row){ OPEN, "/new", O_NOATIME | O_CREAT, 0, "" });
+		if (foreign) {
+			run_row(&(struct row){ OPEN, "/data/file", O_NOATIME, expect, "hello" });
+			run_row(&(struct row){ OPEN, "/data/sub", O_NOATIME, expect, NULL });
+			run_row(&(struct row){ OPEN, "/conf", O_NOATIME, 0, "configuration" });
+		}
+		obey_modes(false);
+		world_end();
+	}
+	if (!foreign)
+		unit_skip("only root gives files away");
 }
 
 static void takes_any_bytes_in_names(void)
@@ -1588,6 +1620,7 @@ static const struct unit_case cases[] = {
 	{ "bears_a_host_without_descriptors", bears_a_host_without_descriptors },
 	{ "undoes_parents_of_a_failed_create", undoes_parents_of_a_failed_create },
 	{ "strips_modes", strips_modes },
+	{ "keeps_access_times_for_owners_only", keeps_access_times_for_owners_only },
 	{ "takes_any_bytes_in_names", takes_any_bytes_in_names },
 	{ "takes_paths_of_4095_bytes", takes_paths_of_4095_bytes },
 	{ "follows_forty_links", follows_forty_links },

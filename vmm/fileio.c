@@ -30,7 +30,7 @@ enum {
 	FLAG_LARGEFILE = 0100000, /* the kernel's; glibc's is 0 here */
 	FLAGS_KNOWN = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK |
 		      O_SYNC | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | FLAG_LARGEFILE | O_NOATIME,
-	FLAGS_PASSED = O_ACCMODE | O_TRUNC | O_APPEND | O_SYNC,
+	FLAGS_PASSED = O_ACCMODE | O_TRUNC | O_APPEND | O_SYNC | O_NOATIME,
 	MODE_PASSED = 0777 & ~022,  /* no set-id, no sticky, umask 022 */
 	IO_MAX = 0x7ffff000,        /* as Linux's MAX_RW_COUNT */
 	OPEN_TRIES = FILEMAP_TRIES, /* while the host changes what we look at */
@@ -376,6 +376,12 @@ static struct guestfd file_of(int host, bool owned, int flags)
 		.node = FILEMAP_NONE };
 }
 
+/* What the host is asked. Deterministic: not what only a file's owner may, for owners are not kept. */
+static int passed(const struct fileio *f, int flags)
+{
+	return flags & FLAGS_PASSED & (f->ids ? ~O_NOATIME : ~0);
+}
+
 static int open_directory(
 	struct fileio *f, const struct filemap_place *place, int flags, struct guestfd *out)
 {
@@ -385,7 +391,8 @@ static int open_directory(
 		return flags & O_EXCL ? -EEXIST : -EISDIR;
 	if (means_to_write(flags))
 		return -EISDIR;
-	fd = filemap_open(&f->map, place, O_RDONLY | O_DIRECTORY, 0);
+	fd = filemap_open(
+		&f->map, place, O_RDONLY | O_DIRECTORY | (passed(f, flags) & O_NOATIME), 0);
 	if (fd < 0)
 		return fd == -ELOOP || fd == -ENOTDIR ? -EAGAIN : fd;
 	*out = (struct guestfd){ .kind = GUESTFD_DIR,
@@ -436,8 +443,7 @@ static int create_file(struct fileio *f, const struct filemap_place *place, int 
 		return -EROFS;
 	if (in_scratch(f, place) && !f->map.inodes_left)
 		return -ENOSPC;
-	fd = filemap_open(
-		&f->map, place, (flags & FLAGS_PASSED) | O_CREAT | O_EXCL, mode & MODE_PASSED);
+	fd = filemap_open(&f->map, place, passed(f, flags) | O_CREAT | O_EXCL, mode & MODE_PASSED);
 	if (fd == -EEXIST && !(flags & O_EXCL))
 		return -EAGAIN;
 	if (fd < 0)
@@ -515,7 +521,7 @@ static int open_existing(
 		return -EROFS;
 	if (f->map.nodes[place->in].no_hardlinks && place->st.st_nlink > 1)
 		return -EACCES;
-	fd = open_again(&f->map, place, (flags & FLAGS_PASSED) | O_NONBLOCK);
+	fd = open_again(&f->map, place, passed(f, flags) | O_NONBLOCK);
 	if (fd == -ELOOP || (fd == -ENOENT && flags & O_CREAT))
 		return -EAGAIN;
 	if (fd < 0)
