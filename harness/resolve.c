@@ -57,7 +57,7 @@ static const struct reason {
 	{ EACCES, "the host's file modes say no; or another mount of the host's begins there, or a "
 		  "file of several names is not to be opened" },
 	{ EPERM, "the host says no" },
-	{ EIO, "the host could not do it" },
+	{ EIO, "the host could not do it, or another process holds a lease on it" },
 };
 
 static const char *reason_of(int r)

@@ -612,6 +612,31 @@ static void keeps_access_times_for_owners_only(void)
 		unit_skip("only root gives files away");
 }
 
+/* Linux would wait for its holder. */
+static void waits_for_no_lease(void)
+{
+	sighandler_t old = signal(SIGIO, SIG_IGN);
+	int fd;
+
+	world_tree(base_lines);
+	fd = open(host_path("rw/file"), O_RDWR | O_CLOEXEC);
+	if (fcntl(fd, F_SETLEASE, F_WRLCK)) {
+		unit_skip("no leases here");
+	} else {
+		add_mount("rw/file", "/file", "rw");
+		CU_ASSERT_EQUAL(fileio_init(&w.files, &w.config, &w.err), -EAGAIN);
+		CU_ASSERT_PTR_NOT_NULL(strstr(w.err.text, "holds a lease on it"));
+		w.config.n_mounts = 0;
+		add_mount("rw", "/data", "rw");
+		world_start();
+		run_row(&(struct row){ OPEN, "/data/file", O_RDWR, -EIO, NULL });
+		run_row(&(struct row){ STAT, "/data/file", 0, 0, "f" });
+	}
+	close(fd);
+	world_end();
+	signal(SIGIO, old);
+}
+
 static void takes_any_bytes_in_names(void)
 {
 	static const char *const names[] = { "/data/\xff\xfe", "/data/\x01\x1b[31m", "/data/ ",
@@ -1621,6 +1646,7 @@ static const struct unit_case cases[] = {
 	{ "undoes_parents_of_a_failed_create", undoes_parents_of_a_failed_create },
 	{ "strips_modes", strips_modes },
 	{ "keeps_access_times_for_owners_only", keeps_access_times_for_owners_only },
+	{ "waits_for_no_lease", waits_for_no_lease },
 	{ "takes_any_bytes_in_names", takes_any_bytes_in_names },
 	{ "takes_paths_of_4095_bytes", takes_paths_of_4095_bytes },
 	{ "follows_forty_links", follows_forty_links },

@@ -44,9 +44,20 @@ static const struct {
 	{ 0x19800202, "mqueue" },
 };
 
+/* What helps when something could not be opened: r may tell better than what usually does. */
+static const char *hint(int r, const char *usual)
+{
+	return r == -EMFILE   ? "raise ulimit -n"
+	       : r == -EAGAIN ? "another process holds a lease on it; have it given up first"
+			      : usual;
+}
+
 static int refuse(struct err *err, int r, const struct fileio_mount *mount, const char *why)
 {
-	return err_set(err, r, "mount %s:%s: %s", mount->host, mount->guest, why);
+	const char *help = hint(r, "");
+
+	return err_set(err, r, "mount %s:%s: %s%s%s", mount->host, mount->guest, why,
+		*help ? "; " : "", help);
 }
 
 static const char *refused_name(long magic)
@@ -107,8 +118,8 @@ static int open_named(const struct hostfs *host, struct filemap_node *node,
 		return refuse(err, -ENOENT, mount, "no such directory; make it first");
 	node->fd = host->open_host(dir, O_PATH | O_DIRECTORY);
 	if (node->fd < 0)
-		return err_set(err, node->fd, "mount %s:%s: %s: %s; make the directory first",
-			mount->host, mount->guest, dir, strerror(-node->fd));
+		return err_set(err, node->fd, "mount %s:%s: %s: %s; %s", mount->host, mount->guest,
+			dir, strerror(-node->fd), hint(node->fd, "make the directory first"));
 	return check_named(host, node, mount, name, err);
 }
 
@@ -132,7 +143,8 @@ static int open_pinned(const struct hostfs *host, struct filemap_node *node,
 	if (node->fd < 0)
 		return err_set(err, node->fd, "mount %s:%s: %s; %s", mount->host, mount->guest,
 			strerror(-node->fd),
-			mount->writable ? "map it ro or change its mode" : "change its mode");
+			hint(node->fd, mount->writable ? "map it ro or change its mode"
+						       : "change its mode"));
 	if (host->fstat(node->fd, &st) || st.st_dev != node->dev || st.st_ino != node->ino)
 		return refuse(err, -ESTALE, mount, "replaced while it was opened; start again");
 	return 0;
@@ -212,7 +224,9 @@ static int directory_node(
 	r = fd < 0 ? fd : host->fstat(fd, &st);
 	node->dev = st.st_dev;
 	node->ino = st.st_ino;
-	return r ? err_set(err, r, "file map: %s; look at the scratch directory", strerror(-r)) : 0;
+	return r ? err_set(err, r, "file map: %s; %s", strerror(-r),
+			   hint(r, "look at the scratch directory"))
+		 : 0;
 }
 
 /* A directory in dir, made if missing. */
