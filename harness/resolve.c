@@ -72,6 +72,7 @@ int resolve_parse_op(struct resolve *r, const char *text, struct err *err)
 {
 	size_t len = strcspn(text, ",");
 	const char *at = text + len;
+	bool has_access = false, is_access;
 	uint64_t flag;
 
 	for (r->op = 0; r->op < RESOLVE_OP_COUNT; r->op++)
@@ -87,14 +88,20 @@ int resolve_parse_op(struct resolve *r, const char *text, struct err *err)
 	while (*at) {
 		at++;
 		len = strcspn(at, "+");
-		if (!name_find_short(&names_access, at, len, &flag) &&
-			!name_find_short(&names_open_flags, at, len, &flag))
+		is_access = name_find_short(&names_access, at, len, &flag);
+		if (!is_access && !name_find_short(&names_open_flags, at, len, &flag))
 			return err_set(err, -EINVAL,
 				"%.*s: no such flag; such as rdonly, wronly, rdwr, creat, excl, "
 				"trunc, append, directory, nofollow, joined by +",
 				(int)len, at);
-		if (flag <= O_ACCMODE)
-			r->flags &= ~O_ACCMODE; /* the last one said */
+		if (is_access && has_access)
+			return err_set(err, -EINVAL,
+				"%.*s: an access mode was named already; one of rdonly, wronly, "
+				"rdwr",
+				(int)len, at);
+		if (is_access)
+			r->flags &= ~O_ACCMODE;
+		has_access |= is_access;
 		r->flags |= (int)flag;
 		at += len;
 	}
