@@ -287,7 +287,11 @@ static int set_mount(void *ctx, const char *value, struct err *err)
 static int set_file_mapping(void *ctx, const char *value, struct err *err)
 {
 	char text[2 * FILEIO_PATH_MAX];
+	const char *colon = strrchr(value, ':');
 
+	if (colon && colon[1] != '/' && strstr(value, ":/") && colon[-1] != '\\')
+		return err_set(err, -EINVAL,
+			"takes no OPTS, it is rw,unlink; with others give --mount HOST:GUEST:OPTS");
 	if (snprintf(text, sizeof(text), "%s:rw,unlink", value) >= (int)sizeof(text))
 		return err_set(err, -EINVAL, "longer than any path");
 	return add_mount(ctx, text, err);

@@ -183,12 +183,17 @@ wrong() { # NAME CODE PATTERN ARGS...
 wrong "no_path_is_usage" 2 "no path given; or -0"
 wrong "unknown_operation_is_usage" 2 "no such operation; one of open" -o frob /x
 wrong "unknown_flag_is_usage" 2 "frob: no such flag" -o open,rdwr+frob /x
+wrong "two_access_modes_are_usage" 2 "wronly: an access mode was named already" -o open,rdonly+creat+wronly /x
 wrong "stat_takes_no_flags" 2 "stat takes no flags" -o stat,creat /x
 wrong "unknown_resolver_is_usage" 2 "one of auto, openat2, walk" --resolver frob /x
 wrong "unknown_limit_is_usage" 2 "not fds=N, scratch=SIZE" --limit frob=1 /x
 wrong "a_limit_has_bounds" 2 "fds is from 3 to 1024" --limit scratch=1M,fds=2 /x
 wrong "a_limit_is_a_number" 2 "not a size" --limit depth=x /x
 wrong "bad_path_kind_is_usage" 2 "bytes or utf8" --guest-paths latin1 /x
+wrong "a_file_mapping_takes_no_options" 2 "takes no OPTS, it is rw,unlink" --file-mapping in/file:/x:ro /x
+wrong "a_file_mapping_has_a_guest_path" 2 "not HOST:GUEST" --file-mapping in/file:x /x
+says "a_colon_in_a_file_mapping_is_no_option" 0 \
+	"stat \"/x:y\": \"$dir/in/file\", file, rw, mount \"in/file\" at \"/x:y\": ok" --file-mapping 'in/file:/x\:y' -o stat /x:y
 wrong "an_option_behind_a_path_is_usage" 2 "-j: options go in front" /x -j
 wrong "missing_mapping_is_ours" 125 "no such file or directory; make it" --mount nowhere:/x /x
 

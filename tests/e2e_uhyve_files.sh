@@ -554,7 +554,7 @@ mappings() {
 	says 'open "/test/f" = 3' '  "text"'
 	end
 	# Uhyve ignores what follows the guest's path, takes a relative one from the root, and drops `x/..` in it.
-	refused nothing_follows_the_guest_path 'not HOST:GUEST' h/f:/f:should_not_exist.txt
+	refused nothing_follows_the_guest_path 'takes no OPTS' h/f:/f:should_not_exist.txt
 	refused a_guest_path_is_absolute 'GUEST beginning with /' h/f:f.md
 	refused a_guest_path_has_no_dotdot 'the guest path has a .\.\..; write it without' h/f:/test/../f
 	refused a_guest_path_is_given 'not HOST:GUEST' h/f
