@@ -290,6 +290,9 @@ struct teller {
 	struct filemap_watch watch;
 	struct resolve *r;
 	bool any;
+	/* Where the walk ended, until it is known whether that is made. */
+	struct filemap_step error;
+	char name[FILEMAP_NAME_MAX + 1];
 };
 
 static const char *const step_names[] = { "start", "mount", "name", "up", "link", "error" };
@@ -317,9 +320,9 @@ static void put_rights(const struct resolve *r, int node)
 	}
 }
 
-static void tell_text(const struct resolve *r, const struct filemap_step *step)
+static void tell_text(const struct resolve *r, const char *kind, const struct filemap_step *step)
 {
-	fprintf(r->out, "    %-6s ", step_names[step->kind]);
+	fprintf(r->out, "    %-6s ", kind);
 	put_quoted(r->out, step->name.len ? step->name.text : "/",
 		step->name.len ? step->name.len : 1);
 	if (step->kind == FILEMAP_STEP_LINK) {
@@ -352,9 +355,10 @@ static void json_mount(const struct resolve *r, int node)
 	putc('}', r->out);
 }
 
-static void tell_json(const struct resolve *r, const struct filemap_step *step, bool first)
+static void tell_json(
+	const struct resolve *r, const char *kind, const struct filemap_step *step, bool first)
 {
-	fprintf(r->out, "%s{\"step\":\"%s\",\"name\":", first ? "" : ",", step_names[step->kind]);
+	fprintf(r->out, "%s{\"step\":\"%s\",\"name\":", first ? "" : ",", kind);
 	json_put_bytes(r->out, step->name.len ? step->name.text : "/",
 		step->name.len ? step->name.len : 1);
 	if (step->kind == FILEMAP_STEP_LINK) {
@@ -367,15 +371,42 @@ static void tell_json(const struct resolve *r, const struct filemap_step *step, 
 	putc('}', r->out);
 }
 
+static void tell_as(struct teller *teller, const char *kind, const struct filemap_step *step)
+{
+	if (teller->r->json)
+		tell_json(teller->r, kind, step, !teller->any);
+	else
+		tell_text(teller->r, kind, step);
+	teller->any = true;
+}
+
 static void tell(struct filemap_watch *watch, const struct filemap_step *step)
 {
 	struct teller *teller = (struct teller *)watch;
 
-	if (teller->r->json)
-		tell_json(teller->r, step, !teller->any);
-	else
-		tell_text(teller->r, step);
-	teller->any = true;
+	if (step->kind != FILEMAP_STEP_ERROR) {
+		tell_as(teller, step_names[step->kind], step);
+		return;
+	}
+	teller->error = *step;
+	teller->error.name.text = memcpy(teller->name, step->name.text, step->name.len);
+}
+
+/* From where the walk ended on: parents that would be made, and the last name in them. */
+static void tell_made(struct teller *teller, const struct filemap_place *place)
+{
+	struct filemap_step step = { .kind = FILEMAP_STEP_DOWN, .in = place->in };
+	const char *at = place->made_text;
+	int there = -place->made;
+
+	while (filemap_path_next(&at, &step.name))
+		there += step.name.text < place->made_end && !filemap_name_is_dot(step.name);
+	at = place->made_text;
+	while (filemap_path_next(&at, &step.name)) {
+		if (filemap_name_is_dot(step.name) || there-- > 0)
+			continue;
+		tell_as(teller, step.name.text < place->made_end ? "make" : "name", &step);
+	}
 }
 
 /* What the operation would give the guest. */
@@ -440,11 +471,20 @@ struct found {
 static int find(struct resolve *r, const char *path, struct found *found)
 {
 	struct filemap *map = fileio_map(r->files);
+	struct teller teller = { .watch.step = tell, .r = r };
 	struct filemap_place place;
-	int result = filemap_resolve(map, path, want_of(r), &place);
+	int result;
 
+	map->watch = r->explain ? &teller.watch : NULL;
+	result = filemap_resolve(map, path, want_of(r), &place);
+	map->watch = NULL;
+	teller.error.r = result;
+	if (result && teller.error.name.text)
+		tell_as(&teller, step_names[FILEMAP_STEP_ERROR], &teller.error);
 	if (result)
 		return result;
+	if (r->explain && place.made)
+		tell_made(&teller, &place);
 	name_place(r, map, &place, found->host);
 	found->kind = kind_of(map, &place);
 	found->in = place.in;
@@ -543,18 +583,13 @@ static void report_head(const struct resolve *r, const char *path)
 
 int resolve_path(struct resolve *r, const char *path)
 {
-	struct filemap *map = fileio_map(r->files);
-	struct teller teller = { .watch.step = tell, .r = r };
 	struct found found;
 	int place, result;
 
 	report_head(r, path);
-	if (r->explain) {
-		fputs(r->json ? ",\"steps\":[" : "", r->out);
-		map->watch = &teller.watch;
-	}
+	if (r->explain && r->json)
+		fputs(",\"steps\":[", r->out);
 	place = find(r, path, &found);
-	map->watch = NULL;
 	if (r->explain && r->json)
 		putc(']', r->out);
 	result = answer(r, path);

@@ -80,6 +80,21 @@ says "explains_each_step" 1 "open \"/in/sub/../../out/nested/./x\" rdonly
 says "explains_a_loop" 1 "$(printf 'open "/in/loop" rdonly\n    start  "/"  rw, scratch\n    mount  "in"  ro, mount "in" at "/in"\n'
 	for _ in $(seq 40); do echo '    link   "loop" -> "loop"  ro, mount "in" at "/in"'; done
 	echo '    gives  ELOOP: a link that is not to be followed, or more than 40 of them')" -x /in/loop
+says "explains_what_would_be_made" 0 "mkdir \"/etc/./a/b/c\"
+    start  \"/\"  rw, scratch
+    mount  \"etc\"  rw, scratch
+    make   \"a\"  rw, scratch
+    make   \"b\"  rw, scratch
+    name   \"c\"  rw, scratch
+    at     \"(scratch)/etc/a/b/c\", nothing there, rw, scratch, 2 parents would be made
+    gives  ok" -x -o mkdir /etc/./a/b/c
+says "explains_what_would_not_be_made" 1 "create \"/a/b\" wronly+creat
+    start  \"/\"  rw, scratch
+    error  \"a\"  ENOSPC
+    gives  ENOSPC: scratch is full" -x -o create --limit inodes=1 /a/b
+says "explains_what_would_be_made_in_json" 0 \
+	'{"path":"/a/b","op":"mkdir","steps":[{"step":"start","name":"/","rights":"rw","mount":null},{"step":"make","name":"a","rights":"rw","mount":null},{"step":"name","name":"b","rights":"rw","mount":null}],"host":"(scratch)/a/b","kind":null,"rights":"rw","mount":null,"parents_to_make":1,"errno":null,"why":null}' \
+	-x -j -o mkdir /a/b
 says "starts_at_the_cwd" 0 \
 	"open \"sub/deep\" rdonly: \"$dir/in/sub/deep\", file, ro, mount \"in\" at \"/in\": ok" --cwd /in sub/deep
 says "utf8_if_asked" 1 "stat \"/\\xff\": \"(scratch)/\\xff\", nothing there, rw, scratch: EINVAL: flags that no guest may use, or a path that is not UTF-8" \
