@@ -119,6 +119,11 @@ const struct hostfs *hostfs_dry(const struct hostfs *engine)
 	dry.unlink = dry_unlink;
 	dry.truncate = dry_truncate;
 	dry.mkdir = dry_mkdir;
-	made.dir = -1;
+	hostfs_dry_forget();
 	return &dry;
+}
+
+void hostfs_dry_forget(void)
+{
+	made.dir = -1;
 }

@@ -13,5 +13,7 @@ struct hostfs;
  * directories in scratch. One resolution at a time in a process.
  */
 const struct hostfs *hostfs_dry(const struct hostfs *engine);
+/* Before another resolution: what the last one would have made is not there for it. */
+void hostfs_dry_forget(void);
 
 #endif

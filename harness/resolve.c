@@ -417,6 +417,7 @@ static int answer(struct resolve *r, const char *path)
 	struct stat st;
 	int result;
 
+	hostfs_dry_forget();
 	if (ops[r->op].flags >= 0) {
 		result = fileio_open(r->files, path, r->flags, 0666);
 		if (result >= 0)
@@ -475,6 +476,7 @@ static int find(struct resolve *r, const char *path, struct found *found)
 	struct filemap_place place;
 	int result;
 
+	hostfs_dry_forget();
 	map->watch = r->explain ? &teller.watch : NULL;
 	result = filemap_resolve(map, path, want_of(r), &place);
 	map->watch = NULL;

@@ -88,13 +88,20 @@ says "explains_what_would_be_made" 0 "mkdir \"/etc/./a/b/c\"
     name   \"c\"  rw, scratch
     at     \"(scratch)/etc/a/b/c\", nothing there, rw, scratch, 2 parents would be made
     gives  ok" -x -o mkdir /etc/./a/b/c
-says "explains_what_would_not_be_made" 1 "create \"/a/b\" wronly+creat
+says "explains_what_would_not_be_made" 1 "create \"/a/b/c\" wronly+creat
     start  \"/\"  rw, scratch
     error  \"a\"  ENOSPC
-    gives  ENOSPC: scratch is full" -x -o create --limit inodes=1 /a/b
+    gives  ENOSPC: scratch is full" -x -o create --limit inodes=1 /a/b/c
+says "what_would_be_made_takes_inodes" 1 \
+	"create \"/a/b\" wronly+creat: \"(scratch)/a/b\", nothing there, rw, scratch, 1 parent would be made: ENOSPC: scratch is full" \
+	-o create --limit inodes=1 /a/b
 says "explains_what_would_be_made_in_json" 0 \
 	'{"path":"/a/b","op":"mkdir","steps":[{"step":"start","name":"/","rights":"rw","mount":null},{"step":"make","name":"a","rights":"rw","mount":null},{"step":"name","name":"b","rights":"rw","mount":null}],"host":"(scratch)/a/b","kind":null,"rights":"rw","mount":null,"parents_to_make":1,"errno":null,"why":null}' \
 	-x -j -o mkdir /a/b
+says "what_would_be_made_is_not_there_for_the_next_path" 0 \
+	'mkdir "/a": "(scratch)/a", nothing there, rw, scratch: ok
+mkdir "/a/b": "(scratch)/a/b", nothing there, rw, scratch, 1 parent would be made: ok
+mkdir "/a/b": "(scratch)/a/b", nothing there, rw, scratch, 1 parent would be made: ok' -o mkdir /a /a/b /a/b
 says "starts_at_the_cwd" 0 \
 	"open \"sub/deep\" rdonly: \"$dir/in/sub/deep\", file, ro, mount \"in\" at \"/in\": ok" --cwd /in sub/deep
 says "utf8_if_asked" 1 "stat \"/\\xff\": \"(scratch)/\\xff\", nothing there, rw, scratch: EINVAL: flags that no guest may use, or a path that is not UTF-8" \
