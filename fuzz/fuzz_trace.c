@@ -208,7 +208,7 @@ static void check_same(const struct trace_record *a, const struct trace_record *
 		(a->tree.size == b->tree.size &&
 			!memcmp(a->tree.hash, b->tree.hash, TRACE_HASH_LEN)));
 	assert(a->tree.kind == TREE_NONE || a->tree.mode == b->tree.mode);
-	assert(a->tree.same == b->tree.same);
+	assert(a->tree.same == b->tree.same && a->tree.xdev == b->tree.xdev);
 	assert(same_bytes(a->tree.path, a->tree.path_len, b->tree.path, b->tree.path_len));
 	assert(a->tree.kind != TREE_LINK ||
 		same_bytes(a->tree.target, a->tree.target_len, b->tree.target, b->tree.target_len));

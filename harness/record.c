@@ -176,6 +176,40 @@ static void warn_of_devices(const struct recording *rec)
 	}
 }
 
+/* Does the guest see another mount where this lies, or above it? */
+static bool is_covered(const struct recording *rec, const struct tree_entry *e)
+{
+	const struct trace_header *h = &rec->header;
+	char path[2 * PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", h->mounts[e->mount].guest, (const char *)e->path);
+	for (size_t i = 0; i < h->n_mounts; i++) {
+		size_t len = strlen(h->mounts[i].guest);
+
+		if (len > strlen(h->mounts[e->mount].guest) &&
+			!strncmp(path, h->mounts[i].guest, len) && (!path[len] || path[len] == '/'))
+			return true;
+	}
+	return false;
+}
+
+static void warn_of_mounts(const struct recording *rec)
+{
+	char name[200];
+
+	for (size_t i = 0; i < rec->before.n; i++) {
+		const struct tree_entry *e = &rec->before.entries[i];
+
+		if (!e->xdev || is_covered(rec, e))
+			continue;
+		log_warn("%s: something else is mounted in it, at %s: the guest is not shown that, "
+			 "nor "
+			 "is it recorded; to show it, map it itself",
+			rec->header.mounts[e->mount].host, tree_name(e, name, sizeof(name)));
+		return;
+	}
+}
+
 static int look_before(struct recording *rec, struct err *err)
 {
 	const struct trace_header *h = &rec->header;
@@ -194,6 +228,8 @@ static int look_before(struct recording *rec, struct err *err)
 	rec->header.has_tree = !r;
 	if (!r)
 		warn_of_devices(rec);
+	if (!r)
+		warn_of_mounts(rec);
 	return r;
 }
 

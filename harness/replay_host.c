@@ -25,6 +25,7 @@
 #include "err.h"
 #include "log.h"
 #include "fileio.h"
+#include "hostfs_xdev.h"
 #include "replay_check.h"
 #include "session.h"
 #include "trace_read.h"
@@ -501,6 +502,7 @@ static int open_files(struct host_replay *h)
 			.mounts = mounts,
 			.n_mounts = h->copy.n_mounts,
 			.cwd = h->header->cwd,
+			.host = h->copy.n_xdev ? hostfs_xdev(h->copy.xdev, h->copy.n_xdev) : NULL,
 			.limits = h->header->limits,
 			.utf8_paths = h->header->utf8_paths,
 			.console_in = h->console,

@@ -158,6 +158,7 @@ static void put_entry(FILE *out, const char *when, const struct tree_entry *e)
 		put_bytes(out, "target", e->target, e->target_len);
 	if (e->same)
 		put_uint(out, "same", e->same);
+	put_true(out, "xdev", e->xdev);
 	fputs("}\n", out);
 }
 

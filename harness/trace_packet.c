@@ -194,6 +194,7 @@ static const struct key_row packet_keys[KEY_COUNT] = {
 	[KEY_STOP] = { "stop", get_uint, PACKET(stop) },
 	[KEY_TEXT] = { "text", get_text, PACKET(text) },
 	[KEY_TREE] = { "tree", get_uint, PACKET(before) },
+	[KEY_XDEV] = { "xdev", get_bool, PACKET(xdev) },
 	[KEY_AFTER] = { "after", get_uint, PACKET(after) },
 	[KEY_MOUNT] = { "mount", get_uint, PACKET(mount) },
 	[KEY_TARGET] = { "target", get_bytes, PACKET(target) },

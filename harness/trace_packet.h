@@ -47,6 +47,7 @@ enum trace_key {
 	KEY_STOP,
 	KEY_TEXT,
 	KEY_TREE,
+	KEY_XDEV,
 	KEY_AFTER,
 	KEY_MOUNT,
 	KEY_TARGET,
@@ -61,7 +62,7 @@ struct trace_packet {
 	uint64_t duration, seq, ip, port, end, stop, mode, same, size, before, after, mount;
 	uint64_t edit, insns, happened, gpa;
 	int64_t result, code;
-	bool fault, ends, more;
+	bool fault, ends, more, xdev;
 	struct span in, out, data, blob, hash, path, target, text, reg;
 };
 

@@ -487,6 +487,7 @@ static int make_tree(struct trace_reader *r, const struct trace_packet *p,
 	record->kind = after ? TRACE_AFTER : TRACE_BEFORE;
 	r->n_before += !after;
 	e->same = after ? 0 : p->same;
+	e->xdev = !after && p->xdev;
 	e->kind = (enum tree_kind)kind;
 	e->mount = (uint32_t)p->mount;
 	e->mode = (mode_t)p->mode;

@@ -98,6 +98,8 @@ struct tree_entry {
 	 * record, counted from 1. 0: no other name came before it.
 	 */
 	uint64_t same;
+	/* TRACE_BEFORE: another mount of the host's, which the guest was not shown; nothing in it is kept. */
+	bool xdev;
 };
 
 /* In golden text a value behind `~` is recorded but not compared. */

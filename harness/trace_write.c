@@ -838,7 +838,9 @@ static int put_entry(struct trace_writer *w, const struct trace_record *record)
 		map_uint(&map, "size", e->size);
 	if (before)
 		map_uint(&map, "tree", e->kind);
-	else
+	if (before && e->xdev)
+		map_bool(&map, "xdev", true);
+	if (!before)
 		map_uint(&map, "after", e->kind);
 	map_uint(&map, "mount", e->mount);
 	if (e->kind == TREE_LINK)

@@ -304,11 +304,12 @@ static void join_names(struct look *l)
 	}
 }
 
-/* Adds the object at path, whose stat is st. */
-static int look_at(struct look *l, const char *path, const struct stat *st)
+/* Adds the object at path, whose stat is st; xdev: of another mount, which is not entered. */
+static int look_at(struct look *l, const char *path, const struct stat *st, bool xdev)
 {
 	struct tree_entry entry = { .kind = kind_of(st->st_mode),
 		.mount = l->index,
+		.xdev = xdev,
 		.mode = st->st_mode & MODE_BITS,
 		.path = (const uint8_t *)path,
 		.path_len = strlen(path) };
@@ -316,7 +317,7 @@ static int look_at(struct look *l, const char *path, const struct stat *st)
 	struct stat now;
 	int r = 0;
 
-	if (entry.kind == TREE_FILE) {
+	if (entry.kind == TREE_FILE && !xdev) {
 		autoclose int fd = open_file(l, path);
 
 		if (fd < 0 && fd != -EACCES && fd != -EPERM)
@@ -327,7 +328,7 @@ static int look_at(struct look *l, const char *path, const struct stat *st)
 	} else if (entry.kind == TREE_LINK) {
 		r = look_at_link(l, path, target, &entry);
 	}
-	if (!r)
+	if (!r && !xdev)
 		r = note_object(l, st, &entry);
 	return r ? r : tree_add(l->tree, &entry, l->err);
 }
@@ -337,7 +338,9 @@ static int look_at_name(struct look *l, int dir, const char *path, const struct 
 	const char *name = d->d_name;
 	char full[PATH_MAX];
 	struct stat st;
-	int r = beneath_stat(dir, name, BENEATH_XDEV, &st);
+	int here = beneath_stat(dir, name, 0, &st);
+	int r = here == -EACCES ? beneath_stat(dir, name, BENEATH_XDEV, &st) : here;
+	bool xdev = here && !r;
 
 	if (r ==
 		-EACCES) { /* a directory that may be listed only: what is there is all but out of reach */
@@ -352,7 +355,7 @@ static int look_at_name(struct look *l, int dir, const char *path, const struct 
 	if ((size_t)snprintf(full, sizeof(full), "%s%s%s", path, path[0] ? "/" : "", name) >=
 		sizeof(full))
 		return say(l, -ENAMETOOLONG, path, "names beneath it are too long");
-	return look_at(l, full, &st);
+	return look_at(l, full, &st, xdev);
 }
 
 /* What lies in one directory. One that may not be read, or is another file system's, shows nothing. */
@@ -395,7 +398,7 @@ static int look_at_mount(struct look *l)
 		return say(l, -errno, "", strerror(errno));
 	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
 		return say(l, -EINVAL, "", "neither a directory nor a regular file");
-	r = look_at(l, "", &st);
+	r = look_at(l, "", &st, false);
 	for (; !r && i < l->tree->n; i++)
 		if (l->tree->entries[i].kind == TREE_DIR)
 			r = look_into(l, (const char *)l->tree->entries[i].path);

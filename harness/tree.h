@@ -16,6 +16,7 @@
 #include "trace_record.h"
 
 struct err;
+struct inode;
 struct trace_writer;
 struct tree_copy_work;
 
@@ -90,6 +91,9 @@ struct tree_copy {
 	char *dir;
 	struct trace_mount *mounts;
 	size_t n_mounts;
+	struct inode *
+		xdev; /* what stands for other mounts of the recording's host; sorted once sealed */
+	size_t n_xdev;
 	struct tree_copy_work *work; /* tree_copy.c's own */
 };
 /* From the records at the head of a recording: feed it every BLOB and BEFORE record, then seal. */

@@ -19,6 +19,7 @@
 #include "cleanup.h"
 #include "err.h"
 #include "escape.h"
+#include "inode.h"
 #include "scratch.h"
 
 enum { PIECE = 65536, MODE_BITS = 07777, HEX_LEN = 2 * TRACE_HASH_LEN };
@@ -154,6 +155,7 @@ void tree_copy_finish(struct tree_copy *copy)
 		free(copy->mounts[i].guest);
 	}
 	free(copy->mounts);
+	free(copy->xdev);
 	free(copy->dir);
 	*copy = (struct tree_copy){ 0 };
 }
@@ -486,6 +488,27 @@ static const char *bad_same(const struct tree_copy *copy, const struct tree_entr
 		       : NULL;
 }
 
+/* What was another mount is found again by what is made in its place. */
+static int note_xdev(struct tree_copy *copy, const struct tree_entry *entry)
+{
+	struct inode *grown = reallocarray(copy->xdev, copy->n_xdev + 1, sizeof(*grown));
+	char path[PATH_MAX];
+	const char *name;
+	struct stat st;
+	int r = path_of(copy, entry, path);
+	autoclose int dir = r ? r : open_parent(copy->work, path, &name);
+
+	if (!grown)
+		return -ENOMEM;
+	copy->xdev = grown;
+	if (dir < 0)
+		return dir;
+	r = beneath_stat(dir, name, BENEATH_XDEV, &st);
+	if (!r)
+		grown[copy->n_xdev++] = (struct inode){ st.st_dev, st.st_ino };
+	return r;
+}
+
 static int put_entry(struct tree_copy *copy, const struct tree_entry *entry, struct err *err)
 {
 	struct tree_copy_work *w = copy->work;
@@ -503,6 +526,11 @@ static int put_entry(struct tree_copy *copy, const struct tree_entry *entry, str
 		w->files += entry->size;
 	}
 	r = make(copy, entry, open_blob, copy, err);
+	if (!r && entry->xdev) {
+		r = note_xdev(copy, entry);
+		if (r)
+			fail(err, r, entry);
+	}
 	return r ? r : tree_add(&w->put, entry, err);
 }
 
@@ -619,6 +647,8 @@ int tree_copy_seal(struct tree_copy *copy, struct err *err)
 	}
 	if (r)
 		return r;
+	if (copy->n_xdev)
+		qsort(copy->xdev, copy->n_xdev, sizeof(*copy->xdev), compare_inodes);
 	r = make_absolute(copy);
 	return r ? err_set(err, r, "out of memory") : 0;
 }

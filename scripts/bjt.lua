@@ -50,6 +50,7 @@ local f = {
 	mode = ProtoField.uint32("bjt.mode", "Mode", base.OCT),
 	size = ProtoField.uint64("bjt.size", "Size"),
 	same = ProtoField.uint64("bjt.same", "Another name of tree entry"),
+	xdev = ProtoField.bool("bjt.xdev", "Another mount"),
 	mount = ProtoField.uint32("bjt.mount", "Mount"),
 	target = ProtoField.string("bjt.target", "Link to"),
 	data = ProtoField.bytes("bjt.data", "Contents"),
@@ -374,6 +375,7 @@ local function show_tree(r)
 	show_u32(r, "mode", f.mode)
 	show_u64(r, "size", f.size)
 	show_u64(r, "same", f.same)
+	show(r, "xdev", f.xdev, "simple")
 	show(r, "hash", f.hash, "bytes")
 	local target = show_string(r, "target", f.target)
 	return before and "before" or "after", (before and "before: " or "after: ") .. kind .. ' "' .. (path or "") .. '"'

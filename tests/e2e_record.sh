@@ -368,6 +368,46 @@ else
 	skip a_full_disk "$(cat "$dir/why")"
 fi
 
+# Other mounts within a mapping, directories and a file: the guest is not shown them, neither here nor at a replay.
+within() {
+	local replayed calls=() call
+	for call in stat lstat open open,rdwr create create,excl open,rdwr+trunc readdir mkdir unlink; do
+		calls+=("$call:/m/d" "$call:/m/d/in" "$call:/m/d/in/f" "$call:/m/d/new" "$call:/m/g" "$call:/m/g/x" "$call:/m/e/../d/")
+	done
+	calls+=(readdir:/m readdir:/m/e)
+	mount --bind "$dir/other" "$dir/host/d" && mount --bind "$dir/other/in/f" "$dir/host/g" || return
+	# NAME WARNING MOUNTS...
+	one() {
+		local name=$1 warning=$2
+		shift 2
+		rm -f "$trace"
+		belljar record -o "$trace" --backend tcg --mount "$dir/host:/m:rw" "$@" "$GUESTS/paths.elf" -- "${calls[@]}" \
+			>"$dir/said" 2>"$dir/err"
+		[ "$(sed "s|^belljar: $dir/host: something else is mounted in it, at \(.\): .*|\1|" "$dir/err")" = "$warning" ]
+		result "$name" $? "$(cat "$dir/err")"
+		replayed=$(belljar replay "$trace" 2>&1)
+		[[ $replayed == *' calls, no mismatch (host side)' ]]
+		result "${name}_at_a_replay" $? "$replayed"
+	}
+	one other_mounts_are_told_of d
+	[ "$(belljar trace export --format jsonl "$trace" | jq -rs 'map(select(.xdev)|.path)|join(" ")')" = "d g" ] &&
+		! grep -qE '"/m/(d|g)" = ([^-]|-ENOENT)' "$dir/said"
+	result other_mounts_are_noted $? "$(grep -E '"/m/(d|g)"' "$dir/said")"
+	one those_that_are_mapped_are_not_told_of '' --mount "$dir/other:/m/d" --mount "$dir/other/in/f:/m/g:rw"
+	one others_are g --mount "$dir/other/in:/m/d:rw" --cwd /m/d
+}
+mkdir -p "$dir/host/d" "$dir/host/e/y" "$dir/other/in"
+echo other | tee "$dir/host/g" >"$dir/other/in/f"
+if unshare -rm mount --bind "$dir/other" "$dir/host/d" 2>"$dir/why"; then
+	export dir trace BELLJAR GUESTS failed passed
+	export -f within result belljar
+	unshare -rm bash -c within >"$dir/cases" 2>&1
+	[ "$(grep -c '^ok ' "$dir/cases")" = 7 ] || echo "FAIL within: $(tail -n 3 "$dir/cases")" >>"$dir/cases"
+	tally "$dir/cases"
+else
+	skip other_mounts_within "$(cat "$dir/why")"
+fi
+
 printf '\0notes of mine' >"$dir/own.pcapng.tail"
 belljar record -o "$dir/own.pcapng" "$GUESTS/hello.elf" >/dev/null 2>&1
 [ $? = 125 ] && [ "$(tr -d '\0' <"$dir/own.pcapng.tail")" = "notes of mine" ]

@@ -207,6 +207,7 @@ def entry(e):
     m = {"kind": None, "mount": e["mount"], "path": raw(e["path"]), "mode": e["mode"]}
     if "size" in e: m.update(size=num(e["size"]), hash=bytes.fromhex(e["sha256"]))
     if "same" in e: m["same"] = num(e["same"])
+    if "xdev" in e: m["xdev"] = e["xdev"]
     if "target" in e: m["target"] = raw(e["target"])
     return m
 

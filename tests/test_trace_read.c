@@ -493,6 +493,7 @@ static void refuses_a_bad_record(void)
 		{ "{ mode 0 path 'a' tree 1 mount 0 }", "without its hash" },
 		{ "{ hash z32 mode 0 path 'a' same 1 tree 1 mount 0 }", "not come before" },
 		{ "{ mode 0 path 'a' same true tree 3 mount 0 }", "key \"same\"" },
+		{ "{ mode 0 path 'a' tree 2 xdev 1 mount 0 }", "key \"xdev\"" },
 		{ "{ mode 0 path 'a' tree 3 mount 0 }", "a link without" },
 		{ "{ mode 0 path 'a' tree 3 mount 0 target z2 }", "a link without" },
 		{ "{ mode 0 path '/a' tree 2 mount 0 }", "beneath its mount" },

@@ -198,7 +198,7 @@ static bool same_call(const struct trace_record *a, const struct trace_record *b
 static bool same_tree(const struct tree_entry *a, const struct tree_entry *b)
 {
 	return a->kind == b->kind && a->mount == b->mount && a->mode == b->mode &&
-	       a->same == b->same && a->size == b->size &&
+	       a->same == b->same && a->xdev == b->xdev && a->size == b->size &&
 	       !memcmp(a->hash, b->hash, TRACE_HASH_LEN) &&
 	       same_bytes(a->path, a->path_len, b->path, b->path_len) &&
 	       same_bytes(a->target, a->target_len, b->target, b->target_len);
@@ -268,7 +268,8 @@ static void reads_back_every_kind_of_record(void)
 		{ .kind = TRACE_BEFORE,
 			.tree = { TREE_FIFO, 1, 04600, .path = BYTES("d/g"), .same = 4 } },
 		{ .kind = TRACE_BEFORE, .tree = { TREE_SOCKET, 1, 0600, .path = BYTES("s") } },
-		{ .kind = TRACE_BEFORE, .tree = { TREE_DEVICE, 1, 0600, .path = BYTES("x") } },
+		{ .kind = TRACE_BEFORE,
+			.tree = { TREE_DEVICE, 1, 0600, .path = BYTES("x"), .xdev = true } },
 		read_call(0, 3, 5),
 		read_call(1, 0, 0),
 		read_call(UINT32_MAX, 0, 0),
