@@ -149,17 +149,31 @@ for op in open,rdonly open,rdwr open,rdwr+trunc create create,excl stat lstat re
 	result "${op}_gives_what_a_guest_gets" $? "$(paste ours theirs <(printf '%s\n' "${paths[@]}") | awk '$1 != $2' | head -n 3)"
 done
 
-# What steers the host is not shown, wherever it is mounted.
-mkdir -p sub/proc sub/tmp
-# shellcheck disable=SC2016 # for that shell
-if out=$(unshare -rmpf sh -c 'mount -t proc none sub/proc && mount -t tmpfs none sub/tmp && echo x >sub/tmp/f &&
-	for path in /s/tmp/f /s/proc /s/proc/self/environ /s/tmp/../proc/version; do
-		"$0" resolve --mount sub:/s:rw,submounts --json "$path"; done; exit 0' "$BELLJAR" 2>&1); then
-	[ "$(jq -r '.errno // "ok"' <<<"$out" | xargs)" = "ok EACCES EACCES EACCES" ]
-	result "submounts_show_no_proc" $? "$out"
-else
-	skip "submounts_show_no_proc" "no right to mount, not even in a user namespace"
-fi
+# What steers the host is neither shown nor touched, wherever it is mounted.
+mkdir -p sub/proc sub/tmp sub/q
+ln -sf q sub/to
+cat >inside.sh <<'END'
+mount -t proc none /proc && mount -t proc none sub/proc && mount -t tmpfs none sub/tmp && mount -t mqueue none sub/q && echo x >sub/tmp/f && : >sub/q/victim || exit
+m=(--mount sub:/s:rw,submounts --resolver "$1")
+for path in /s/tmp/f /s/proc /s/proc/self/environ /s/tmp/../proc/version; do "$BELLJAR" resolve "${m[@]}" --json "$path"; done | jq -r '.errno // "ok"'
+echo =
+for op in mkdir unlink create open,rdwr+trunc stat lstat readdir; do
+	"$BELLJAR" resolve "${m[@]}" --json -o "$op" /s/q/victim /s/to/new /s/proc/self /s/q
+done | jq -r .errno | sort | uniq -c | xargs
+"$BELLJAR" run --backend tcg "${m[@]}" "$GUESTS/paths.elf" mkdir:/s/q/evil create:/s/q/evil create:/s/to/evil unlink:/s/q/victim \
+	unlink:/s/to/victim open,wronly+trunc:/s/q/victim stat:/s/proc/self lstat:/s/proc/1 stat:/s/proc/sys/kernel/core_pattern \
+	stat:/s/q/../tmp/f readdir:/s/q stat:/s/tmp/f | sed 's/.* = //'
+ls sub/q
+END
+export BELLJAR GUESTS
+for engine in openat2 walk; do
+	if out=$(timeout 60 unshare -rmpfi bash inside.sh $engine 2>&1); then
+		[ "$(xargs <<<"$out")" = "ok EACCES EACCES EACCES = 28 EACCES $(printf -- '-EACCES %.0s' $(seq 11))file, mode 0644, 2 bytes victim" ]
+		result "submounts_show_no_proc_on_$engine" $? "$out"
+	else
+		skip "submounts_show_no_proc_on_$engine" "no right to mount, not even in a user namespace"
+	fi
+done
 
 # Told to end, it leaves nothing behind.
 mkfifo held

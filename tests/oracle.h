@@ -300,7 +300,7 @@ static inline int oracle_write(int dir, const char *name, const char *text)
 	return n < 0 ? -1 : 0;
 }
 
-static inline int oracle_submount(int dir, const char *name)
+static inline int oracle_submount(int dir, const char *name, const char *type)
 {
 	int fd = mkdirat(dir, name, 0755) ? -1 : openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	char path[40];
@@ -309,7 +309,7 @@ static inline int oracle_submount(int dir, const char *name)
 	if (fd < 0)
 		return -1;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	r = mount("none", path, "tmpfs", 0, "mode=755");
+	r = mount("none", path, *type ? type : "tmpfs", 0, "mode=755");
 	close(fd);
 	return r;
 }
@@ -317,7 +317,8 @@ static inline int oracle_submount(int dir, const char *name)
 /*
  * A line of a tree, KIND NAME [REST]: d directory, f file with content, l link to REST, p fifo,
  * s socket, n the null device, h another name of REST, c chmod to REST, o chown to REST, r rename from
- * REST, m a directory with something mounted on it. `!` before it: when all is mounted and running.
+ * REST, m a directory with a file system of type REST, or tmpfs, mounted on it. `!` before it: when all is
+ * mounted and running.
  */
 static inline int oracle_add_in(
 	const struct oracle_side *side, int dir, char kind, const char *name, const char *rest)
@@ -342,7 +343,7 @@ static inline int oracle_add_in(
 	case 'o':
 		return fchownat(dir, name, (uid_t)atoi(rest), (gid_t)-1, AT_SYMLINK_NOFOLLOW);
 	case 'm':
-		return oracle_submount(dir, name);
+		return oracle_submount(dir, name, rest);
 	}
 	if (from >= 0)
 		r = kind == 'h' ? linkat(from, rest, dir, name, 0)

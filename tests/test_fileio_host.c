@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -312,7 +313,134 @@ static void the_first_file_of_scratch_counts_as_any_other(void)
 	}
 }
 
+static int asked; /* of what file system it is */
+
+/* As if proc were mounted at every name that begins with "hidden". */
+static int told_fs_magic(int fd, long *magic)
+{
+	char link[40], name[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, name, sizeof(name) - 1);
+	name[n < 0 ? 0 : n] = 0;
+	asked++;
+	*magic = strstr(name, "/hidden") ? PROC_SUPER_MAGIC : TMPFS_MAGIC;
+	return 0;
+}
+
+static void begin_hidden(const struct hostfs *engine, bool submounts)
+{
+	static struct hostfs host;
+	static char data[100], other[100];
+	const struct fileio_mount mounts[] = {
+		{ .host = data, .guest = "/data", .writable = true, .submounts = submounts },
+		{ .host = other, .guest = "/data/hidden2/other" },
+	};
+	struct err err;
+
+	host = *engine;
+	host.fs_magic = told_fs_magic;
+	CU_ASSERT_FATAL(!tmptree_make(&tree,
+		(const char *const[]){ "d data", "f data/file x", "d other", "d data/hidden",
+			"d data/hidden/sub", "f data/hidden/file hello", "f data/hidden-file x",
+			"d data/hidden2", "f data/hidden2/file x", "l data/to hidden",
+			"l data/tofile hidden/file", "l data/through hidden/../file",
+			"l data/abs /data/hidden/sub", "l data/hidden-link file", "d data/dir",
+			"f data/dir/file x", "l data/toname hidden-link", NULL }));
+	snprintf(data, sizeof(data), "%s/data", tree.path);
+	snprintf(other, sizeof(other), "%s/other", tree.path);
+	CU_ASSERT_EQUAL_FATAL(fileio_init(&files,
+				      &(struct fileio_config){ .mounts = mounts,
+					      .n_mounts = 2,
+					      .scratch_parent = tree.path,
+					      .host = &host,
+					      .console_in = -1,
+					      .console_out = -1 },
+				      &err),
+		0);
+	asked = 0;
+}
+
+static bool has(const char *name, off_t size)
+{
+	char path[200];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/data/%s", tree.path, name);
+	return !lstat(path, &st) && st.st_size >= size;
+}
+
+/* Whatever is asked for, of it or in it: said before anything is done. */
+static void what_steers_the_host_is_left_alone(void)
+{
+	static const char *const names[] = { "hidden", "hidden/", "hidden/.", "hidden/..",
+		"hidden/file", "hidden/new", "hidden/sub", "hidden/sub/new", "hidden/../file",
+		"hidden/../new", "to/", "to/file", "to/new", "to/../file", "abs/new",
+		"dir/../hidden/new", "hidden-file", "hidden-link", "hidden-link/",
+		"hidden-link/new" },
+				 *const followed[] = { "to", "tofile", "through", "abs", "toname" };
+	static const int flags[] = { O_RDONLY, O_RDWR, O_WRONLY | O_TRUNC, O_RDONLY | O_TRUNC,
+		O_RDONLY | O_DIRECTORY };
+	const struct hostfs *const engines[] = { &hostfs_walk, hostfs_best() };
+	struct stat st;
+	char path[100];
+
+	for (size_t e = 0; e < 2; e++) {
+		begin_hidden(engines[e], true);
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+			bool slash = names[i][strlen(names[i]) - 1] == '/';
+
+			snprintf(path, sizeof(path), "/data/%s", names[i]);
+			CU_ASSERT_EQUAL(fileio_stat(files, path, true, &st), -EACCES);
+			CU_ASSERT_EQUAL(fileio_stat(files, path, false, &st), -EACCES);
+			CU_ASSERT_EQUAL(fileio_mkdir(files, path, 0755),
+				strcmp(names[i], "to/") ? -EACCES
+							: -EEXIST); /* the link's own name */
+			CU_ASSERT_EQUAL(fileio_unlink(files, path),
+				strcmp(names[i], "to/") ? -EACCES : -ENOTDIR);
+			CU_ASSERT_EQUAL(fileio_open(files, path, O_WRONLY | O_CREAT, 0644),
+				slash ? -EISDIR : -EACCES);
+			for (size_t k = 0; k < sizeof(flags) / sizeof(flags[0]); k++)
+				CU_ASSERT_EQUAL(fileio_open(files, path, flags[k], 0), -EACCES);
+		}
+		for (size_t i = 0; i < sizeof(followed) / sizeof(followed[0]); i++) {
+			snprintf(path, sizeof(path), "/data/%s", followed[i]);
+			CU_ASSERT_EQUAL(fileio_stat(files, path, true, &st), -EACCES);
+			CU_ASSERT_EQUAL(fileio_open(files, path, O_RDWR | O_CREAT | O_TRUNC, 0644),
+				-EACCES);
+			CU_ASSERT_EQUAL(fileio_stat(files, path, false, &st), 0);
+			CU_ASSERT_EQUAL(fileio_unlink(files, path), 0);
+		}
+		CU_ASSERT(has("hidden/file", 5) && has("hidden/sub", 0) && has("hidden-file", 1));
+		CU_ASSERT(has("hidden-link", 0) && !has("hidden/new", 0) &&
+			  !has("hidden/sub/new", 0));
+		CU_ASSERT_EQUAL(fileio_stat(files, "/data/hidden2/other", true, &st), 0);
+		CU_ASSERT_EQUAL(fileio_stat(files, "/data/hidden2/file", true, &st), -ENOENT);
+		CU_ASSERT_EQUAL(fileio_stat(files, "/data/dir/file", true, &st), 0);
+		end();
+	}
+}
+
+/* What cannot be entered costs nothing. */
+static void nobody_asks_without_submounts(void)
+{
+	struct stat st;
+
+	begin_hidden(hostfs_best(), false);
+	CU_ASSERT_EQUAL(fileio_stat(files, "/data/dir/../hidden/file", true, &st), 0);
+	CU_ASSERT_EQUAL(fileio_open(files, "/data/dir/file", O_RDWR, 0), 3);
+	CU_ASSERT_EQUAL(fileio_open(files, "/data/tofile", O_RDWR, 0), 4);
+	CU_ASSERT_EQUAL(fileio_open(files, "/data/dir/new", O_RDWR | O_CREAT, 0644), 5);
+	CU_ASSERT_EQUAL(fileio_mkdir(files, "/data/dir/sub", 0755), 0);
+	CU_ASSERT_EQUAL(fileio_unlink(files, "/data/dir/new"), 0);
+	CU_ASSERT_EQUAL(asked, 0);
+	end();
+}
+
 static const struct unit_case cases[] = {
+	{ "what_steers_the_host_is_left_alone", what_steers_the_host_is_left_alone },
+	{ "nobody_asks_without_submounts", nobody_asks_without_submounts },
 	{ "tells_only_what_a_guest_expects", tells_only_what_a_guest_expects },
 	{ "a_file_made_meanwhile_is_opened", a_file_made_meanwhile_is_opened },
 	{ "lengths_are_as_linux_takes_them", lengths_are_as_linux_takes_them },

@@ -34,11 +34,12 @@ static unsigned int how_of(const struct filemap *map, const struct filemap_place
 	return place->node != FILEMAP_NONE ? (unsigned int)HOSTFS_XDEV : map->nodes[place->in].how;
 }
 
-/* lstat of a path of several names, by a host that would follow links on the way. */
+/* lstat of what must be shown, or of a path of several names by a host that would follow links on the way. */
 static int look_through(
-	const struct hostfs *host, int dir, const char *path, unsigned int how, struct stat *st)
+	const struct filemap *map, int dir, const char *path, unsigned int how, struct stat *st)
 {
-	int fd = host->open(dir, path, O_PATH | O_NOFOLLOW, 0, how);
+	const struct hostfs *host = map->host;
+	int fd = filemap_shown(host, how, host->open(dir, path, O_PATH | O_NOFOLLOW, 0, how));
 	int r;
 
 	if (fd < 0)
@@ -50,28 +51,17 @@ static int look_through(
 
 int filemap_look(const struct filemap *map, struct filemap_place *place)
 {
+	const struct filemap_node *in = &map->nodes[place->in];
 	bool by_name = place->node != FILEMAP_NONE;
-	bool in_one = by_name || place->name == place->last || map->nodes[place->in].isolated;
+	bool in_one = by_name || (!in->how && (place->name == place->last || in->isolated));
 	unsigned int how = how_of(map, place);
 	int r = in_one ? map->host->stat(place->dir, place->name, how, &place->st)
-		       : look_through(map->host, place->dir, place->name, how, &place->st);
+		       : look_through(map, place->dir, place->name, how, &place->st);
 
 	place->exists = !r;
 	if (!r && by_name && !S_ISREG(place->st.st_mode))
 		return S_ISLNK(place->st.st_mode) ? -ELOOP : -EACCES; /* a file was mapped */
 	return r == -ENOENT ? 0 : r;
-}
-
-/* fd; or, where other mounts may be entered and this lies on one that steers the host, closed and -EACCES. */
-static int shown(const struct filemap *map, unsigned int how, int fd)
-{
-	long magic;
-
-	if (fd < 0 || !(how & HOSTFS_XDEV) ||
-		(!map->host->fs_magic(fd, &magic) && !filemap_refuses_fs(magic)))
-		return fd;
-	map->host->close(fd);
-	return -EACCES;
 }
 
 int filemap_open(
@@ -81,8 +71,8 @@ int filemap_open(
 
 	if (place->kind == FILEMAP_DIR)
 		return map->host->open(place->dir, ".", flags | O_DIRECTORY, 0, 0);
-	return shown(
-		map, how, map->host->open(place->dir, place->name, flags | O_NOFOLLOW, mode, how));
+	return filemap_shown(map->host, how,
+		map->host->open(place->dir, place->name, flags | O_NOFOLLOW, mode, how));
 }
 
 bool filemap_parent_writable(const struct filemap *map, int node)
@@ -128,7 +118,7 @@ static void place_in(const struct filemap *map, int node, struct filemap_place *
 
 static bool is_to_follow(const struct filemap_place *place, unsigned int want)
 {
-	return place->exists && S_ISLNK(place->st.st_mode) &&
+	return place->exists && S_ISLNK(place->st.st_mode) && !(want & FILEMAP_PARENT) &&
 	       (want & FILEMAP_FOLLOW || place->slash);
 }
 
@@ -157,9 +147,9 @@ static int place_name(const struct filemap *map, struct filemap_name name, unsig
 	memcpy(place->last, name.text, name.len);
 	place->last[name.len] = 0;
 	place->name = place->last;
-	if (want & FILEMAP_PARENT)
+	if (want & FILEMAP_PARENT && !map->nodes[place->in].how)
 		return 0;
-	r = filemap_look(map, place);
+	r = filemap_look(map, place); /* where other mounts lie, in any case: it must be shown */
 	if (r)
 		return r;
 	return is_to_follow(place, want) ? STEP_LINK : 0;
@@ -431,12 +421,16 @@ static int walk_node(struct filemap *map, int node, bool last, bool slash, unsig
 static int walk_down(struct filemap *map, const char *name)
 {
 	const struct filemap_level *top = &map->levels[map->depth - 1];
-	int child = FILEMAP_NONE;
-	int fd = map->host->open(top->fd, name, O_PATH | O_DIRECTORY, 0, map->nodes[top->in].how);
+	unsigned int how = map->nodes[top->in].how;
+	int fd = filemap_shown(
+		map->host, how, map->host->open(top->fd, name, O_PATH | O_DIRECTORY, 0, how));
+	int child = FILEMAP_NONE, r;
 	struct stat st;
 
-	if (fd == -ELOOP)
-		return STEP_LINK;
+	if (fd == -ELOOP) { /* a link may be a mount, too */
+		r = how ? look_through(map, top->fd, name, how, &st) : 0;
+		return r ? r : STEP_LINK;
+	}
 	if (fd < 0)
 		return fd;
 	if (has_shadows(map, top) && !map->host->fstat(fd, &st))

@@ -129,8 +129,11 @@ struct filemap_config {
 	int depth;                        /* at most FILEMAP_DEPTH_MAX */
 };
 
-/* Does a file system of this magic speak for the kernel? Nothing on it is shown. */
-bool filemap_refuses_fs(long magic);
+/*
+ * fd, which may be an error; or, where other mounts may be entered (HOSTFS_XDEV) and this lies on a file system that
+ * speaks for the kernel, closed and -EACCES: all that a walk enters, looks at or opens goes through here.
+ */
+int filemap_shown(const struct hostfs *host, unsigned int how, int fd);
 
 /* All that is opened by host name is opened here. 0, or -errno with err set. */
 int filemap_init(struct filemap *map, const struct filemap_config *config, struct err *err);

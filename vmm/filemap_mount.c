@@ -68,9 +68,14 @@ static const char *refused_name(long magic)
 	return NULL;
 }
 
-bool filemap_refuses_fs(long magic)
+int filemap_shown(const struct hostfs *host, unsigned int how, int fd)
 {
-	return refused_name(magic);
+	long magic;
+
+	if (fd < 0 || !(how & HOSTFS_XDEV) || (!host->fs_magic(fd, &magic) && !refused_name(magic)))
+		return fd;
+	host->close(fd);
+	return -EACCES;
 }
 
 static int check_fs(
@@ -277,7 +282,8 @@ static int open_parent(struct filemap *map, int i, const char *scratch_parent, s
 	node->scratch = parent->scratch;
 	if (parent->scratch)
 		return directory_node(host, node, subdir(host, parent->fd, branch->name), err);
-	fd = host->open(parent->fd, branch->name, O_PATH | O_DIRECTORY, 0, parent->how);
+	fd = filemap_shown(host, parent->how,
+		host->open(parent->fd, branch->name, O_PATH | O_DIRECTORY, 0, parent->how));
 	if (fd >= 0)
 		return directory_node(host, node, fd, err);
 	node->mount = FILEMAP_NONE;

@@ -33,18 +33,21 @@ struct hostfs {
 	ssize_t (*readlink)(int dir, const char *name, char *buf, size_t size);
 	int (*mkdir)(int dir, const char *name, mode_t mode);
 	int (*unlink)(int dir, const char *name, int flags);
-	/* Of a descriptor. truncate: to nothing. getdents as getdents64(2), from the start if so asked. */
+	/*
+	 * Of a descriptor. truncate: to nothing. getdents as getdents64(2), from the start if so asked.
+	 * fs_magic is f_type of statfs(2).
+	 */
 	int (*fstat)(int fd, struct stat *st);
 	int (*truncate)(int fd);
 	ssize_t (*getdents)(int fd, void *buf, size_t len, bool rewind);
 	void (*close)(int fd);
+	int (*fs_magic)(int fd, long *magic);
 	/*
 	 * Only at the start, by the host's own names. open_host is open(2); realpath's is realpath(3), to
-	 * be freed, errno set when NULL; fs_magic is f_type of statfs(2). scratch_*: see scratch.h.
+	 * be freed, errno set when NULL. scratch_*: see scratch.h.
 	 */
 	int (*open_host)(const char *path, int flags);
 	char *(*realpath)(const char *path);
-	int (*fs_magic)(int fd, long *magic);
 	/*
 	 * A view of the directory dir, by its real name path, in which a stat of more than one name follows
 	 * no link and enters no mount: see mountclone.h. A descriptor or -errno; NULL: not offered.
