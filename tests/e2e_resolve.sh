@@ -207,6 +207,14 @@ codes=${PIPESTATUS[*]}
 [ "$codes" = "125 0" ] && grep -q '^belljar: standard output: ' err && [ -z "$(ls tmp)" ]
 result "nor_when_its_signal_is_ignored" $? "exit $codes, $(ls tmp); $(head -n 1 err)"
 
+# The cwd may be a link.
+mkdir -p chain/a/b
+ln -sf a chain/la
+out=$("$BELLJAR" resolve --mount chain:/n --mount other:/n/a/b --cwd /n/la -o stat b . 2>&1)
+[ "$out" = "stat \"b\": \"$dir/other\", directory, ro, mount \"other\" at \"/n/a/b\": ok
+stat \".\": \"$dir/chain/a\", directory, ro, mount \"chain\" at \"/n\": ok" ]
+result "the_cwd_may_be_a_link" $? "$out"
+
 # Wrong words.
 wrong() { # NAME CODE PATTERN ARGS...
 	local name=$1 code=$2 pattern=$3

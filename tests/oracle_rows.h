@@ -157,6 +157,7 @@ struct oracle_row {
 	TURN("c",26,27) TURN("c",27,28) TURN("c",28,29) TURN("c",29,30) TURN("c",30,31) \
 	TURN("c",31,32) TURN("c",32,33) TURN("c",33,34) TURN("c",34,35) TURN("c",35,36) \
 	TURN("c",36,37) TURN("c",37,38) TURN("c",38,39) TURN("c",39,40)
+#define LONG "d rw/" N255 ";d rw/" N255 "/d;f rw/" N255 "/d/f x"
 #define OTHER_FLAG 010000000000 /* no flag of open(2) */
 #define NEW (O_RDWR | O_CREAT)
 #define NEW_ONLY (O_RDWR | O_CREAT | O_EXCL)
@@ -183,6 +184,12 @@ static const struct oracle_row oracle_rows[] = {
 	ROW(RELATIVE, UNLINK("f"), "rw/d/f", .cwd = "/m/d"),
 	ROW(RELATIVE, LIST("."), ". .. conf data ", .cwd = "/etc"),
 	ROW(RELATIVE, STAT("/m/f"), "rw/f", .cwd = "/r"),
+	ROW(RELATIVE, STAT("f"), "rw/d/f", .cwd = "/m/ld"),
+	ROW(RELATIVE, STAT("f"), "rw/d/f", .cwd = "/m/ld/"),
+	ROW(RELATIVE, STAT("../f"), "in/f", .tree = "l rw/to in/d", .cwd = "/m/to"),
+	ROW(RELATIVE, STAT("."), "ro/d", .tree = "l rw/to ../../r/./d//", .cwd = "/m/to"),
+	ROW(RELATIVE, OPEN(NEW, "../new"), "rw/new", .tree = "l rw/to /m/ld", .cwd = "/m/to", .holds = "!"),
+	ROW(RELATIVE, STAT("../c39"), "rw/f", .tree = CHAIN, .cwd = "/m/ld"),
 
 	ROW(DOTS, STAT("/"), "guest"),
 	ROW(DOTS, STAT("////"), "guest"),
@@ -257,6 +264,14 @@ static const struct oracle_row oracle_rows[] = {
 	ROW(LENGTH, STAT("d//" D2045 "f"), "rw/d/f", .cwd = "/m"),
 	ROW(LENGTH, STAT("d///" D2045 "f"), "rw/d/f", .cwd = "/m"),
 	ROW(LENGTH, STAT("d////" D2045 "f"), "ENAMETOOLONG", .cwd = "/m"),
+	ROW(LENGTH, STAT("d///" D2045 "f"), "rw/" N255 "/d/f", .tree = LONG, .cwd = "/m/" N255),
+	ROW(LENGTH, STAT("d////" D2045 "f"), "ENAMETOOLONG", .tree = LONG, .cwd = "/m/" N255),
+	ROW(LENGTH, OPEN(O_RDWR, D2045 "d/f"), "rw/" N255 "/d/f", .tree = LONG, .cwd = "/m/" N255, .holds = "!"),
+	ROW(LENGTH, OPEN(NEW, D2045 "new"), "rw/" N255 "/new", .tree = LONG, .cwd = "/m/" N255, .holds = "!"),
+	ROW(LENGTH, OPEN(NEW, D2045 "no/x"), "ENOENT", .tree = LONG, .cwd = "/m/" N255),
+	ROW(LENGTH, MKDIR(D2045 "new"), "rw/" N255 "/new", .tree = LONG, .cwd = "/m/" N255),
+	ROW(LENGTH, UNLINK(D2045 "d/f"), "rw/" N255 "/d/f", .tree = LONG, .cwd = "/m/" N255),
+	ROW(LENGTH, LIST(D2045 "d/"), ". .. f ", .tree = LONG, .cwd = "/m/" N255),
 	ROW(LENGTH, OPEN(NEW, "///" D2045 "m/new"), "ENAMETOOLONG"),
 	ROW(LENGTH, STAT("/m/long"), "rw/f", .tree = "l rw/long //" D2045 "m/f"),
 	ROW(LENGTH, STAT("/m/long/" D500), "rw/d", .tree = "l rw/long /" D2045 "m/d"),

@@ -1107,12 +1107,20 @@ static void starts_relative_paths_at_cwd(void)
 		{ OPEN, "", O_RDONLY, -ENOENT, NULL },
 	};
 
-	world_tree(base_lines);
-	add_mount("rw", "/data", "rw");
-	w.config.cwd = "/data/sub";
-	world_start();
-	RUN(rows);
-	world_end();
+	static const char *const cwds[] = { "/data/sub", "/data/tosub", "/data/tosub/.",
+		"/data/back/sub", "/to/sub//" };
+
+	for (size_t i = 0; i < sizeof(cwds) / sizeof(cwds[0]); i++) {
+		world_tree(base_lines);
+		CU_ASSERT(!symlink("../../data/sub/..", host_path("rw/back")));
+		add_mount("rw", "/data", "rw");
+		add_mount("rw", "/to", "rw");
+		w.config.cwd = cwds[i];
+		world_start();
+		RUN(rows);
+		CU_ASSERT_STRING_EQUAL(fileio_map(w.files)->cwd, i < 4 ? "/data/sub/" : "/to/sub/");
+		world_end();
+	}
 }
 
 /* Configurations that are refused, and a part of what is said. */
@@ -1143,7 +1151,11 @@ static void refuses_bad_mappings(void)
 		{ "rw/../../../../../../../../dev/null", "/p", "ro", NULL, -EINVAL, "device" },
 		{ "rw", "/d", "rw", "/nowhere", -ENOENT, "cwd" },
 		{ "rw", "/d", "rw", "/d/file", -ENOTDIR, "cwd" },
-		{ "rw", "/d", "rw", "/d/tosub", -ENOTDIR, "cwd" },
+		{ "rw", "/d", "rw", "/d/link", -ENOTDIR, "cwd" },
+		{ "rw", "/d", "rw", "/d/link/", -ENOTDIR, "cwd" },
+		{ "rw", "/d", "rw", "/d/dangling", -ENOENT, "cwd" },
+		{ "rw", "/d", "rw", "/d/outdir", -ENOENT, "cwd" },
+		{ "rw", "/d", "rw", "/d/loop", -ELOOP, "cwd" },
 		{ "rw", "/d", "rw", "d", -EINVAL, "cwd" },
 		{ "rw", "/d", "rw", "/d/..", -EINVAL, "cwd" },
 	};

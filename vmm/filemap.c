@@ -606,13 +606,14 @@ void filemap_back_off(unsigned tries)
 static int resolve(struct filemap *map, const char *path, size_t len, unsigned int want,
 	struct filemap_place *place)
 {
+	bool whole = path[0] == '/' || map->cwd_len + len < PATH_MAX; /* the host takes no more */
 	int r = -EAGAIN;
 
 	for (unsigned tries = 0; r == -EAGAIN && tries < FILEMAP_TRIES; tries++) {
 		char *text = set_text(map, path, len);
 
 		filemap_back_off(tries);
-		r = resolve_fast(map, text, want, place);
+		r = whole ? resolve_fast(map, text, want, place) : STEP_LINK;
 		if (r == STEP_LINK) {
 			filemap_leave(map, place, false);
 			set_text(map, path, len);

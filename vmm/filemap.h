@@ -88,7 +88,7 @@ struct filemap {
 	int max_depth;
 	struct filemap_watch *watch; /* borrowed, NULL: nobody */
 	struct fileid *ids; /* told of directories made as parents; borrowed, NULL: nobody is */
-	char *cwd;          /* with a slash at both ends */
+	char *cwd;          /* its real name in the guest's tree, with a slash at both ends */
 	size_t cwd_len;
 	struct filemap_level levels[1 + FILEMAP_DEPTH_MAX]; /* the root is the first */
 	int depth;

@@ -388,10 +388,53 @@ static int place_mounts(struct filemap *map, const struct fileio_mount *mounts, 
 	return 0;
 }
 
-/* Fixed now, and by its real name, so that a path from it needs no walk of its own. */
+/* The steps of a walk, made a name without links: "" is the root. */
+struct real_name {
+	struct filemap_watch watch;
+	char text[PATH_MAX];
+	size_t len;
+	bool full;
+};
+
+static void note_step(struct filemap_watch *watch, const struct filemap_step *step)
+{
+	struct real_name *real = (struct real_name *)watch;
+	bool down = step->kind == FILEMAP_STEP_MOUNT || step->kind == FILEMAP_STEP_DOWN;
+
+	if (step->kind == FILEMAP_STEP_UP)
+		while (real->len && real->text[--real->len] != '/')
+			;
+	if (step->kind == FILEMAP_STEP_LINK && step->text.text[0] == '/')
+		real->len = 0;
+	real->full |= down && step->name.len >= sizeof(real->text) - 1 - real->len;
+	if (down && !real->full) {
+		real->text[real->len++] = '/';
+		memcpy(real->text + real->len, step->name.text, step->name.len);
+		real->len += step->name.len;
+	}
+	real->text[real->len] = 0;
+}
+
+/* Links are followed now, as by chdir(2): what is kept is the real name, and looked at once more. */
+static int find_cwd(
+	struct filemap *map, const char *cwd, struct real_name *real, struct filemap_place *place)
+{
+	int r;
+
+	*real = (struct real_name){ .watch.step = note_step };
+	map->watch = &real->watch;
+	r = filemap_resolve(map, cwd, FILEMAP_FOLLOW, place);
+	map->watch = NULL;
+	filemap_leave(map, place, false);
+	if (r || real->full)
+		return r ? r : -ENAMETOOLONG;
+	return filemap_resolve(map, real->len ? real->text : "/", 0, place);
+}
+
 static int set_cwd(struct filemap *map, const char *cwd, struct err *err)
 {
 	struct filemap_place place;
+	struct real_name real;
 	struct filemap_name name;
 	const char *at = cwd;
 	bool directory;
@@ -403,7 +446,7 @@ static int set_cwd(struct filemap *map, const char *cwd, struct err *err)
 		if (filemap_name_is_dotdot(name))
 			return err_set(err, -EINVAL, "cwd %s: has a `..`; write it without", cwd);
 	}
-	r = filemap_resolve(map, cwd, 0, &place);
+	r = find_cwd(map, cwd, &real, &place);
 	if (!r && place.kind == FILEMAP_NAME && !place.exists)
 		r = -ENOENT;
 	directory =
@@ -413,7 +456,7 @@ static int set_cwd(struct filemap *map, const char *cwd, struct err *err)
 	if (!directory)
 		return err_set(err, r ? r : -ENOTDIR,
 			"cwd %s: no such directory in the guest's tree; map one there", cwd);
-	if (asprintf(&map->cwd, "%s/", strcmp(cwd, "/") ? cwd : "") < 0) {
+	if (asprintf(&map->cwd, "%s/", real.text) < 0) {
 		map->cwd = NULL;
 		return -ENOMEM;
 	}
