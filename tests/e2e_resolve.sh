@@ -207,9 +207,12 @@ codes=${PIPESTATUS[*]}
 [ "$codes" = "125 0" ] && grep -q '^belljar: standard output: ' err && [ -z "$(ls tmp)" ]
 result "nor_when_its_signal_is_ignored" $? "exit $codes, $(ls tmp); $(head -n 1 err)"
 
-# The cwd may be a link.
+# Where a mapping's name leads through a link, that is said; the cwd may.
 mkdir -p chain/a/b
 ln -sf a chain/la
+out=$("$BELLJAR" run --backend tcg --mount chain:/n --mount other:/n/la/b "$GUESTS/paths.elf" readdir:/n/la 2>&1)
+[[ $out = "belljar: mount: /n/la is a link in the mapping around it, and hidden: "*$'\nreaddir "/n/la" = 3 names\n  "."\n  ".."\n  "b"' ]]
+result "warns_of_a_link_in_a_mappings_name" $? "$out"
 out=$("$BELLJAR" resolve --mount chain:/n --mount other:/n/a/b --cwd /n/la -o stat b . 2>&1)
 [ "$out" = "stat \"b\": \"$dir/other\", directory, ro, mount \"other\" at \"/n/a/b\": ok
 stat \".\": \"$dir/chain/a\", directory, ro, mount \"chain\" at \"/n\": ok" ]

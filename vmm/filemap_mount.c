@@ -261,6 +261,24 @@ static int private_node(struct filemap *map, struct filemap_node *node, const ch
 	return r;
 }
 
+/* Names are covered as they are written: mount(8) would have gone where the link leads. */
+static void warn_of_link(const struct filemap *map, int i)
+{
+	char name[PATH_MAX] = "";
+	size_t at = sizeof(name) - 1;
+
+	for (; i != FILEMAP_ROOT && (size_t)map->tree.nodes[i].len < at;
+		i = map->tree.nodes[i].parent) {
+		at -= (size_t)map->tree.nodes[i].len;
+		memcpy(name + at, map->tree.nodes[i].name, (size_t)map->tree.nodes[i].len);
+		name[--at] = '/';
+	}
+	log_warn("mount: %s is a link in the mapping around it, and hidden: the guest finds a "
+		 "directory there, with what is mapped beneath; to map it behind the link, name "
+		 "where that leads",
+		name + at);
+}
+
 /*
  * A directory that is there for the mappings beneath it: in scratch a real one, in a mapping the
  * host's if it has one, else an empty one that only reads.
@@ -284,6 +302,8 @@ static int open_parent(struct filemap *map, int i, const char *scratch_parent, s
 		return directory_node(host, node, subdir(host, parent->fd, branch->name), err);
 	fd = filemap_shown(host, parent->how,
 		host->open(parent->fd, branch->name, O_PATH | O_DIRECTORY, 0, parent->how));
+	if (fd == -ELOOP)
+		warn_of_link(map, i);
 	if (fd >= 0)
 		return directory_node(host, node, fd, err);
 	node->mount = FILEMAP_NONE;
