@@ -149,6 +149,15 @@ for op in open,rdonly open,rdwr open,rdwr+trunc create create,excl stat lstat re
 	result "${op}_gives_what_a_guest_gets" $? "$(paste ours theirs <(printf '%s\n' "${paths[@]}") | awk '$1 != $2' | head -n 3)"
 done
 
+# Flags come before the length of the name, as in Linux.
+long=$(printf 'x%.0s' $(seq 4096))
+for op in open,creat+directory open,creat+path open,rdonly stat; do
+	timeout 20 "$BELLJAR" resolve --json -o "$op" -- "$long" | jq -r .errno >ours
+	timeout 20 "$BELLJAR" run --backend tcg "$GUESTS/paths.elf" -- "$op:$long" 2>&1 | sed -nE 's/.* = -(E[A-Z]+)$/\1/p' >theirs
+	case $op in *creat*) echo EINVAL ;; *) echo ENAMETOOLONG ;; esac | cmp -s ours && cmp -s ours theirs
+	result "a_long_name_and_${op}" $? "$(cat ours theirs)"
+done
+
 # What steers the host is neither shown nor touched, wherever it is mounted.
 mkdir -p sub/proc sub/tmp sub/q
 ln -sf q sub/to

@@ -272,6 +272,7 @@ static const struct oracle_row oracle_rows[] = {
 	ROW(LENGTH, MKDIR(D2045 "new"), "rw/" N255 "/new", .tree = LONG, .cwd = "/m/" N255),
 	ROW(LENGTH, UNLINK(D2045 "d/f"), "rw/" N255 "/d/f", .tree = LONG, .cwd = "/m/" N255),
 	ROW(LENGTH, LIST(D2045 "d/"), ". .. f ", .tree = LONG, .cwd = "/m/" N255),
+	ROW(LENGTH, OPEN(O_CREAT | O_DIRECTORY, "///" D2045 "m/new"), "EINVAL", .since = 604),
 	ROW(LENGTH, OPEN(NEW, "///" D2045 "m/new"), "ENAMETOOLONG"),
 	ROW(LENGTH, STAT("/m/long"), "rw/f", .tree = "l rw/long //" D2045 "m/f"),
 	ROW(LENGTH, STAT("/m/long/" D500), "rw/d", .tree = "l rw/long /" D2045 "m/d"),

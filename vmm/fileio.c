@@ -338,8 +338,7 @@ int fileio_parse_mount(const char *text, struct fileio_mount *mount, struct err 
 	return err_set(err, -ENOMEM, "out of memory");
 }
 
-/* Flags alone; the path has not been looked at. */
-static int check_flags(int flags)
+int fileio_check_flags(int flags)
 {
 	if ((flags & O_TMPFILE) == O_TMPFILE)
 		return -EOPNOTSUPP;
@@ -566,7 +565,7 @@ int fileio_open(struct fileio *f, const char *path, int flags, mode_t mode)
 {
 	struct filemap_place place;
 	struct guestfd what;
-	int r = check_flags(flags);
+	int r = fileio_check_flags(flags);
 	int fd = guestfd_next(&f->fds);
 
 	if (!r && fd < 0)

@@ -98,6 +98,8 @@ struct fileio_limits fileio_left(const struct fileio *f);
  */
 int fileio_look_begin(struct fileio *f, const struct hostfs *host);
 void fileio_look_end(struct fileio *f);
+/* What fileio_open says of flags before it looks at the path: 0 or -errno. */
+int fileio_check_flags(int flags);
 /* What open(2) with these flags wants of the map: enum filemap_want. */
 unsigned int fileio_open_want(int flags);
 
