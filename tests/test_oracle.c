@@ -396,6 +396,16 @@ static void answers_every_row_as_the_kernel_does(void)
 	must_be_fine(in_child(run_table));
 }
 
+/* Who asks for it all the same is told what is wrong. */
+static int says_so(int error)
+{
+	struct fileio *files;
+	struct err err;
+	int r = fileio_init(&files, &(struct fileio_config){ .host = &hostfs_openat2 }, &err);
+
+	return r != -error || !strstr(err.text, "resolver openat2 does not work here");
+}
+
 /* As in a container whose filter does not know the call, or on an old kernel. */
 static int without_openat2(const char *base, int error)
 {
@@ -403,7 +413,7 @@ static int without_openat2(const char *base, int error)
 		return NO_OPENAT2;
 	if (refuse_call(SYS_openat2, error))
 		return NO_FILTER;
-	if (hostfs_best() != &hostfs_walk)
+	if (hostfs_best() != &hostfs_walk || says_so(error))
 		return printf("     openat2 is refused, and not noticed\n"), 1;
 	return run_rows(base, NULL, strerrorname_np(error));
 }

@@ -493,6 +493,10 @@ int filemap_init(struct filemap *map, const struct filemap_config *config, struc
 	map->scratch.dir = -1;
 	map->host = config->host ? config->host : hostfs_best();
 	log_debug("files: resolved by %s", map->host->name);
+	r = config->host ? hostfs_probe(config->host) : 0;
+	if (r)
+		return err_set(err, r, "resolver %s does not work here: %s; choose auto or walk",
+			config->host->name, strerror(-r));
 	map->inodes_left = config->inodes;
 	map->max_depth = config->depth;
 	r = filemap_tree_init(&map->tree);

@@ -92,7 +92,12 @@ const struct hostfs hostfs_openat2 = {
 };
 const struct hostfs hostfs_walk = { .name = "walk", .open = beneath_walk, HOST_CALLS };
 
+int hostfs_probe(const struct hostfs *host)
+{
+	return host->open == beneath_openat2 ? beneath_probe() : 0;
+}
+
 const struct hostfs *hostfs_best(void)
 {
-	return beneath_probe() ? &hostfs_walk : &hostfs_openat2;
+	return hostfs_probe(&hostfs_openat2) ? &hostfs_walk : &hostfs_openat2;
 }

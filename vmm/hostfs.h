@@ -60,6 +60,9 @@ struct hostfs {
 /* The two engines: they answer alike. */
 extern const struct hostfs hostfs_openat2, hostfs_walk;
 
+/* 0, or -errno when this kernel, or a filter over it, has no such engine. */
+int hostfs_probe(const struct hostfs *host);
+
 /* openat2 where this kernel has it and no filter forbids it, else the walk. */
 const struct hostfs *hostfs_best(void);
 
