@@ -14,6 +14,7 @@
 #include "cleanup.h"
 #include "core.h"
 #include "err.h"
+#include "filemap_path.h"
 #include "gdb_address.h"
 #include "hostfs.h"
 #include "log.h"
@@ -253,8 +254,12 @@ static int set_mem(void *ctx, const char *value, struct err *err)
 }
 
 /* What the file map would refuse later on is a mistake of the command line. */
-static int check_guest_path(const char *path, struct err *err)
+static int check_guest_path(const struct vm_options *o, const char *path, struct err *err)
 {
+	if (o->utf8_paths && !filemap_path_is_utf8(path))
+		return err_set(err, -EINVAL,
+			"the guest path %s is not UTF-8, as --guest-paths utf8 wants all to be",
+			path);
 	for (const char *at = path; (at = strstr(at, "/..")); at += 3)
 		if (!at[3] || at[3] == '/')
 			return err_set(err, -EINVAL, "the guest path has a `..`; write it without");
@@ -276,7 +281,7 @@ static int add_mount(struct vm_options *o, const char *text, struct err *err)
 	}
 	o->mounts = mounts;
 	o->mounts[o->n_mounts++] = mount; /* vm_options_finish frees it, whatever it is */
-	return check_guest_path(mount.guest, err);
+	return check_guest_path(o, mount.guest, err);
 }
 
 static int set_mount(void *ctx, const char *value, struct err *err)
@@ -299,10 +304,12 @@ static int set_file_mapping(void *ctx, const char *value, struct err *err)
 
 static int set_cwd(void *ctx, const char *value, struct err *err)
 {
+	struct vm_options *o = ctx;
+
 	if (value[0] != '/')
 		return err_set(err, -EINVAL, "must begin with /");
-	((struct vm_options *)ctx)->cwd = value;
-	return check_guest_path(value, err);
+	o->cwd = value;
+	return check_guest_path(o, value, err);
 }
 
 static int set_resolver(void *ctx, const char *value, struct err *err)
@@ -326,11 +333,14 @@ static int set_resolver(void *ctx, const char *value, struct err *err)
 static int set_guest_paths(void *ctx, const char *value, struct err *err)
 {
 	struct vm_options *o = ctx;
+	int r = 0;
 
 	o->utf8_paths = !strcmp(value, "utf8");
 	if (!o->utf8_paths && strcmp(value, "bytes"))
 		return err_set(err, -EINVAL, "bytes or utf8");
-	return 0;
+	for (size_t i = 0; !r && i < o->n_mounts; i++)
+		r = check_guest_path(o, o->mounts[i].guest, err);
+	return r ? r : check_guest_path(o, o->cwd, err);
 }
 
 const char *const limit_names[LIMITS] = { "fds", "scratch", "inodes", "depth" };

@@ -233,7 +233,7 @@ wrong() { # NAME CODE PATTERN ARGS...
 	shift 3
 	timeout 20 "$BELLJAR" resolve "$@" >out.txt 2>err </dev/null
 	got=$?
-	[ "$got" = "$code" ] && [ "$(wc -l <err)" = 1 ] && grep -qE -e "$pattern" err && [ ! -s out.txt ]
+	[ "$got" = "$code" ] && [ "$(wc -l <err)" = 1 ] && grep -aqE -e "$pattern" err && [ ! -s out.txt ]
 	result "$name" $? "exit $got: $(head -n 2 err)"
 }
 wrong "no_path_is_usage" 2 "no path given; or -0"
@@ -250,6 +250,9 @@ wrong "a_file_mapping_takes_no_options" 2 "takes no OPTS, it is rw,unlink" --fil
 wrong "a_file_mapping_has_a_guest_path" 2 "not HOST:GUEST" --file-mapping in/file:x /x
 says "a_colon_in_a_file_mapping_is_no_option" 0 \
 	"stat \"/x:y\": \"$dir/in/file\", file, rw, mount \"in/file\" at \"/x:y\": ok" --file-mapping 'in/file:/x\:y' -o stat /x:y
+wrong "a_mapping_is_utf8_if_asked" 2 "is not UTF-8, as --guest-paths" --mount in:$'/\xff' --guest-paths utf8 /x
+wrong "a_mapping_is_utf8_if_asked_before" 2 "is not UTF-8, as --guest-paths" --guest-paths utf8 --mount in:$'/\xff' /x
+wrong "the_cwd_is_utf8_if_asked" 2 "is not UTF-8, as --guest-paths" --cwd $'/\xff' --guest-paths utf8 /x
 wrong "an_option_behind_a_path_is_usage" 2 "-j: options go in front" /x -j
 wrong "missing_mapping_is_ours" 125 "no such file or directory; make it" --mount nowhere:/x /x
 
