@@ -42,6 +42,10 @@ static const struct {
 	{ 0x62656570, "configfs" },
 	{ 0x65735543, "fusectl" },
 	{ 0x19800202, "mqueue" },
+	{ 0x6e667364, "nfsd" },
+	{ 0x67596969, "rpc_pipefs" },
+	{ 0xabba1974, "xenfs" },
+	{ 0xa647361, "functionfs" },
 };
 
 /* What helps when something could not be opened: r may tell better than what usually does. */
