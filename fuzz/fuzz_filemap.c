@@ -2,10 +2,11 @@
 /*
  * Any tree, any mappings, any operations of a guest, over a file system in memory. Every answer is what the
  * model (fuzz/lib/model.h) says: errno, which object, its kind and size, what directories list; and so are the
- * trees afterwards. The same path in other words leads to the same object. Nothing outside of mappings and
- * scratch is ever touched, no special file opened, no descriptor lost, no errno let through that no guest
- * expects. While the host changes the tree under the guest's feet only the last sentence holds, but for special
- * files, which then may be opened, though never so that it hangs.
+ * trees afterwards. The same path in other words leads to the same object. What lies on a file system that steers
+ * the host is refused before it is opened. Nothing outside of mappings and scratch is ever touched, no special file
+ * opened, no descriptor lost, no errno let through that no guest expects. While the host changes the tree under the
+ * guest's feet only the last sentence holds, but for special files, which then may be opened, though never so that
+ * it hangs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -95,6 +96,18 @@ static int add_host_path(const struct scenario_base *base)
 	return node;
 }
 
+/* As world_add_foreign(). */
+static void add_foreign(void)
+{
+	static const struct scenario_base dir = { "m1/k", S_IFDIR | 0755, 0, NULL, false },
+					  file = { "m1/k/f", S_IFREG | 0644, 0, NULL, false };
+	int node = add_host_path(&dir);
+
+	memfs_set_boundary(node);
+	memfs_set_foreign(node);
+	memfs_set_foreign(add_host_path(&file));
+}
+
 static void set_up(void)
 {
 	int tmp;
@@ -107,6 +120,7 @@ static void set_up(void)
 	tmp = memfs_add(MEMFS_ROOT, "tmp", 3, S_IFDIR | 0755, NULL);
 	for (int i = 0; i < SCENARIO_BASE; i++)
 		add_host_path(&scenario_base[i]);
+	add_foreign();
 	memfs_set_outside(MEMFS_ROOT);
 	memfs_set_outside(run.host);
 	memfs_set_outside(tmp);
@@ -143,7 +157,7 @@ static void pair_base(struct member *member)
 	}
 }
 
-static void open_files(struct member *member, int config, int variant, bool utf8)
+static void open_files(struct member *member, int config, int variant, bool utf8, bool submounts)
 {
 	struct scenario_mount from[SCENARIO_MOUNTS];
 	int n = scenario_mounts(config, variant, from);
@@ -165,7 +179,8 @@ static void open_files(struct member *member, int config, int variant, bool utf8
 		mounts[i] = (struct fileio_mount){ .host = hosts[i],
 			.guest = from[i].guest,
 			.writable = from[i].writable,
-			.may_unlink = from[i].may_unlink };
+			.may_unlink = from[i].may_unlink,
+			.submounts = submounts };
 	}
 	if (fileio_init(&member->files, &c, &err))
 		differ("mappings %d refused: %s", config, err.text);
@@ -178,7 +193,8 @@ static struct member *member_of(const struct scenario *s)
 		.implicit_parents = true,
 		.strict_flags = true,
 		.strip_modes = true,
-		.utf8_paths = s->other };
+		.utf8_paths = s->other,
+		.submounts = s->variant & 1 };
 
 	if (*member)
 		return *member;
@@ -187,7 +203,8 @@ static struct member *member_of(const struct scenario *s)
 		abort();
 	memfs_set_isolates((s->config ^ s->variant ^ s->other) & 1);
 	world_init(&(*member)->world, s->config, s->variant, policy);
-	open_files(*member, s->config, s->variant, s->other);
+	world_add_foreign(&(*member)->world);
+	open_files(*member, s->config, s->variant, s->other, policy.submounts);
 	pair_base(*member);
 	memfs_mark();
 	return *member;

@@ -24,7 +24,7 @@ struct node {
 	uint32_t hash, name, target;         /* in the text */
 	uint16_t name_len, target_len;
 	off_t size;
-	bool outside, boundary, gone;
+	bool outside, boundary, foreign, gone;
 	bool saved; /* as it was at the mark */
 };
 
@@ -222,6 +222,11 @@ void memfs_set_boundary(int node)
 	change(node)->boundary = true;
 }
 
+void memfs_set_foreign(int node)
+{
+	change(node)->foreign = true;
+}
+
 struct memfs_view memfs_view(int node)
 {
 	const struct node *n = &fs.nodes[node];
@@ -380,6 +385,7 @@ static int open_node(int node, int flags, bool slash)
 	mode_t mode = fs.nodes[node].mode;
 	bool path = flags & O_PATH, writes = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
 
+	fs.counts.outside += fs.nodes[node].foreign && !path;
 	if (S_ISLNK(mode))
 		return path && flags & O_NOFOLLOW && !slash && !(flags & O_DIRECTORY)
 			       ? new_file(node, flags)
@@ -683,8 +689,7 @@ static char *memfs_realpath(const char *path)
 
 static int memfs_fs_magic(int fd, long *magic)
 {
-	file_of(fd);
-	*magic = TMPFS_MAGIC;
+	*magic = fs.nodes[file_of(fd)->node].foreign ? PROC_SUPER_MAGIC : TMPFS_MAGIC;
 	return 0;
 }
 

@@ -42,6 +42,8 @@ void memfs_set_size(int node, off_t size);
 void memfs_set_outside(int node);
 /* Another mount begins there: only HOSTFS_XDEV may enter. */
 void memfs_set_boundary(int node);
+/* On a file system that steers the host; opened other than by O_PATH it counts as a touch of what lies outside. */
+void memfs_set_foreign(int node);
 
 struct memfs_view {
 	mode_t mode;

@@ -33,8 +33,9 @@ struct walk {
 	struct model *m;
 	struct model_at at;
 	int links;
-	bool make;        /* parents may be made */
-	int n_made;       /* were made */
+	bool make;    /* parents may be made */
+	bool by_name; /* what has the last name is not looked at: the host makes or removes it */
+	int n_made;   /* were made */
 	struct last last; /* what walk_parent() left */
 };
 
@@ -201,6 +202,9 @@ static int look_up(const struct walk *w, const char *name, size_t len, struct mo
 	mount = model_covered(w->m, w->at, name, len);
 	child->mount = mount < 0 ? w->at.mount : mount;
 	child->node = mount < 0 ? model_child(w->m, w->at.node, name, len) : mounted(w->m, mount);
+	if (child->node >= 0 && mount < 0 && w->m->nodes[child->node].foreign &&
+		(w->m->policy.submounts || !w->by_name))
+		return -EACCES;
 	return child->node < 0 ? child->node : 0;
 }
 
@@ -547,6 +551,7 @@ static int mkdir_last(struct walk *w, mode_t mode)
 
 	if (w->last.type != LAST_NORM)
 		return -EEXIST;
+	w->by_name = w->m->mounts[w->at.mount].writable;
 	r = look_up(w, w->last.name, w->last.len, &child);
 	if (r != -ENOENT)
 		return r ? r : -EEXIST;
@@ -584,9 +589,12 @@ static int unlink_last(struct walk *w, int *removed)
 	if (w->last.type != LAST_NORM)
 		return -EISDIR;
 	mount = model_covered(w->m, w->at, w->last.name, w->last.len);
+	w->by_name = w->m->mounts[w->at.mount].writable && !w->last.slash;
+	r = look_up(w, w->last.name, w->last.len, &child);
+	if (r == -EACCES)
+		return r;
 	if (!w->m->mounts[w->at.mount].writable && !(mount >= 0 && w->m->mounts[mount].may_unlink))
 		return -EROFS;
-	r = look_up(w, w->last.name, w->last.len, &child);
 	if (r)
 		return r;
 	if (S_ISDIR(w->m->nodes[child.node].mode))

@@ -21,6 +21,7 @@ struct model_policy {
 	bool strict_flags;     /* flags that are unknown or change what open means are refused */
 	bool utf8_paths;       /* a path that is not UTF-8 is refused */
 	bool strip_modes;      /* no set-id, no sticky, umask 022 */
+	bool submounts;        /* what is foreign is looked at before it is refused */
 };
 
 struct model_node {
@@ -30,6 +31,7 @@ struct model_node {
 	uint16_t name_len, target_len;
 	off_t size;
 	bool gone;
+	bool foreign; /* another file system begins there, which is not shown */
 };
 
 /* A mount covers a name in a directory as seen by one mount, whether or not something is there. */

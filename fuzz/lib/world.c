@@ -166,6 +166,15 @@ void world_init(struct world *w, int config, int variant, struct model_policy po
 	w->model.cwd = model_stat(&w->model, scenario_cwd(config), true).at;
 }
 
+void world_add_foreign(struct world *w)
+{
+	int dir = add_path(&w->model, "m1/k", S_IFDIR | 0755, NULL);
+
+	w->model.nodes[dir].foreign = true;
+	w->model.nodes[add_path(&w->model, "m1/k/f", S_IFREG | 0644, NULL)].foreign = true;
+	w->n_base = w->model.n_nodes;
+}
+
 int world_place(const struct world *w, const struct model *m, const struct scenario_entry *entry,
 	int last_dir)
 {

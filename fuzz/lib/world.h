@@ -22,6 +22,9 @@ struct world {
 
 void world_init(struct world *w, int config, int variant, struct model_policy policy);
 
+/* A directory `k` and a file `f` in it of another file system, that is not shown, in the host's directory m1. */
+void world_add_foreign(struct world *w);
+
 /*
  * Where an entry goes: the node of its directory, or -1 when it cannot be made because it is there, hidden, or
  * its directory is not. last_dir: SCENARIO_IN_ENTRY, or -1.
