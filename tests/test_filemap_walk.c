@@ -6,6 +6,7 @@
 #include "filemap.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "err.h"
 #include "fileio.h"
@@ -563,18 +564,38 @@ static void start_two(const struct hostfs *host, const char *outer, const char *
 		0);
 }
 
-/* What is in the way of a mapping's name, and no directory, is not opened: an empty one stands there. */
+/* What start_two() says on stderr; the caller closes it. */
+static int start_two_saying(const char *inner_guest)
+{
+	int before = dup(STDERR_FILENO), said = memfd_create("stderr", MFD_CLOEXEC);
+
+	CU_ASSERT_FATAL(before >= 0 && said >= 0);
+	dup2(said, STDERR_FILENO);
+	start_two(NULL, "h", "r", inner_guest, false);
+	fflush(stderr);
+	dup2(before, STDERR_FILENO);
+	close(before);
+	return said;
+}
+
+/*
+ * What is in the way of a mapping's name, and no directory, is not opened: an empty one stands there. Of a link that is
+ * hidden so a word is said.
+ */
 static void a_directory_stands_where_the_host_has_none(void)
 {
 	static const char *const names[] = { "file", "link", "none", "loop" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		char guest[64], file[80], other[80];
+		int said;
 
 		snprintf(guest, sizeof(guest), "/m/%s/in", names[i]);
 		snprintf(file, sizeof(file), "%s/file", guest);
 		snprintf(other, sizeof(other), "/m/%s/other", names[i]);
-		start_two(NULL, "h", "r", guest, false);
+		said = start_two_saying(guest);
+		CU_ASSERT_EQUAL(lseek(said, 0, SEEK_END) > 0, names[i][0] == 'l');
+		close(said);
 		CU_ASSERT_EQUAL(resolved(guest, FILEMAP_FOLLOW), 2);
 		CU_ASSERT_EQUAL(resolved(file, FILEMAP_FOLLOW), 1);
 		CU_ASSERT_EQUAL(resolved(other, FILEMAP_FOLLOW), 0);
@@ -608,6 +629,26 @@ static void views_show_no_mounts_that_should_be_seen(void)
 		start_two(&host, "h", "r", "/m/sub", submounts);
 		CU_ASSERT_EQUAL(views, submounts ? 0 : 2);
 		CU_ASSERT_EQUAL(resolved("/m/sub/file", FILEMAP_FOLLOW), 1);
+		end();
+	}
+}
+
+/* Where a mapping shows what is mounted inside, so does what lies between it and another mapping. */
+static void directories_between_show_as_much(void)
+{
+	for (int submounts = 0; submounts < 2; submounts++) {
+		int found = 0;
+
+		start_two(NULL, "h", "r", "/m/plain/in", submounts);
+		for (int n = 0; n < map.tree.n_nodes; n++) {
+			const struct filemap_branch *branch = &map.tree.nodes[n];
+
+			if (branch->len != 5 || memcmp(branch->name, "plain", 5))
+				continue;
+			CU_ASSERT_EQUAL(map.nodes[n].how, submounts ? HOSTFS_XDEV : 0);
+			found++;
+		}
+		CU_ASSERT_EQUAL(found, 1);
 		end();
 	}
 }
@@ -650,6 +691,7 @@ static const struct unit_case cases[] = {
 	{ "bears_links_of_any_text", bears_links_of_any_text },
 	{ "a_directory_stands_where_the_host_has_none",
 		a_directory_stands_where_the_host_has_none },
+	{ "directories_between_show_as_much", directories_between_show_as_much },
 	{ "views_show_no_mounts_that_should_be_seen", views_show_no_mounts_that_should_be_seen },
 	{ "closes_any_number_at_the_end", closes_any_number_at_the_end },
 };
