@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 /* The ELF loader: sound images are placed exactly, unsound ones refused with one line. */
+#include "tmptree.h"
 #include "unit.h"
 
 #include <ctype.h>
@@ -414,12 +415,13 @@ static void allows_an_interpreter_that_never_exists(void)
 
 static void reads_regular_files_only(void)
 {
-	char dir[] = "/tmp/belljar-elf-XXXXXX", file[64], fifo[64], big[64];
+	struct tmptree tree;
+	char file[80], fifo[80], big[80];
 	const struct {
 		const char *path, *want;
 		int r;
 	} rows[] = {
-		{ dir, "directory", -EISDIR },
+		{ tree.path, "directory", -EISDIR },
 		{ fifo, "not a regular file", -EINVAL },
 		{ "/dev/null", "not a regular file", -EINVAL },
 		{ big, "too big", -EFBIG },
@@ -433,18 +435,18 @@ static void reads_regular_files_only(void)
 	FILE *f;
 
 	sample_init(&s, ET_DYN);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
-	snprintf(file, sizeof(file), "%s/file", dir);
-	snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
-	snprintf(big, sizeof(big), "%s/big", dir);
-	f = fopen(file, "w");
-	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	CU_ASSERT_FATAL(
+		!tmptree_make(&tree, (const char *const[]){ "f file", "p fifo", "f big", NULL }));
+	snprintf(file, sizeof(file), "%s/file", tree.path);
+	snprintf(fifo, sizeof(fifo), "%s/fifo", tree.path);
+	snprintf(big, sizeof(big), "%s/big", tree.path);
 	CU_ASSERT_EQUAL(elf_read_file(file, &bytes, &size, &err), -ENOEXEC);
 	CU_ASSERT_STRING_EQUAL(err.text, "is empty");
+	f = fopen(file, "w");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
 	fwrite(&s, sizeof(s), 1, f);
 	fclose(f);
-	fclose(fopen(big, "w"));
-	CU_ASSERT(!truncate(big, (1l << 30) + 1) && !mkfifo(fifo, 0600));
+	CU_ASSERT(!truncate(big, (1l << 30) + 1));
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		int r = elf_read_file(rows[i].path, &bytes, &size, &err);
 
@@ -455,7 +457,7 @@ static void reads_regular_files_only(void)
 	CU_ASSERT(!elf_read_file(file, &bytes, &size, &err));
 	CU_ASSERT(size == sizeof(s) && !memcmp(bytes, &s, sizeof(s)));
 	free(bytes);
-	CU_ASSERT(!unlink(file) && !unlink(fifo) && !unlink(big) && !rmdir(dir));
+	tmptree_remove(&tree);
 }
 
 static void tells_stripped_images(void)
