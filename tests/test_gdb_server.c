@@ -8,7 +8,6 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -22,6 +21,7 @@
 #include "gdb_server.h"
 #include "heap.h"
 #include "session.h"
+#include "said.h"
 #include "unit.h"
 #include "vm.h"
 
@@ -142,20 +142,13 @@ static void tcp_is_of_this_machine(void)
 /* What is said on stderr while an address is made one to listen at; -1 in *fd: it is none. */
 static const char *warning_of(const char *address, char *text, size_t size, int *fd)
 {
-	static char said[1000];
-	int before = dup(STDERR_FILENO), file = memfd_create("stderr", MFD_CLOEXEC);
+	static char warning[1000];
 	struct gdb_address a;
-	ssize_t n;
+	struct said said;
 
-	CU_ASSERT_FATAL(before >= 0 && file >= 0);
-	dup2(file, STDERR_FILENO);
+	said_begin(&said);
 	*fd = listen_at(address, &a, text, size);
-	fflush(stderr);
-	dup2(before, STDERR_FILENO);
-	n = pread(file, said, sizeof(said) - 1, 0);
-	said[n > 0 ? n : 0] = 0;
-	close_all(before, file);
-	return said;
+	return said_end(&said, warning, sizeof(warning));
 }
 
 /* Others, if they are asked for; with a warning where others than this machine are meant. */

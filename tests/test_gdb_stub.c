@@ -8,13 +8,13 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "cpu.h"
 #include "gdb_packet.h"
 #include "gdb_reader.h"
 #include "gdb_regs.h"
+#include "said.h"
 #include "unit.h"
 
 enum { MEMORY = 0x1000, MEMORY_LEN = 0x100, SAID = 1 << 20 };
@@ -872,19 +872,12 @@ static void a_guest_of_the_debuggers_own_ends_with_it(void)
 /* What is said on stderr to these packets. */
 static const char *warnings_of(struct world *w, const char *stream, const char *replies)
 {
-	static char said[1000];
-	int before = dup(STDERR_FILENO), file = memfd_create("stderr", MFD_CLOEXEC);
-	ssize_t n;
+	static char warnings[1000];
+	struct said said;
 
-	CU_ASSERT_FATAL(before >= 0 && file >= 0);
-	dup2(file, STDERR_FILENO);
+	said_begin(&said);
 	CU_ASSERT(says(w, stream, replies));
-	dup2(before, STDERR_FILENO);
-	n = pread(file, said, sizeof(said) - 1, 0);
-	said[n > 0 ? n : 0] = 0;
-	close(before);
-	close(file);
-	return said;
+	return said_end(&said, warnings, sizeof(warnings));
 }
 
 /* For gdb does not show every one; and not again and again, for it asks again and again. */

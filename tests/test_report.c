@@ -8,11 +8,11 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "abi_uhyve.h"
 #include "err.h"
+#include "said.h"
 #include "unit.h"
 #include "vm.h"
 
@@ -258,18 +258,12 @@ static char all[1 << 14];
 
 static int crash_report(void)
 {
-	int fd = memfd_create("stderr", MFD_CLOEXEC), before = dup(STDERR_FILENO), signal;
-	ssize_t n;
+	struct said said;
+	int signal;
 
-	CU_ASSERT_FATAL(fd >= 0 && before >= 0);
-	dup2(fd, STDERR_FILENO);
+	said_begin(&said);
 	signal = report_crash(vm);
-	fflush(stderr);
-	dup2(before, STDERR_FILENO);
-	close(before);
-	n = pread(fd, all, sizeof(all) - 1, 0);
-	close(fd);
-	all[n > 0 ? n : 0] = 0;
+	said_end(&said, all, sizeof(all));
 	return signal;
 }
 
