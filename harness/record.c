@@ -13,6 +13,7 @@
 
 #include "cleanup.h"
 #include "err.h"
+#include "filemap_path.h"
 #include "inode.h"
 #include "log.h"
 #include "session.h"
@@ -183,13 +184,10 @@ static bool is_covered(const struct recording *rec, const struct tree_entry *e)
 	char path[2 * PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/%s", h->mounts[e->mount].guest, (const char *)e->path);
-	for (size_t i = 0; i < h->n_mounts; i++) {
-		size_t len = strlen(h->mounts[i].guest);
-
-		if (len > strlen(h->mounts[e->mount].guest) &&
-			!strncmp(path, h->mounts[i].guest, len) && (!path[len] || path[len] == '/'))
+	for (size_t i = 0; i < h->n_mounts; i++)
+		if (strlen(h->mounts[i].guest) > strlen(h->mounts[e->mount].guest) &&
+			filemap_path_behind(path, h->mounts[i].guest))
 			return true;
-	}
 	return false;
 }
 
@@ -203,8 +201,7 @@ static void warn_of_mounts(const struct recording *rec)
 		if (!e->xdev || is_covered(rec, e))
 			continue;
 		log_warn("%s: something else is mounted in it, at %s: the guest is not shown that, "
-			 "nor "
-			 "is it recorded; to show it, map it itself",
+			 "nor is it recorded; to show it, map it itself",
 			rec->header.mounts[e->mount].host, tree_name(e, name, sizeof(name)));
 		return;
 	}
@@ -226,11 +223,11 @@ static int look_before(struct recording *rec, struct err *err)
 		return 0;
 	}
 	rec->header.has_tree = !r;
-	if (!r)
-		warn_of_devices(rec);
-	if (!r)
-		warn_of_mounts(rec);
-	return r;
+	if (r)
+		return r;
+	warn_of_devices(rec);
+	warn_of_mounts(rec);
+	return 0;
 }
 
 /* All that comes before the guest's first instruction. */

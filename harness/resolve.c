@@ -196,16 +196,6 @@ static bool name_in_view(const struct filemap *map, const struct fileio_mount *m
 	return false;
 }
 
-/* The rest of text behind prefix, which ends where a name does; NULL. */
-static const char *behind(const char *text, const char *prefix)
-{
-	size_t len = strcmp(prefix, "/") ? strlen(prefix) : 0;
-
-	if (!*prefix || strncmp(text, prefix, len) != 0)
-		return NULL;
-	return text[len] == '/' || !text[len] ? text + len : NULL;
-}
-
 /* The host's name of a node; "" when it has none. */
 static void name_of_node(const struct filemap_node *node, char buf[HOST_MAX])
 {
@@ -241,7 +231,7 @@ static void name_in_mounts(const struct filemap *map, const struct fileio_mount 
 		if (node->mount == FILEMAP_NONE || node->isolated || node->fd < 0)
 			continue;
 		name_of_node(node, name);
-		rest = behind(text, name);
+		rest = filemap_path_behind(text, name);
 		if (!rest || strlen(name) < best || !begins_mount(map, i))
 			continue;
 		best = strlen(name);
@@ -261,7 +251,7 @@ void resolve_name_fd(const struct filemap *map, const struct fileio_mount *mount
 		return;
 	if (map->scratch.dir >= 0)
 		name_of_fd(map->scratch.dir, scratch);
-	rest = behind(text, scratch);
+	rest = filemap_path_behind(text, scratch);
 	if (rest && *rest) /* the guest's root is a directory in there */
 		return put_names(out, "(scratch)", "", rest + 1 + strcspn(rest + 1, "/"));
 	name_in_mounts(map, mounts, text, out);

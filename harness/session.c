@@ -210,9 +210,8 @@ static void warn_of_scratch(const struct fileio_config *config)
 
 	for (size_t i = 0; scratch && i < config->n_mounts; i++) {
 		autofree char *host = realpath(config->mounts[i].host, NULL);
-		size_t len = host && strcmp(host, "/") ? strlen(host) : 0;
 
-		if (host && !strncmp(scratch, host, len) && (!scratch[len] || scratch[len] == '/'))
+		if (host && filemap_path_behind(scratch, host))
 			log_warn("mount %s:%s: %s lies in it, where guests' private files are; set "
 				 "TMPDIR to a directory that no guest sees",
 				config->mounts[i].host, config->mounts[i].guest, scratch);

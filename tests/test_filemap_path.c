@@ -199,6 +199,22 @@ static void utf8_at_its_borders(void)
 	}
 }
 
+static void lies_behind_whole_names_only(void)
+{
+	static const struct {
+		const char *path, *dir, *rest;
+	} rows[] = { { "/a/b", "/a", "/b" }, { "/a", "/a", "" }, { "/ab", "/a", NULL },
+		{ "/a/b", "/", "/a/b" }, { "/", "/", "/" }, { "/a", "/a/b", NULL },
+		{ "/a", "", NULL }, { "/b/a", "/a", NULL } };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *rest = filemap_path_behind(rows[i].path, rows[i].dir);
+
+		CU_ASSERT_EQUAL(!rest, !rows[i].rest);
+		CU_ASSERT(!rest || !rows[i].rest || !strcmp(rest, rows[i].rest));
+	}
+}
+
 static const struct unit_case cases[] = {
 	{ "names_are_spread_over_the_buckets", names_are_spread_over_the_buckets },
 	{ "parents_are_spread_over_the_buckets", parents_are_spread_over_the_buckets },
@@ -206,6 +222,7 @@ static const struct unit_case cases[] = {
 	{ "what_is_finished_is_given_back", what_is_finished_is_given_back },
 	{ "names_have_at_most_255_bytes", names_have_at_most_255_bytes },
 	{ "utf8_at_its_borders", utf8_at_its_borders },
+	{ "lies_behind_whole_names_only", lies_behind_whole_names_only },
 };
 
 UNIT_MAIN("filemap_path", cases)

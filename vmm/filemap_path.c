@@ -19,6 +19,15 @@ bool filemap_path_next(const char **path, struct filemap_name *name)
 	return name->len > 0;
 }
 
+const char *filemap_path_behind(const char *path, const char *dir)
+{
+	size_t len = strcmp(dir, "/") ? strlen(dir) : 0;
+
+	if (!*dir || strncmp(path, dir, len) != 0)
+		return NULL;
+	return path[len] == '/' || !path[len] ? path + len : NULL;
+}
+
 bool filemap_path_is_utf8(const char *path)
 {
 	/* By how many bytes follow the first: the least that takes so many. */

@@ -22,6 +22,9 @@ struct filemap_name {
 /* The next component, skipping slashes; *path moves behind it. False at the end. */
 bool filemap_path_next(const char **path, struct filemap_name *name);
 
+/* The rest of path behind dir, which ends where a name does: with its slash, or "". NULL: it does not lie there. */
+const char *filemap_path_behind(const char *path, const char *dir);
+
 /* Is it UTF-8, in shortest form and without surrogates (RFC 3629)? */
 bool filemap_path_is_utf8(const char *path);
 
