@@ -124,8 +124,7 @@ void tree_sort(struct tree *tree)
 
 /* An object that may have more names than the one that was found. */
 struct named {
-	dev_t dev;
-	ino_t ino;
+	struct inode inode;
 	size_t entry;
 };
 
@@ -265,7 +264,7 @@ static int note_object(struct look *l, const struct stat *st, struct tree_entry 
 		l->named = grown;
 		l->named_room = room;
 	}
-	l->named[l->n_named++] = (struct named){ .dev = st->st_dev, .ino = st->st_ino };
+	l->named[l->n_named++] = (struct named){ .inode = { st->st_dev, st->st_ino } };
 	entry->same = l->n_named; /* until join_names */
 	return 0;
 }
@@ -273,12 +272,9 @@ static int note_object(struct look *l, const struct stat *st, struct tree_entry 
 static int compare_named(const void *a, const void *b)
 {
 	const struct named *x = a, *y = b;
+	int r = compare_inodes(&x->inode, &y->inode);
 
-	if (x->dev != y->dev)
-		return x->dev < y->dev ? -1 : 1;
-	if (x->ino != y->ino)
-		return x->ino < y->ino ? -1 : 1;
-	return (x->entry > y->entry) - (x->entry < y->entry);
+	return r ? r : (x->entry > y->entry) - (x->entry < y->entry);
 }
 
 /* The tree is sorted: each entry of an object gets the number of the first. */
@@ -296,7 +292,7 @@ static void join_names(struct look *l)
 		return;
 	qsort(l->named, l->n_named, sizeof(*l->named), compare_named);
 	for (const struct named *at = l->named; at < l->named + l->n_named; at++) {
-		if (at->dev != first->dev || at->ino != first->ino)
+		if (compare_inodes(&at->inode, &first->inode))
 			first = at;
 		/* What was written to between two looks is kept as it was seen. */
 		if (at != first && tree_entry_same(&entries[at->entry], &entries[first->entry]))
