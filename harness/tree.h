@@ -91,8 +91,7 @@ struct tree_copy {
 	char *dir;
 	struct trace_mount *mounts;
 	size_t n_mounts;
-	struct inode *
-		xdev; /* what stands for other mounts of the recording's host; sorted once sealed */
+	struct inode *xdev; /* what stands for other mounts; sorted once sealed */
 	size_t n_xdev;
 	struct tree_copy_work *work; /* tree_copy.c's own */
 };

@@ -90,12 +90,11 @@ static int64_t answer_open(struct vm *vm, struct hcall *call)
 	const struct uhyve_open *p = BLOCK(uhyve_open, call);
 	char path[HCALL_STRING_MAX];
 	ssize_t n = hcall_read_string(vm, call, p->name, path);
-
 	int r = fileio_check_flags(p->flags); /* before the name, as Linux does */
 
-	if (!r && n < 0)
-		r = (int)n;
-	return r ? r : fileio_open(vm->files, path, p->flags, (mode_t)p->mode);
+	if (r)
+		return r;
+	return n < 0 ? n : fileio_open(vm->files, path, p->flags, (mode_t)p->mode);
 }
 
 static int64_t answer_close(struct vm *vm, struct hcall *call)
