@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "gdb_stub_parts.h"
-#include "log.h"
 
 /* ---- stop replies ---- */
 
@@ -205,23 +204,52 @@ static void do_actions(struct gdb_stub *s, struct gdb_cursor *c)
 		ask_why(s, c);
 }
 
-static void restart(struct gdb_stub *s, struct gdb_cursor *c)
+/* To s->bytes, as argz(3). False: that is no such list. */
+static bool take_words(struct gdb_stub *s, struct gdb_cursor *c, size_t *len)
+{
+	*len = 0;
+	while (gdb_take_char(c, ';')) {
+		struct gdb_cursor word = gdb_take_until(c, ";");
+		size_t n = gdb_left(&word) / 2;
+
+		if (gdb_left(&word) % 2 || !gdb_take_bytes(&word, s->bytes + *len, n) ||
+			memchr(s->bytes + *len, 0, n))
+			return false;
+		*len += n;
+		s->bytes[(*len)++] = 0;
+	}
+	return !gdb_left(c);
+}
+
+static void start_again(struct gdb_stub *s, size_t args_len)
 {
 	const char *why = "this guest cannot be started again";
 	struct gdb_stop stop = { 0 };
-	int r = s->ops->restart(s->target, &stop, &why);
+	int r = s->ops->restart(s->target, (const char *)s->bytes, args_len, &stop, &why);
 
-	/* The program and its arguments are the command line's. */
-	gdb_take_char(c, ';');
-	gdb_take_until(c, ";");
-	if (gdb_left(c))
-		log_warn("gdb: the guest's arguments are those of the command line, not those of "
-			 "`run`");
 	s->has_state = false;
 	if (r)
 		return gdb_reply_refused(s, r, why, NULL);
 	s->killed = false;
 	put_stop(s, &stop);
+}
+
+/* vRun;PROGRAM;ARGUMENT...: the program is the command line's. */
+static void run_again(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	size_t len;
+
+	gdb_take_char(c, ';');
+	gdb_take_until(c, ";");
+	if (!take_words(s, c, &len))
+		return gdb_reply_error(s, EINVAL, "arguments that are no hex, or that hold a NUL");
+	start_again(s, len);
+}
+
+static void restart(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	(void)c;
+	start_again(s, 0);
 }
 
 static void detach(struct gdb_stub *s, struct gdb_cursor *c)
@@ -269,7 +297,7 @@ const struct gdb_packet_row gdb_run_rows[] = {
 	{ "vCont?", ask_actions, 0 },
 	{ "vCont", do_actions, GDB_WHOLE },
 	{ "vCtrlC", interrupt, GDB_WHOLE },
-	{ "vRun", restart, GDB_WHOLE },
+	{ "vRun", run_again, GDB_WHOLE },
 	{ "vAttach;", attach, 0 },
 	{ "vKill", kill_guest, GDB_WHOLE },
 	{ "R", restart, GDB_SILENT },

@@ -111,8 +111,12 @@ struct gdb_target_ops {
 	void (*resume)(void *target, const struct gdb_resume *how, struct gdb_stop *stop);
 	/* Why it stands still now. */
 	void (*why)(void *target, struct gdb_stop *stop);
-	/* The guest from its first instruction again. */
-	int (*restart)(void *target, struct gdb_stop *stop, const char **why);
+	/*
+	 * The guest from its first instruction again, with these arguments: argz(3), copied; len 0: those that the command
+	 * line says.
+	 */
+	int (*restart)(void *target, const char *args, size_t len, struct gdb_stop *stop,
+		const char **why);
 	/* No breakpoints, no catches: the debugger goes. */
 	void (*detach)(void *target);
 	/* A line of `monitor`: the answer is text. False: no such command. */

@@ -291,11 +291,15 @@ void gdb_vm_end(struct gdb_vm *g)
 }
 
 /* Of a recording, or one that is recorded, there is one run: its beginning is in the past. */
-static int back_to_begin(struct gdb_vm *g)
+static int back_to_begin(struct gdb_vm *g, size_t args_len)
 {
 	struct history_pos begin;
 	struct history_stat stat;
 
+	if (args_len)
+		return err_set(&g->err, -EOPNOTSUPP,
+			"a recording is of one run: its arguments stay what they are; `run` "
+			"without any (and `set args`) goes back to its beginning");
 	if (!g->history)
 		return err_set(&g->err, -EOPNOTSUPP,
 			"a recording is of one run, and there is no way back to its beginning");
@@ -308,23 +312,24 @@ static int back_to_begin(struct gdb_vm *g)
 }
 
 /* With another machine, from where the way back begins anew. */
-static int start_anew(struct gdb_vm *g)
+static int start_anew(struct gdb_vm *g, const char *args, size_t len)
 {
 	int r;
 
 	gdb_vm_end(g);
 	gdb_monitor_end_recording(g);
-	r = session_restart(g->session, &g->err);
+	r = session_restart(g->session, args, len, &g->err);
 	if (!r)
 		attach(g, g->session->vm);
 	gdb_vm_begin(g);
 	return r;
 }
 
-static int restart(void *target, struct gdb_stop *stop, const char **why_not)
+static int restart(
+	void *target, const char *args, size_t len, struct gdb_stop *stop, const char **why_not)
 {
 	struct gdb_vm *g = of(target);
-	int r = g->replays || g->session->sinks ? back_to_begin(g) : start_anew(g);
+	int r = g->replays || g->session->sinks ? back_to_begin(g, len) : start_anew(g, args, len);
 
 	*why_not = g->err.text;
 	if (r)

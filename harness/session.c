@@ -2,6 +2,7 @@
 /* One run of a guest: made from options or from a trace's header, run under signals and a time limit. */
 #include "session.h"
 
+#include <argz.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -102,6 +103,7 @@ void session_finish(struct session *s)
 		free(s->mount_dirs[i]);
 	free(s->mount_dirs);
 	free(s->mount_is_file);
+	strings_finish(&s->own_args);
 	free(s->image);
 	vm_options_finish(&s->options);
 	if (s->header)
@@ -262,17 +264,17 @@ static const char *without_directory(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-static void set_arguments(const struct session *s, struct vm_args *args, char **words, size_t n)
+static void set_arguments(const struct session *s, struct vm_args *args)
 {
 	const struct vm_options *o = &s->options;
 
-	args->image_path = o->deterministic ? without_directory(words[0]) : words[0];
+	args->image_path = o->deterministic ? without_directory(s->words[0]) : s->words[0];
 	args->kernel = o->kernel_args.list;
 	args->n_kernel = o->kernel_args.n;
 	args->env = o->env.list;
 	args->n_env = o->env.n;
-	args->app = words + 1;
-	args->n_app = n - 1;
+	args->app = s->words + 1;
+	args->n_app = s->n_words - 1;
 	if (s->header) {
 		args->image_path = s->header->argv.list[0];
 		args->app = s->header->argv.list + 1;
@@ -347,7 +349,9 @@ int session_prepare(struct session *s, char **words, size_t n_words, struct err 
 
 	session_catch_signals();
 	s->guest = words[0];
-	set_arguments(s, &s->args, words, n_words);
+	s->words = words;
+	s->n_words = n_words;
+	set_arguments(s, &s->args);
 	r = vm_options_check(o, s->guest, err);
 	if (!r)
 		r = elf_read_file(s->guest, &s->image, &s->image_size, err);
@@ -367,16 +371,28 @@ int session_prepare(struct session *s, char **words, size_t n_words, struct err 
 	return r;
 }
 
-int session_restart(struct session *s, struct err *err)
+int session_restart(struct session *s, const char *args, size_t len, struct err *err)
 {
 	struct fileio *files = NULL;
 	struct vm *vm = NULL;
-	int r;
+	struct strings own = { NULL, 0 };
+	struct vm_args before = s->args;
+	int r = 0;
 
 	if (s->sinks || s->no_files)
 		return err_set(err, -EOPNOTSUPP, "a recording is of one run from beginning to end");
-	r = make_machine(s, &files, &vm, err);
+	for (const char *arg = len ? args : NULL; !r && arg; arg = argz_next(args, len, arg))
+		r = strings_add(&own, arg, err);
+	set_arguments(s, &s->args);
+	if (len) {
+		s->args.app = own.list;
+		s->args.n_app = own.n;
+	}
+	if (!r)
+		r = make_machine(s, &files, &vm, err);
 	if (r) {
+		s->args = before;
+		strings_finish(&own);
 		fileio_destroy(files);
 		return r;
 	}
@@ -384,8 +400,10 @@ int session_restart(struct session *s, struct err *err)
 	running_vm = vm;
 	vm_destroy(s->vm);
 	fileio_destroy(s->files);
+	strings_finish(&s->own_args);
 	s->vm = vm;
 	s->files = files;
+	s->own_args = own;
 	return 0;
 }
 

@@ -33,6 +33,9 @@ struct session {
 	int strace_fd;
 	struct vm *vm;
 	struct vm_args args; /* what the guest is told */
+	char **words; /* what it was started with: borrowed */
+	size_t n_words;
+	struct strings own_args; /* args.app, when session_restart was given some */
 	char **mount_dirs;
 	bool *mount_is_file;         /* one per mount */
 	struct trace_header *header; /* what session_from_header was given: a copy; else NULL */
@@ -104,9 +107,10 @@ bool session_watch(int fd, bool on);
 void session_go_on(void);
 /*
  * While it runs, from who drives: another machine in place of s->vm, at its first instruction, with files as they are
- * on the host now. On failure all is as it was. -EOPNOTSUPP while somebody records, or for a trace.
+ * on the host now and these arguments: argz(3), copied; len 0: those of words. On failure all is as it was. -EOPNOTSUPP
+ * while somebody records, or for a trace.
  */
-int session_restart(struct session *s, struct err *err);
+int session_restart(struct session *s, const char *args, size_t len, struct err *err);
 /* From a sink or a responder: stop the machine soon. why: for who drives, to tell it. */
 void session_stop(struct session *s, const char *why);
 /* Why the machine has stopped: a line for who drives, to be told where stderr is not seen. */

@@ -549,6 +549,38 @@ restarts() { # BACKEND
 	result "and it runs as ever: $1" $? "$(cat console err)"
 }
 
+# The arguments of gdb's `run` and `set args`; of a recording there is one run.
+runs_with() { # BACKEND
+	"$BELLJAR" debug --gdb=unix:socket --backend "$1" "$GUESTS/args.elf" first 'the second' >console 2>err </dev/null &
+	guest=$!
+	appears -S socket
+	gdb_talk out "extended socket" <<-'END'
+		run one "two words" '' $
+		set args
+		run
+		set args third
+		run
+		break main
+		run
+		monitor info vm
+		kill
+	END
+	said "run has arguments: $1" out 'exited normally' 'exited normally' 'exited normally' '^Breakpoint 1, main \(argc=2' \
+		'^arguments +"third"$' 'killed\]'
+	ended 137
+	[ "$(cat console)" = "$(printf 'one\ntwo words\n\n$\nfirst\nthe second\nthird')" ]
+	result "and the guest gets them: $1" $? "$(cat console err)"
+	[ "$1" = tcg ] || return
+	"$BELLJAR" record --gdb=unix:again -o t.pcapng --backend tcg "$GUESTS/count.elf" 1000000000000 >console 2>err </dev/null &
+	guest=$!
+	appears -S again
+	printf 'run 5\n' | gdb_talk out "extended again"
+	grep -q 'a recording is of one run: its arguments stay' err
+	result "a run that is recorded keeps its own: $1" $? "$(cat out console err)"
+	kill "$guest"
+	ended 143
+}
+
 addresses() {
 	local a long
 	long=$(printf 'x%.0s' {1..108})
@@ -721,7 +753,7 @@ for b in "${backends[@]}"; do
 	else
 		skip "unoptimised $b" "it could not be built: $(tail -n 1 "$dir/make")"
 	fi
-	for case in lets_go kills interrupts interrupts_a_call loses_gdb refuses_a_second tcp running recorded restarts stdio quits_stdio loses_stdio \
+	for case in lets_go kills interrupts interrupts_a_call loses_gdb refuses_a_second tcp running recorded restarts runs_with stdio quits_stdio loses_stdio \
 		tells_why_it_ends refuses_to_write; do
 		beside $case "$b"
 	done

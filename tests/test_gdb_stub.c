@@ -5,6 +5,7 @@
  */
 #include "gdb_stub.h"
 
+#include <argz.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -178,11 +179,15 @@ static void why(void *target, struct gdb_stop *stop)
 	*stop = (struct gdb_stop){ .signal = GDB_SIG_TRAP };
 }
 
-static int restart(void *target, struct gdb_stop *stop, const char **why_not)
+static int restart(
+	void *target, const char *args, size_t len, struct gdb_stop *stop, const char **why_not)
 {
 	struct world *w = target;
 
-	note(w, "[restart]");
+	note(w, "[restart");
+	for (const char *arg = len ? args : NULL; arg; arg = argz_next(args, len, arg))
+		note(w, " %s", arg);
+	note(w, "]");
 	if (*w->stops == 'n') {
 		*why_not = "not twice";
 		return -EOPNOTSUPP;
@@ -675,7 +680,10 @@ static const struct stream {
 	{ "{vCtrlC}", "+<OK>" },
 	{ "{c}-", "+[go]" BROKE BROKE },
 	{ "{vRun;}", "+[restart]" STANDS },
-	{ "{vRun;2f61;62}", "+[restart]" STANDS },
+	{ "{vRun}{vRun;2f61}{vRun;;}", "+[restart]" STANDS "+[restart]" STANDS "+[restart ]" STANDS },
+	{ "{vRun;2f61;62}", "+[restart b]" STANDS },
+	{ "{vRun;;61206263;;24237d}", "+[restart a bc  $#}]" STANDS },
+	{ "{vRun;;6}{vRun;;6x}{vRun;;61;620063}{vRun;;00}", "+" BAD "+" BAD "+" BAD "+" BAD },
 	{ "{R00}", "+[restart]" },
 	{ "{!}{vKill;1}{?}", "+<OK>+<OK>+" STANDS },
 	{ "{vAttach;1}{vAttach;2}{vAttach;}", "+" STANDS "+<E03>+<E03>" },

@@ -242,6 +242,11 @@ static enum gdb_why step(void)
 	return resume(&(struct gdb_resume){ .step = true });
 }
 
+static int restart_with(const char *args, size_t len)
+{
+	return w.g.ops.restart(&w.g, args, len, &w.stop, &w.why);
+}
+
 /* As gdb does it: over a breakpoint where it stands it steps first. */
 static enum gdb_why go(void)
 {
@@ -995,7 +1000,9 @@ static void what_is_recorded_is_written_where_it_can_be_made_again(void)
 	w.session.vm->call_state = VM_CALL_HELD;
 	CU_ASSERT_EQUAL(w.edits, 3);
 	/* The run is one: it starts again by going back. */
-	CU_ASSERT_EQUAL(w.g.ops.restart(&w.g, &w.stop, &w.why), 0);
+	CU_ASSERT_EQUAL(restart_with("x", 2), -EOPNOTSUPP);
+	CU_ASSERT_PTR_NOT_NULL(strstr(w.why, "its arguments stay"));
+	CU_ASSERT_EQUAL(restart_with(NULL, 0), 0);
 	CU_ASSERT(is_at(AT(plain_start)) && is_signal(GDB_SIG_TRAP));
 	end();
 }
@@ -1024,7 +1031,7 @@ static void who_does_not_count_records_writes_at_calls(void)
 	CU_ASSERT_EQUAL(go(), GDB_WHY_CALL_RETURN);
 	CU_ASSERT_EQUAL(write_at(w.data, "y", 1), 0);
 	CU_ASSERT_EQUAL(w.edits, 2);
-	CU_ASSERT_EQUAL(w.g.ops.restart(&w.g, &w.stop, &w.why), -EOPNOTSUPP);
+	CU_ASSERT_EQUAL(restart_with(NULL, 0), -EOPNOTSUPP);
 	w.g.ops.catch_calls(&w.g, false, NULL, 0);
 	go();
 	CU_ASSERT_EQUAL(w.stop.kind, GDB_EXITED);
@@ -1136,7 +1143,7 @@ static void records_from_where_it_is(void)
 	step();
 	CU_ASSERT_EQUAL(write_at(w.data, "y", 1), 0);
 	CU_ASSERT(says("record start b.pcapng", "what came before is not in it"));
-	CU_ASSERT_EQUAL(w.g.ops.restart(&w.g, &w.stop, &w.why), 0); /* ends it */
+	CU_ASSERT_EQUAL(restart_with(NULL, 0), 0); /* ends it */
 	CU_ASSERT(says("info trace", "recording     none"));
 	end_in_directory();
 }
@@ -1246,13 +1253,22 @@ static void starts_again_with_another_machine(void)
 	CU_ASSERT_STRING_EQUAL(w.g.ops.exec_file(&w.g), "/guest.elf");
 	go();
 	CU_ASSERT_EQUAL(w.stop.kind, GDB_EXITED);
-	CU_ASSERT_EQUAL(w.g.ops.restart(&w.g, &w.stop, &w.why), 0);
+	CU_ASSERT_EQUAL(restart_with(NULL, 0), 0);
 	CU_ASSERT(is_at(entry) && is_signal(GDB_SIG_TRAP) && w.g.ops.can_reverse);
 	CU_ASSERT_FALSE(gdb_vm_ended(&w.g));
 	w.session.options.backend = "none"; /* one that cannot be had leaves what there is */
-	CU_ASSERT_EQUAL(w.g.ops.restart(&w.g, &w.stop, &w.why), -EINVAL);
+	CU_ASSERT_EQUAL(restart_with(NULL, 0), -EINVAL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(w.why, "backend none: not known"));
 	CU_ASSERT(is_at(entry) && w.g.ops.can_reverse);
+	CU_ASSERT_EQUAL(restart_with("x", 2), -EINVAL);
+	CU_ASSERT(w.session.vm->args.n_app == 0);
+	w.session.options.backend = "tcg";
+	CU_ASSERT_EQUAL(restart_with("a b\0\0c", 7), 0);
+	CU_ASSERT(says("info vm", "arguments     \"a b\" \"\" \"c\"\n"));
+	CU_ASSERT_EQUAL(restart_with("d", 2), 0);
+	CU_ASSERT(says("info vm", "arguments     \"d\"\n"));
+	CU_ASSERT_EQUAL(restart_with(NULL, 0), 0);
+	CU_ASSERT(w.session.vm->args.n_app == 0);
 	go();
 	CU_ASSERT_EQUAL(w.stop.kind, GDB_EXITED);
 	end();
