@@ -33,7 +33,7 @@ struct session {
 	int strace_fd;
 	struct vm *vm;
 	struct vm_args args; /* what the guest is told */
-	char **words; /* what it was started with: borrowed */
+	char **words;        /* what it was started with: borrowed */
 	size_t n_words;
 	struct strings own_args; /* args.app, when session_restart was given some */
 	char **mount_dirs;

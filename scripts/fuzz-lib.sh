@@ -17,6 +17,12 @@ die() { # CODE MESSAGE
 	exit "$1"
 }
 
+# What the script that runs says at its top.
+help() {
+	sed -n '3,/^[^#]/{/^# shellcheck/d; s/^# \{0,1\}//p}' "$0"
+	exit 0
+}
+
 targets() {
 	local source
 	for source in fuzz/fuzz_*.c; do

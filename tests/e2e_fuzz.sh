@@ -58,6 +58,11 @@ int fuzz_print_bjt(const uint8_t *data, size_t size, FILE *out)
 }
 END
 printf 'A---' >fuzz/seeds/planted/refused
+
+for script in fuzz fuzz-cmin fuzz-triage fuzz-sync bench-fuzz; do
+	"scripts/$script" --help >"$dir/help" 2>&1 && grep -q "Usage: scripts/$script" "$dir/help" && [ ! -e build ]
+	result "$script --help only says how it is used" $? "$(cat "$dir/help")"
+done
 printf 'N seed that is longer' >fuzz/seeds/planted/other
 printf '"!"\n"O"\n' >fuzz/dict/planted.dict
 
