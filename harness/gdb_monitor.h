@@ -78,6 +78,10 @@ bool gdb_monitor_number(
 	FILE *out, const char *word, const char *what, uint64_t min, uint64_t max, uint64_t *value);
 /* An address: a number or "$REGISTER", with "+N" or "-N" behind it. False as above. */
 bool gdb_monitor_address(struct gdb_vm *g, FILE *out, const char *word, uint64_t *addr);
+/* A place of its run, as goto takes it, where there is a way back. False as above. */
+bool gdb_monitor_place(struct gdb_vm *g, FILE *out, const char *word, struct history_pos *pos);
+/* Goes there, back or forth: 0, or -errno with g->err; -EINTR when the user wanted no more of it. */
+int gdb_monitor_go(struct gdb_vm *g, const struct history_pos *pos);
 /*
  * May the user at gdb have this file made? Whoever can reach the socket can say it, so it is a plain name, of ASCII, in the
  * directory belljar was started in, that ends in suffix and that is not there yet. False, and it is said.

@@ -111,11 +111,14 @@ static int run_on(struct gdb_vm *g, const struct history_pos *pos)
 	if (end.stage == PLACE_ENDED)
 		return err_set(
 			&g->err, -ERANGE, "the guest ended after %" PRIu64 " calls", end.calls);
-	r = history_seek(g->history, &end, &g->err);
+	/* Where nobody counts, a place behind the last call need not be known: it runs there from here. */
+	r = end.stage == PLACE_PLAIN && end.insns == HISTORY_UNKNOWN
+		    ? 0
+		    : history_seek(g->history, &end, &g->err);
 	return r ? r : gdb_vm_run_to(g, pos->calls, pos->insns);
 }
 
-static void go_to(struct gdb_vm *g, const struct history_pos *pos, FILE *out)
+int gdb_monitor_go(struct gdb_vm *g, const struct history_pos *pos)
 {
 	int r;
 
@@ -124,11 +127,7 @@ static void go_to(struct gdb_vm *g, const struct history_pos *pos, FILE *out)
 	if (!r)
 		r = history_seek(g->history, pos, &g->err);
 	g->link.watch(g->link.ctx, false);
-	if (r == -EINTR)
-		fputs("interrupted\n", out);
-	else if (r)
-		fprintf(out, "%s\n", g->err.text);
-	arrived(g, out);
+	return r == -EINTR ? err_set(&g->err, r, "interrupted") : r;
 }
 
 static struct gdb_mark *find_mark(struct gdb_vm *g, uint64_t number)
@@ -173,20 +172,26 @@ static bool take_count(FILE *out, const char *word, struct history_pos *pos)
 				  HISTORY_AT_CALL - 1, &pos->insns));
 }
 
+bool gdb_monitor_place(struct gdb_vm *g, FILE *out, const char *word, struct history_pos *pos)
+{
+	if (!strcmp(word, "begin"))
+		history_begin(g->history, pos);
+	else if (!strcmp(word, "end"))
+		history_end(g->history, pos);
+	else
+		return *word == 'c' ? take_mark(g, out, word, pos) : take_count(out, word, pos);
+	return true;
+}
+
 static void do_goto(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 {
-	const char *word = w->list[0];
 	struct history_pos pos;
 
-	if (!has_history(g, out))
+	if (!has_history(g, out) || !gdb_monitor_place(g, out, w->list[0], &pos))
 		return;
-	if (!strcmp(word, "begin"))
-		history_begin(g->history, &pos);
-	else if (!strcmp(word, "end"))
-		history_end(g->history, &pos);
-	else if (*word == 'c' ? !take_mark(g, out, word, &pos) : !take_count(out, word, &pos))
-		return;
-	go_to(g, &pos, out);
+	if (gdb_monitor_go(g, &pos))
+		fprintf(out, "%s\n", g->err.text);
+	arrived(g, out);
 }
 
 static void run(struct gdb_vm *g, const struct gdb_words *w, FILE *out)

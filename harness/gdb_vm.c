@@ -290,25 +290,48 @@ void gdb_vm_end(struct gdb_vm *g)
 	g->history = NULL;
 }
 
-/* Of a recording, or one that is recorded, there is one run: its beginning is in the past. */
-static int back_to_begin(struct gdb_vm *g, size_t args_len)
+/* Of a recording, or one that is recorded, there is one run: what is named, as `monitor goto` takes it, is a place of it. */
+static int find_place(struct gdb_vm *g, const char *words, size_t len, struct history_pos *pos)
 {
-	struct history_pos begin;
-	struct history_stat stat;
+	char why[200] = "";
+	FILE *out = fmemopen(why, sizeof(why) - 1, "w");
+	bool found = false;
 
-	if (args_len)
-		return err_set(&g->err, -EOPNOTSUPP,
-			"a recording is of one run: its arguments stay what they are; `run` "
-			"without any (and `set args`) goes back to its beginning");
+	if (!out)
+		return err_set(&g->err, -ENOMEM, "out of memory");
+	if (strlen(words) + 1 < len)
+		fputs("one is enough", out);
+	else
+		found = gdb_monitor_place(g, out, words, pos);
+	fclose(out);
+	why[strcspn(why, "\n")] = 0;
+	return found ? 0
+		     : err_set(&g->err, -EINVAL,
+			       "a recording has the arguments that it has; `run` takes a place of "
+			       "it: %s",
+			       why);
+}
+
+/* Without words its beginning, which is in the past. */
+static int back_to(struct gdb_vm *g, const char *words, size_t len)
+{
+	struct history_stat stat;
+	struct history_pos pos;
+
 	if (!g->history)
 		return err_set(&g->err, -EOPNOTSUPP,
 			"a recording is of one run, and there is no way back to its beginning");
+	if (len) {
+		int r = find_place(g, words, len, &pos);
+
+		return r ? r : gdb_monitor_go(g, &pos);
+	}
 	history_stat(g->history, &stat);
 	if (stat.forgotten)
 		log_warn("gdb: the start is forgotten; back to where the way back begins "
 			 "(--history SIZE)");
-	history_begin(g->history, &begin);
-	return history_seek(g->history, &begin, &g->err);
+	history_begin(g->history, &pos);
+	return history_seek(g->history, &pos, &g->err);
 }
 
 /* With another machine, from where the way back begins anew. */
@@ -329,7 +352,7 @@ static int restart(
 	void *target, const char *args, size_t len, struct gdb_stop *stop, const char **why_not)
 {
 	struct gdb_vm *g = of(target);
-	int r = g->replays || g->session->sinks ? back_to_begin(g, len) : start_anew(g, args, len);
+	int r = g->replays || g->session->sinks ? back_to(g, args, len) : start_anew(g, args, len);
 
 	*why_not = g->err.text;
 	if (r)

@@ -96,8 +96,8 @@ void gdb_vm_end(struct gdb_vm *g);
 /* Without a debugger: until the guest is at its end, or vm_pause stops it. */
 const struct vm_stop *gdb_vm_run_free(struct gdb_vm *g);
 /*
- * Without a look at breakpoints: until so many calls are answered, and so many instructions done since, where those are
- * counted; not into the next call, but perhaps to the guest's end. 0, or -EINTR when the debugger said something.
+ * Where there is a way back, without a look at breakpoints: until so many calls are answered, and so many instructions
+ * done since; not into the next call, but perhaps to the guest's end. 0, or -EINTR when the debugger said something.
  */
 int gdb_vm_run_to(struct gdb_vm *g, uint64_t calls, uint64_t insns);
 /* The guest has come to its end: vm->stop says how. */

@@ -500,18 +500,34 @@ static const struct vm_stop *go_unpaused(struct gdb_vm *g, const struct vcpu_deb
 	return s;
 }
 
+/* Where nobody counts, history does, step by step. */
+static const struct vm_stop *step_to(struct gdb_vm *g, uint64_t calls, uint64_t insns)
+{
+	struct history_pos want = { .calls = calls, .insns = insns, .stage = PLACE_PLAIN }, now;
+	const struct vm_stop *s;
+
+	do {
+		s = go_unpaused(g, &(struct vcpu_debug){ .step = true });
+		history_now(g->history, &now);
+	} while (s->kind == VM_DEBUG && history_compare(&now, &want) < 0);
+	return s;
+}
+
 int gdb_vm_run_to(struct gdb_vm *g, uint64_t calls, uint64_t insns)
 {
 	struct vcpu_debug debug = { 0 };
 	const struct vm_stop *s = &g->vm->stop;
-	bool counts = g->vm->cpu->ops->icount;
 
 	g->until_call = calls;
 	if (g->vm->n_calls < calls)
 		s = go_unpaused(g, &debug);
-	if (g->vm->n_calls == calls && s->kind != VM_PAUSED && counts) {
+	if (g->vm->n_calls != calls || s->kind == VM_PAUSED)
+		;
+	else if (g->vm->cpu->ops->icount) {
 		debug.until = backend_icount(g->vm->cpu) + insns + 1; /* the call's own */
 		s = go_unpaused(g, &debug);
+	} else {
+		s = step_to(g, calls, insns);
 	}
 	g->until_call = 0;
 	return s->kind == VM_PAUSED ? -EINTR : 0;

@@ -570,15 +570,30 @@ runs_with() { # BACKEND
 	ended 137
 	[ "$(cat console)" = "$(printf 'one\ntwo words\n\n$\nfirst\nthe second\nthird')" ]
 	result "and the guest gets them: $1" $? "$(cat console err)"
-	[ "$1" = tcg ] || return
-	"$BELLJAR" record --gdb=unix:again -o t.pcapng --backend tcg "$GUESTS/count.elf" 1000000000000 >console 2>err </dev/null &
+	"$BELLJAR" record -o t.pcapng --backend "$1" "$GUESTS/args.elf" first >console 2>err </dev/null
+	"$BELLJAR" debug --gdb=unix:again --trace t.pcapng --backend "$1" --guest "$GUESTS/args.elf" >console 2>err </dev/null &
 	guest=$!
 	appears -S again
-	printf 'run 5\n' | gdb_talk out "extended again"
-	grep -q 'a recording is of one run: its arguments stay' err
-	result "a run that is recorded keeps its own: $1" $? "$(cat out console err)"
-	kill "$guest"
-	ended 143
+	gdb_talk out "extended again" <<-'END'
+		break main
+		continue
+		delete
+		monitor checkpoint
+		starti begin
+		starti c1
+		bt 1
+		starti 1
+		print $hypercall_index
+		run first
+		set args
+		run
+		kill
+	END
+	said "of a recording, run goes to a place: $1" out '^Breakpoint 1, main' '^Program stopped' ' in _start ' '^Program stopped' \
+		'^#0 .*main ' '^Program stopped' '^\$1 = 1$' 'failed; try' 'exited normally|No more reverse-execution history'
+	ended 137
+	grep -q 'a recording has the arguments that it has; `run` takes a place of it: "first": expected begin' err
+	result "and says what that is: $1" $? "$(cat err)"
 }
 
 addresses() {

@@ -76,10 +76,13 @@ at_the_end() { # BACKEND
 	cat code >>said
 	has "$b: detaches from the end" 'neither on nor off' 'Here the guest exits with code 7' '^code 7$'
 	BELLJAR=$belljar
-	gdb_says "$b" "$mounts" files.elf 'monitor goto 20' 'monitor goto 5+1' 'monitor goto 100' 'monitor goto 28' \
-		'monitor goto begin' 'maintenance flush register-cache' 'tbreak main' 'continue' 'kill'
-	has "$b: goes to where the guest has not been" '^at 20\+0' '^at 5\+1' '^call 100: there are calls 0 to 28$' \
-		'^at 28\+[0?], at the end' 'breakpoint 1, main'
+	gdb_says "$b" "$mounts" files.elf 'monitor goto 20' 'monitor goto 20+9' 'monitor goto 5+1' 'monitor goto 100' \
+		'monitor goto 28' 'monitor goto begin' 'maintenance flush register-cache' 'tbreak main' 'continue' 'monitor goto begin' \
+		'monitor goto 21+1' 'kill'
+	has "$b: goes to where the guest has not been" '^at 20\+0, RIP' '^at 20\+9, RIP' '^at 5\+1, RIP' '^call 100: there are calls 0 to 28$' \
+		'^at 28\+[0?], at the end' 'breakpoint 1, main' '^at 0\+0, RIP' '^at 21\+1, RIP'
+	gdb_says "$b" "$mounts" files.elf 'tbreak main' 'continue' 'monitor goto begin' 'monitor goto 2+1' 'monitor goto 1+5' 'kill'
+	has "$b: and on from before where it was" 'breakpoint 1, main' '^at 0\+0, RIP' '^at 2\+1, RIP' '^at 1\+5, RIP'
 	gdb_says "$b" "$mounts" files.elf 'catch syscall lseek' 'monitor stop-at-exit on' 'continue' 'continue' 'continue' \
 		'reverse-continue' 'reverse-continue' 'continue' 'kill'
 	result "$b: tells a call's answer in the past" $(($(grep -c '^lseek(3, 0, SEEK_SET) = 0$' said) != 2)) "$(tail -n 25 said)"

@@ -1000,10 +1000,25 @@ static void what_is_recorded_is_written_where_it_can_be_made_again(void)
 	w.session.vm->call_state = VM_CALL_HELD;
 	CU_ASSERT_EQUAL(w.edits, 3);
 	/* The run is one: it starts again by going back. */
-	CU_ASSERT_EQUAL(restart_with("x", 2), -EOPNOTSUPP);
-	CU_ASSERT_PTR_NOT_NULL(strstr(w.why, "its arguments stay"));
 	CU_ASSERT_EQUAL(restart_with(NULL, 0), 0);
 	CU_ASSERT(is_at(AT(plain_start)) && is_signal(GDB_SIG_TRAP));
+	/* Or to a place of it. */
+	CU_ASSERT_EQUAL(restart_with("0+2", 4), 0);
+	CU_ASSERT(is_at(AT(plain_store)) && is_signal(GDB_SIG_TRAP));
+	CU_ASSERT(says("checkpoint", "checkpoint 1 at 0+2"));
+	CU_ASSERT_EQUAL(restart_with("begin", 6), 0);
+	CU_ASSERT(is_at(AT(plain_start)));
+	CU_ASSERT_EQUAL(restart_with("c1", 3), 0);
+	CU_ASSERT(is_at(AT(plain_store)));
+	CU_ASSERT_EQUAL(restart_with("c2", 3), -EINVAL);
+	CU_ASSERT_STRING_EQUAL(w.why,
+		"a recording has the arguments that it has; `run` takes a place of it: there is no "
+		"checkpoint 2; monitor checkpoint list");
+	CU_ASSERT_EQUAL(restart_with("1\0002", 4), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(w.why, "a place of it: one is enough"));
+	CU_ASSERT_EQUAL(restart_with("", 1), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(w.why, "expected begin, end, a checkpoint such as c1"));
+	CU_ASSERT(is_at(AT(plain_store)));
 	end();
 }
 
