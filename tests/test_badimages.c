@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -18,11 +17,12 @@
 #include <linux/capability.h>
 
 #include "elf_sample.h"
+#include "tmptree.h"
 
 enum { EXIT_OURS = 125, SECONDS_MAX = 10, PATH_LEN = 200 };
 
 static const char *program;
-static char dir[] = "/tmp/belljar-badimages-XXXXXX";
+static struct tmptree tree;
 
 struct outcome {
 	int status; /* as of waitpid; -1: killed because it took too long */
@@ -34,7 +34,7 @@ struct outcome {
 
 static void in_dir(char path[PATH_LEN], const char *name)
 {
-	snprintf(path, PATH_LEN, "%s/%s", dir, name);
+	snprintf(path, PATH_LEN, "%s/%s", tree.path, name);
 }
 
 /* Even root must not be able to read what may not be read. */
@@ -179,14 +179,6 @@ static void write_file(const char *path, const void *bytes, size_t size)
 	close(fd);
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-	(void)st;
-	(void)kind;
-	(void)at;
-	return remove(path);
-}
-
 /* ---- cases ---- */
 
 /* What the rows below spoil is sound, or they would prove nothing. */
@@ -242,7 +234,7 @@ static void refuses_what_is_not_a_readable_file(void)
 	const struct {
 		const char *name, *path, *want;
 	} rows[] = {
-		{ "a directory", dir, "directory" },
+		{ "a directory", tree.path, "directory" },
 		{ "an empty file", empty, "is empty" },
 		{ "a missing file", none, "No such file" },
 		{ "a name that is empty", "", "No such file" },
@@ -309,12 +301,12 @@ int main(void)
 			strerror(errno));
 		return 1;
 	}
-	if (!mkdtemp(dir)) {
-		printf("FAIL badimages: %s: %s\n0 passed, 1 failed, 0 skipped\n", dir,
+	if (!tmptree_dir(tree.path)) {
+		printf("FAIL badimages: %s: %s\n0 passed, 1 failed, 0 skipped\n", tree.path,
 			strerror(errno));
 		return 1;
 	}
 	r = unit_run("badimages", cases, sizeof(cases) / sizeof(cases[0]));
-	nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	tmptree_remove(&tree);
 	return r;
 }

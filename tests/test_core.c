@@ -19,6 +19,7 @@
 #include "cpu.h"
 #include "err.h"
 #include "gmem.h"
+#include "tmptree.h"
 #include "unit.h"
 #include "vm.h"
 
@@ -324,8 +325,8 @@ static void pages_of_zeroes_are_holes(void)
 
 /* ---- under a name ---- */
 
-static char dir[] = "/tmp/test_core.XXXXXX";
-static char name[64];
+static char dir[TMPTREE_PATH];
+static char name[80];
 
 static struct vm *machine(void)
 {
@@ -372,7 +373,7 @@ static void appears_whole_or_not_at_all(void)
 	struct err err = { "" };
 	struct stat st;
 
-	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(tmptree_dir(dir));
 	snprintf(name, sizeof(name), "%s/core", dir);
 	umask(0);
 	CU_ASSERT_EQUAL(write_it(vm, NULL, &err), 0);
@@ -393,17 +394,16 @@ static void appears_whole_or_not_at_all(void)
 	CU_ASSERT_EQUAL(names_in_dir(), 0);
 	vm_destroy(vm);
 	rmdir(dir);
-	memcpy(strchr(dir, 0) - 6, "XXXXXX", 6);
 }
 
 static void what_lies_there_is_replaced_or_refused(void)
 {
 	struct vm *vm = machine();
 	struct err err = { "" };
-	char target[64];
+	char target[80];
 	struct stat st;
 
-	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(tmptree_dir(dir));
 	snprintf(name, sizeof(name), "%s/core", dir);
 	snprintf(target, sizeof(target), "%s/target", dir);
 	CU_ASSERT(!close(open(target, O_WRONLY | O_CREAT, 0644)) && !symlink(target, name));
@@ -430,7 +430,6 @@ static void what_lies_there_is_replaced_or_refused(void)
 	unlink(target);
 	vm_destroy(vm);
 	rmdir(dir);
-	memcpy(strchr(dir, 0) - 6, "XXXXXX", 6);
 }
 
 static const struct unit_case cases[] = {

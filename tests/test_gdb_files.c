@@ -9,6 +9,7 @@
 #include "abi_uhyve.h"
 #include "hcall.h"
 #include "session.h"
+#include "tmptree.h"
 #include "unit.h"
 
 static struct session session;
@@ -125,9 +126,12 @@ static void the_console_forgets_what_is_old(void)
 
 static void the_recording_is_read_as_it_grows(void)
 {
-	char name[] = "/tmp/trace-XXXXXX";
-	int fd = mkstemp(name);
+	char dir[TMPTREE_PATH], name[TMPTREE_PATH + 8];
+	int fd;
 
+	CU_ASSERT_FATAL(tmptree_dir(dir) != NULL);
+	snprintf(name, sizeof(name), "%s/trace", dir);
+	fd = open(name, O_WRONLY | O_CREAT, 0600);
 	CU_ASSERT_FATAL(fd >= 0);
 	begin();
 	session.recording = name;
@@ -153,6 +157,7 @@ static void the_recording_is_read_as_it_grows(void)
 	}
 	end();
 	close(fd);
+	rmdir(dir);
 }
 
 static const struct unit_case cases[] = {

@@ -22,6 +22,7 @@
 #include "heap.h"
 #include "session.h"
 #include "said.h"
+#include "tmptree.h"
 #include "unit.h"
 #include "vm.h"
 
@@ -196,12 +197,12 @@ static void names_of_nobody_are_refused(void)
 static void a_unix_socket_is_its_users_alone(void)
 {
 	mode_t before = umask(0);
-	char dir[] = "/tmp/gdb-XXXXXX", address[100], text[300];
+	char dir[TMPTREE_PATH], address[100], text[300];
 	struct gdb_address a;
 	struct stat st;
 	int fd, other;
 
-	CU_ASSERT_FATAL(mkdtemp(dir) != NULL);
+	CU_ASSERT_FATAL(tmptree_dir(dir) != NULL);
 	snprintf(address, sizeof(address), "unix:%s/s", dir);
 	fd = listen_at(address, &a, text, sizeof(text));
 	if (fd >= 0) {
@@ -240,11 +241,11 @@ static const char *refusal_of(const char *address)
 static void what_is_in_the_way_is_said(void)
 {
 	static const char other[] = ": is there, and is no socket; name another path";
-	char dir[] = "/tmp/gdb-XXXXXX", fifo[100], address[120], text[300];
+	char dir[TMPTREE_PATH], fifo[100], address[120], text[300];
 	struct gdb_address a;
 	int fd;
 
-	CU_ASSERT_FATAL(mkdtemp(dir) != NULL);
+	CU_ASSERT_FATAL(tmptree_dir(dir) != NULL);
 	snprintf(address, sizeof(address), "unix:%s", dir);
 	CU_ASSERT_PTR_NOT_NULL(strstr(refusal_of(address), other));
 	CU_ASSERT_STRING_EQUAL(refusal_of("unix:/dev/null"),
@@ -268,12 +269,12 @@ static void what_is_in_the_way_is_said(void)
 
 static void what_is_no_socket_stays(void)
 {
-	char dir[] = "/tmp/gdb-XXXXXX", address[100], link_name[90], text[300];
+	char dir[TMPTREE_PATH], address[100], link_name[90], text[300];
 	struct gdb_address a;
 	struct stat st;
 	int fd;
 
-	CU_ASSERT_FATAL(mkdtemp(dir) != NULL);
+	CU_ASSERT_FATAL(tmptree_dir(dir) != NULL);
 	snprintf(address, sizeof(address), "unix:%s/f", dir);
 	snprintf(link_name, sizeof(link_name), "%s/l", dir);
 	fd = open(address + 5, O_CREAT | O_WRONLY, 0600);
@@ -298,12 +299,12 @@ static void what_is_no_socket_stays(void)
 static void a_socket_of_another_kind_stays(void)
 {
 	struct sockaddr_un name = { .sun_family = AF_UNIX };
-	char dir[] = "/tmp/gdb-XXXXXX", address[100], text[300];
+	char dir[TMPTREE_PATH], address[100], text[300];
 	struct gdb_address a;
 	struct stat st;
 	int fd, other;
 
-	CU_ASSERT_FATAL(mkdtemp(dir) != NULL);
+	CU_ASSERT_FATAL(tmptree_dir(dir) != NULL);
 	snprintf(name.sun_path, sizeof(name.sun_path), "%s/s", dir);
 	snprintf(address, sizeof(address), "unix:%s/s", dir);
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -336,11 +337,11 @@ static int lowest_free(void)
 /* Whatever comes of it, and whatever numbers descriptors have: 0 is one of them. */
 static void descriptors_are_closed_and_may_be_0(void)
 {
-	char dir[] = "/tmp/gdb-XXXXXX", address[100], text[300];
+	char dir[TMPTREE_PATH], address[100], text[300];
 	int before = dup(STDIN_FILENO), free_one, fd, other;
 	struct gdb_address a;
 
-	CU_ASSERT_FATAL(mkdtemp(dir) != NULL);
+	CU_ASSERT_FATAL(tmptree_dir(dir) != NULL);
 	snprintf(address, sizeof(address), "unix:%s/s", dir);
 	fd = listen_at(address, &a, text, sizeof(text));
 	free_one = lowest_free();
@@ -409,7 +410,7 @@ enum { RAM = 0x100000, SIZE = 0x10000, CALL_EXIT = 0x1010, CALL_BYTE = 0x1020, S
 
 static struct world {
 	struct session session;
-	char dir[32], address[64];
+	char dir[TMPTREE_PATH], address[80];
 	struct sockaddr_un name;
 	struct backend_ops ops;
 	int client, other;
@@ -485,8 +486,7 @@ static void serve_script(bool wait)
 	struct err err = { "" };
 
 	memset(&w, 0, sizeof(w));
-	strcpy(w.dir, "/tmp/gdb-XXXXXX");
-	CU_ASSERT_FATAL(mkdtemp(w.dir) != NULL);
+	CU_ASSERT_FATAL(tmptree_dir(w.dir) != NULL);
 	w.client = w.other = -1;
 	w.name.sun_family = AF_UNIX;
 	snprintf(w.name.sun_path, sizeof(w.name.sun_path), "%s/s", w.dir);

@@ -12,9 +12,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { TMPTREE_PATH = 64 };
+
 struct tmptree {
-	char path[64];
+	char path[TMPTREE_PATH];
 };
+
+/* A new directory below TMPDIR, its path in path; NULL: there is none. */
+static inline char *tmptree_dir(char path[TMPTREE_PATH])
+{
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(path, TMPTREE_PATH, "%.40s/belljar-test-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+	return mkdtemp(path);
+}
 
 static inline int tmptree_remove_one(
 	const char *path, const struct stat *st, int kind, struct FTW *ftw)
@@ -58,10 +69,7 @@ static inline int tmptree_add(const struct tmptree *tree, const char *line)
 /* Lines up to a NULL. */
 static inline int tmptree_make(struct tmptree *tree, const char *const *lines)
 {
-	const char *tmp = getenv("TMPDIR");
-
-	snprintf(tree->path, sizeof(tree->path), "%.40s/belljar-test-XXXXXX", tmp ? tmp : "/tmp");
-	if (!mkdtemp(tree->path) || chmod(tree->path, 0755))
+	if (!tmptree_dir(tree->path) || chmod(tree->path, 0755))
 		return -1;
 	for (; *lines; lines++)
 		if (tmptree_add(tree, *lines))
