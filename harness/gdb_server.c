@@ -163,6 +163,8 @@ static void watch_client(void *ctx, bool on)
 	struct gdb_server *s = ctx;
 
 	session_watch(s->in, on);
+	if (s->listener >= 0) /* others come to hear that it is taken */
+		session_watch(s->listener, on);
 }
 
 static void say(void *ctx, const char *text, size_t len)
@@ -229,7 +231,8 @@ static enum gdb_stub_state lost(struct gdb_server *s)
 	if (s->listener >= 0 || session_stopping() || state == GDB_KILLED ||
 		gdb_vm_ended(&s->target))
 		return state;
-	log_warn("gdb is gone without a word, and so is the guest (after `detach` it runs on)");
+	s->session->ended_by_debugger =
+		"gdb is gone without a word, and so is the guest (after `detach` it runs on)";
 	return GDB_KILLED;
 }
 
@@ -240,7 +243,7 @@ static enum gdb_stub_state talk(struct gdb_server *s)
 
 	begin_client(s);
 	gdb_vm_begin(&s->target);
-	while (state == GDB_TALKING) {
+	while (state == GDB_TALKING && !session_stopping()) {
 		if (!s->n && !fill(s))
 			break;
 		s->wait &= !s->n;
@@ -291,6 +294,8 @@ static void invite(const struct gdb_server *s)
 			"belljar: the guest waits for gdb at its first instruction. Type there:\n  "
 			"target remote %s\n",
 			s->text);
+	else if (s->address.transport == GDB_TCP && !strtoul(s->address.port, NULL, 10))
+		fprintf(stderr, "belljar: gdb: target remote %s\n", s->text);
 	else
 		log_info("gdb: target remote %s", s->text);
 }
@@ -310,7 +315,8 @@ static const struct vm_stop *serve(struct gdb_server *s)
 		there = next_client(s);
 	while (there) {
 		if (talk(s) == GDB_KILLED) {
-			s->session->ended_by_debugger = true;
+			if (!s->session->ended_by_debugger)
+				s->session->ended_by_debugger = "killed by the debugger";
 			break;
 		}
 		if (gdb_vm_ended(&s->target) || session_stopping())

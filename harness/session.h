@@ -53,7 +53,8 @@ struct session {
 	struct gdb_server *gdb; /* options.gdb: it drives */
 	const char *recording;  /* what is written or replayed; borrowed; NULL: nothing */
 	char stopped[400];      /* why session_stop was called; "": it was not */
-	bool ended_by_debugger; /* set by who drives: the exit code is as of a process that was killed */
+	/* How, set by who drives: the exit code is then as of a process that was killed. NULL: it was not. */
+	const char *ended_by_debugger;
 	/* Told besides strace; may be set until session_run. */
 	struct trace_sink *sinks;
 };

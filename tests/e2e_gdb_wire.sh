@@ -15,6 +15,7 @@ stands='T05*' # a stop reply
 
 # A guest that waits, its port in $port and its pid in $guest.
 serve() { # VERB BACKEND GUEST ARGS...
+	: >err # not the one before's
 	"$BELLJAR" "$1" -v --gdb=0 --backend "$2" "$GUESTS/$3.elf" "${@:4}" >console 2>err <&- &
 	guest=$!
 	comes err 'target remote localhost:[0-9]+'
@@ -144,6 +145,25 @@ second() { # BACKEND
 	goes
 	ended 0
 	result "to the end: $1" $? "$(cat err)"
+	: >why
+	serve debug "$1" count 1000000000000
+	connects
+	frame 'vCont;c' >&3
+	sleep 0.3
+	exec 4<&3 4>&3
+	connects
+	hear
+	[ "$heard" = "E.another debugger is connected to this guest" ]
+	result "and while the guest runs: $1" $? "$heard"
+	goes
+	exec 3<&4 3>&4 4>&-
+	printf '\003' >&3
+	hear
+	[[ $heard == T02* ]] && frame k >&3
+	result "which runs on until the first stops it: $1" $? "$heard"
+	goes
+	ended 137 && grep -q ': killed by the debugger$' err
+	result "and kills it, which is said: $1" $? "$(cat err)"
 }
 
 # Arguments that are none are refused, and the guest stays where it is; none given are the command line's.
@@ -201,6 +221,26 @@ signals() { # BACKEND
 	goes
 }
 
+# Whatever never ends does not keep it from ending.
+floods() { # BACKEND
+	local code
+	timeout -k 10 20 "$BELLJAR" debug --timeout 1 --gdb=stdio --backend "$1" "$GUESTS/hello.elf" </dev/zero >out 2>err
+	code=$?
+	[ $code = 124 ] && [ ! -s out ] && grep -q 'still running after 1.000 s' err
+	result "a flood at stdio has its time limit: $1" $? "exit $code: $(cat err)"
+	: >why
+	serve debug "$1" count 100
+	connects
+	yes "$(frame qC)" >&3 2>/dev/null &
+	cat <&3 >/dev/null &
+	sleep 0.5
+	kill -TERM "$guest"
+	ended 143
+	result "one at a socket ends at a signal: $1" $? "$(cat err)"
+	goes
+	wait
+}
+
 # Standard input and output are gdb's socket: it ends where the debugger is let go, for gdb 16 asks once more, and waits.
 lets_go_of_stdio() { # BACKEND
 	if ! command -v python3 >/dev/null; then
@@ -227,7 +267,7 @@ lets_go_of_stdio() { # BACKEND
 
 for b in kvm tcg; do
 	"$BELLJAR" run --backend $b "$GUESTS/hello.elf" >/dev/null 2>&1 || { skip "$b" "this machine has none"; continue; }
-	for case in silent again pieces haste second comes_and_goes signals lets_go_of_stdio; do
+	for case in silent again pieces haste second comes_and_goes signals floods lets_go_of_stdio; do
 		beside $case $b
 	done
 done

@@ -539,7 +539,7 @@ static void a_debugger_that_goes_lets_the_guest_go(void)
 	stop = drive();
 	CU_ASSERT(stop->kind == VM_EXITED && stop->code == 5);
 	CU_ASSERT_STRING_EQUAL(heard(w.client), "+$QC1#c5");
-	CU_ASSERT_FALSE(w.session.ended_by_debugger);
+	CU_ASSERT(!w.session.ended_by_debugger);
 	finish();
 }
 
@@ -557,7 +557,7 @@ static void who_says_nothing_has_not_let_it_go(void)
 	CU_ASSERT_EQUAL(drive()->kind, VM_KICKED);
 	CU_ASSERT_EQUAL(w.steps, 0);
 	CU_ASSERT_STRING_EQUAL(heard(w.client), "+$QC1#c5+");
-	CU_ASSERT_TRUE(w.session.ended_by_debugger);
+	CU_ASSERT(w.session.ended_by_debugger != NULL);
 	finish();
 }
 
