@@ -20,12 +20,10 @@
 
 enum { PORT_MAX = 65535 };
 
-static bool port_is_good(const char *port)
+/* Neither blank nor sign, nor nothing. */
+static bool is_number(const char *port)
 {
-	char *end;
-	unsigned long n = strtoul(port, &end, 10);
-
-	return port[0] >= '0' && !*end && n <= PORT_MAX; /* neither blank nor sign, nor nothing */
+	return *port && !port[strspn(port, "0123456789")];
 }
 
 static int parse_tcp(const char *text, struct gdb_address *a, struct err *err)
@@ -33,12 +31,19 @@ static int parse_tcp(const char *text, struct gdb_address *a, struct err *err)
 	const char *colon = strrchr(text, ':'), *port = colon ? colon + 1 : text, *host = text;
 	size_t len = colon ? (size_t)(colon - text) : 0;
 
-	if (!port_is_good(port) || strlen(port) >= sizeof(a->port))
+	if (!is_number(port))
 		return err_set(err, -EINVAL, "%s: not stdio, unix:PATH, PORT or HOST:PORT", text);
+	if (strlen(port) >= sizeof(a->port) || strtoul(port, NULL, 10) > PORT_MAX)
+		return err_set(err, -EINVAL, "%s: a port is at most %d", text, PORT_MAX);
 	if (len > 1 && host[0] == '[' && host[len - 1] == ']') {
 		host++;
 		len -= 2;
 	}
+	if (len == 1 && host[0] == '*')
+		return err_set(err, -EINVAL,
+			"%s: no host; 0.0.0.0 is every IPv4 address of this machine, [::] every "
+			"IPv6 one",
+			text);
 	if (len >= sizeof(a->host))
 		return err_set(err, -EINVAL, "%s: longer than any name of a host", text);
 	a->transport = GDB_TCP;

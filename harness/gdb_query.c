@@ -174,9 +174,11 @@ static void monitor(struct gdb_stub *s, struct gdb_cursor *c)
 	FILE *out;
 	bool known;
 
-	if (n >= sizeof(line) || !gdb_take_bytes(c, (uint8_t *)line, n) || gdb_left(c) || !n)
+	if (n >= sizeof(line) || !gdb_take_bytes(c, (uint8_t *)line, n) || gdb_left(c))
 		return gdb_reply_error(s, EINVAL, "a line of hex digits expected");
 	line[n] = 0;
+	if (!n)
+		strcpy(line, "help");
 	out = open_memstream(&text, &size);
 	if (!out)
 		return gdb_reply_error(s, ENOMEM, "out of memory");
