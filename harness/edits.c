@@ -9,6 +9,7 @@
 #include "cpu.h"
 #include "gdb_regs.h"
 #include "history_move.h"
+#include "log.h"
 #include "paging.h"
 #include "tcg_insn.h"
 #include "trace_record.h"
@@ -130,6 +131,19 @@ static bool is_here(const struct edits *e)
 	       backend_happened(e->vm->cpu) == next->happened;
 }
 
+/* Some seconds, or many. */
+enum { FAR = 1000000 };
+
+static void tell_far_way(const struct edits *e)
+{
+	const struct trace_edit *next = next_edit(e);
+
+	if (next && !next->held && next->insns >= FAR)
+		log_warn("a debugger wrote %llu instructions behind a hypercall: %s goes there by "
+			 "single steps; --backend tcg is quicker",
+			(unsigned long long)next->insns, e->vm->cpu->ops->name);
+}
+
 void edits_step(struct edits *e)
 {
 	struct vm *vm = e->vm;
@@ -139,6 +153,8 @@ void edits_step(struct edits *e)
 	struct paging paging;
 	uint64_t n = 0;
 
+	if (!e->steps && !counts(e))
+		tell_far_way(e);
 	backend_get_regs(vm->cpu, &regs);
 	if (!backend_paging(vm->cpu, &paging))
 		n = paging_read(&vm->mem, &paging, regs.rip, code, sizeof(code));

@@ -64,11 +64,12 @@ static void when(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 		fprintf(out, "this is the past; the present is at %s\n", place_text(&end, text));
 	fprintf(out, "writes in the past are %s\n",
 		g->diverge ? "let through, and what came behind is forgotten" : "refused");
-	if (stat.forgotten) {
-		history_begin(g->history, &begin);
-		fprintf(out, "the way back begins at %s: what was before took too much memory\n",
-			place_text(&begin, text));
-	}
+	history_begin(g->history, &begin);
+	if (stat.forgotten || begin.calls || begin.insns || g->uncounted)
+		fprintf(out, "the way back begins at %s: %s\n", place_text(&begin, text),
+			stat.forgotten ? "what was before took too much memory"
+			: g->uncounted ? "until the next call, instructions are counted from there"
+				       : "no debugger was there before");
 	fprintf(out, "kept: %" PRIu64 " answers and %zu states, %zu KiB\n", stat.calls,
 		stat.checkpoints, stat.bytes >> 10);
 }
@@ -85,6 +86,7 @@ static void look_again(FILE *out)
 
 static void arrived(struct gdb_vm *g, FILE *out)
 {
+	bool gone = g->stop.kind != GDB_STOPPED; /* gdb was told, and asks no more */
 	struct history_pos now;
 	struct cpu_regs regs;
 	char text[PLACE_LEN];
@@ -96,7 +98,10 @@ static void arrived(struct gdb_vm *g, FILE *out)
 	history_now(g->history, &now);
 	if (!g->ops.get_regs(g, &regs))
 		fprintf(out, "at %s, RIP 0x%" PRIx64 "\n", place_text(&now, text), regs.rip);
-	look_again(out);
+	if (gone)
+		fputs("gdb takes the guest for gone. Type there:\n  attach 1\n", out);
+	else
+		look_again(out);
 }
 
 /* As far as it must run for there to be such a place. */
@@ -163,13 +168,15 @@ static bool take_count(FILE *out, const char *word, struct history_pos *pos)
 	char calls[24] = "";
 	size_t len = (size_t)(plus - word);
 
-	memcpy(calls, word, len < sizeof(calls) ? len : 0); /* no number is that long */
+	/* No number is that long; what is no place is shown whole. */
+	memcpy(calls, word, len < sizeof(calls) ? len : 0);
 	*pos = (struct history_pos){ .stage = PLACE_PLAIN };
-	return gdb_monitor_number(out, calls,
+	return gdb_monitor_number(out, calls[0] >= '0' && calls[0] <= '9' ? calls : word,
 		       "begin, end, a checkpoint such as c1, or CALLS[+INSNS]", 0, UINT64_MAX - 2,
 		       &pos->calls) &&
-	       (!*plus || gdb_monitor_number(out, plus + 1, "instructions behind the +", 0,
-				  HISTORY_AT_CALL - 1, &pos->insns));
+	       (!*plus ||
+		       gdb_monitor_number(out, plus[1] ? plus + 1 : word,
+			       "instructions behind the +", 0, HISTORY_AT_CALL - 1, &pos->insns));
 }
 
 bool gdb_monitor_place(struct gdb_vm *g, FILE *out, const char *word, struct history_pos *pos)

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -109,9 +110,12 @@ static int insert(void *target, const struct gdb_point *p, const char **why)
 	struct gdb_vm *g = of(target);
 	int r;
 
-	if (p->kind >= GDB_WATCH_WRITE && (!p->len || p->addr + p->len < p->addr)) {
-		*why = "there are no such addresses";
-		return -EINVAL;
+	if (p->kind >= GDB_WATCH_WRITE && (!p->len || p->addr + (p->len - 1) < p->addr)) {
+		r = err_set(&g->err, -EINVAL,
+			"0x%" PRIx64 ", %" PRIu64 " bytes: there are no such addresses", p->addr,
+			p->len);
+		*why = g->err.text;
+		return r;
 	}
 	r = gdb_points_insert(&g->points, p);
 	if (!r)
@@ -240,11 +244,30 @@ static void attach(struct gdb_vm *g, struct vm *vm)
 	gdb_stop_is(&g->stop, GDB_WHY_SIGNAL, GDB_SIG_TRAP, 0);
 }
 
+enum { LONG_WAY_NS = 2000000000 };
+
+/* Once. */
+static void tell_long_way(struct gdb_vm *g)
+{
+	char text[160];
+	int n;
+
+	if (!g->way_began_ns || monotonic_ns() - g->way_began_ns < LONG_WAY_NS)
+		return;
+	g->way_began_ns = 0;
+	n = snprintf(text, sizeof(text), "The way back is long; Ctrl-C gives it up.%s\n",
+		g->vm->cpu->ops->icount
+			? ""
+			: " (It is gone by single steps here: --backend tcg is quicker.)");
+	g->link.say(g->link.ctx, text, (size_t)n);
+}
+
 /* On long ways of history's own. */
 static bool history_poll(void *ctx)
 {
 	struct gdb_vm *g = ctx;
 
+	tell_long_way(g);
 	if (g->leaves)
 		return session_stopping();
 	if (g->edit_until_ns && monotonic_ns() >= g->edit_until_ns)
@@ -259,6 +282,7 @@ void gdb_vm_begin(struct gdb_vm *g)
 		.poll = history_poll,
 		.poll_ctx = g,
 		.edits = g->session->edits,
+		.base = g->base,
 	};
 
 	if (!o.max_bytes)
@@ -268,7 +292,18 @@ void gdb_vm_begin(struct gdb_vm *g)
 			"gdb came while a hypercall was answered; detach, and come again");
 	else if (!g->history && !g->ended && history_open(&g->history, g->vm, &o, &g->no_way_back))
 		log_info("gdb: no way back: %s", g->no_way_back.text);
+	g->uncounted = g->history && !g->vm->cpu->ops->icount && !g->at_call;
 	g->ops.can_reverse = g->history != NULL;
+}
+
+/* Where the instructions behind the last call began to be counted: on the way no call need have been seen. */
+static void find_base(struct gdb_vm *g)
+{
+	struct history_pos now;
+
+	history_now(g->history, &now);
+	if (g->vm->cpu->ops->icount)
+		g->base = backend_icount(g->vm->cpu) - now.insns + (now.stage == PLACE_ANSWERED);
 }
 
 void gdb_vm_end(struct gdb_vm *g)
@@ -286,6 +321,7 @@ void gdb_vm_end(struct gdb_vm *g)
 		g->ended = true;
 	}
 	g->leaves = false;
+	find_base(g);
 	history_close(g->history);
 	g->history = NULL;
 }

@@ -14,6 +14,7 @@
 #include "history.h"
 #include "report.h"
 #include "session.h"
+#include "ticker.h"
 
 /* What is to be done about a stop of the machine. */
 enum verdict { GO_ON, TELL };
@@ -440,7 +441,9 @@ static void go_back(struct gdb_vm *g, const struct gdb_resume *how, struct gdb_s
 
 	debug.exceptions = 0; /* seen going forward */
 	session_go_on();
+	g->way_began_ns = monotonic_ns();
 	r = history_back(g->history, &back, &g->err);
+	g->way_began_ns = 0;
 	g->ended = false;
 	if (r == HISTORY_BEGIN)
 		gdb_stop_is(stop, GDB_WHY_BEGIN, GDB_SIG_TRAP, 0);
@@ -455,9 +458,9 @@ static void go_back(struct gdb_vm *g, const struct gdb_resume *how, struct gdb_s
 /* ---- either way ---- */
 
 /* Told before, as a signal: now it is gone. */
-static void is_gone(const struct gdb_vm *g, struct gdb_stop *stop)
+static void is_gone(struct gdb_vm *g, struct gdb_stop *stop)
 {
-	*stop = (struct gdb_stop){ .kind = GDB_ENDED,
+	*stop = g->stop = (struct gdb_stop){ .kind = GDB_ENDED,
 		.signal = g->stop.signal ? g->stop.signal : GDB_SIG_KILL };
 }
 

@@ -45,6 +45,7 @@ int history_open(
 	h->limit_call = UINT64_MAX;
 	h->ns_per_insn = 20;
 	h->begin = h->end = history_here(h);
+	h->base = options->base;
 	h->answers_max = answers_share(h);
 	r = checkpoint_list_init(
 		&h->checkpoints, vm, h->options.max_bytes, h->options.max_checkpoints);
@@ -77,7 +78,7 @@ static uint64_t base_of(const struct history *h, uint64_t calls)
 {
 	if (!h->counted)
 		return calls > h->begin.calls || h->forgotten;
-	return calls > h->journal.first ? journal_at(&h->journal, calls - 1) + 1 : h->begin.at;
+	return calls > h->journal.first ? journal_at(&h->journal, calls - 1) + 1 : h->base;
 }
 
 static struct history_pos pos_of(const struct history *h, const struct place *p)
@@ -308,6 +309,7 @@ static void begin_behind(struct history *h, const struct place *answered)
 	h->begin = *answered;
 	h->begin.stage = PLACE_PLAIN;
 	h->begin.at += !h->counted;
+	h->base = h->begin.at;
 	checkpoint_cut_before(&h->checkpoints, answered);
 	journal_cut_before(&h->journal, answered->calls);
 }
@@ -640,10 +642,12 @@ static int locate(struct history *h, const struct checkpoint *origin, struct err
 	last_edit(h, &from);
 	r = history_move(h, &from, false, err);
 	while (!r && !same_state(h, &state, origin)) {
+		struct place here = history_here(h);
 		const struct vm_stop *stop;
 
 		if (history_interrupted(h))
 			return -EINTR;
+		history_checkpoint_stepped(h, &here);
 		stop = history_drive(h, &(struct vcpu_debug){ .step = true }, HOLD_NEVER);
 		if (stop->kind == VM_PAUSED || stop->kind == VM_KICKED)
 			return -EINTR;

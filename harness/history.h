@@ -46,6 +46,7 @@ struct history_options {
 	int (*rewind)(void *ctx, uint64_t call, struct err *err);
 	void *rewind_ctx;
 	struct edits *edits; /* a recording's, that are made at the end of what is known; or NULL */
+	uint64_t base; /* the count at which the instructions behind the last call began */
 };
 
 /* A place, in order of time: calls first, then insns, stage, happened. */

@@ -59,11 +59,12 @@ struct place history_here(struct history *h)
 
 /* ---- running ---- */
 
+/* Where nobody counts: is it long since the last checkpoint, for what one costs? */
 static bool checkpoint_is_due(const struct history *h)
 {
 	double ns = PACE * h->ns_per_checkpoint;
 
-	return !h->counted && h->live &&
+	return !h->counted &&
 	       (double)(monotonic_ns() - h->last_checkpoint_ns) > (ns < PACE_NS ? PACE_NS : ns);
 }
 
@@ -84,8 +85,8 @@ static bool hold_for_us(const struct history *h, uint64_t call, bool answered)
 	if (call == h->limit_call && answered == h->limit_answered)
 		return true;
 	if (answered)
-		return checkpoint_is_due(h) ||
-		       (h->live && journal_size(&h->journal) > h->answers_max);
+		return h->live &&
+		       (checkpoint_is_due(h) || journal_size(&h->journal) > h->answers_max);
 	return !h->live && call >= journal_end(&h->journal);
 }
 
@@ -303,6 +304,12 @@ int history_restore(struct history *h, const struct checkpoint *c)
 	return checkpoint_restore(&h->checkpoints, c);
 }
 
+void history_checkpoint_stepped(struct history *h, const struct place *here)
+{
+	if (here->stage == PLACE_PLAIN && !here->vague && !here->happened && checkpoint_is_due(h))
+		history_checkpoint_here(h, false); /* without it, it is slower */
+}
+
 /* ---- moving ---- */
 
 bool history_interrupted(struct history *h)
@@ -323,7 +330,10 @@ static int not_there(struct history *h, struct err *err)
 		return -EINTR;
 	if (h->journal.diverged)
 		return err_set(err, -EIO, "%s", stop->text);
-	if (stop->kind == VM_DEBUG || stop->kind == VM_CALL)
+	if (stop->kind == VM_CALL)
+		return err_set(err, -ERANGE, "there is no such place: call %llu comes before it",
+			(unsigned long long)h->vm->call.seq);
+	if (stop->kind == VM_DEBUG)
 		return err_set(err, -ERANGE, "there is no such place");
 	return err_set(err, -EIO, "the guest did not do again what it did: %s",
 		stop->kind == VM_EXITED ? "it exited" : stop->text);
@@ -462,6 +472,7 @@ static int reach_by_steps(struct history *h, const struct place *to, struct err 
 			break;
 		if (history_interrupted(h))
 			return -EINTR;
+		history_checkpoint_stepped(h, &here);
 	}
 	return r;
 }
@@ -551,6 +562,7 @@ static int step_up_to(
 			*before = here;
 		if (history_interrupted(h))
 			return -EINTR;
+		history_checkpoint_stepped(h, &here);
 		history_drive(
 			h, &(struct vcpu_debug){ .step = true }, in_call ? HOLD_AT : HOLD_NEVER);
 		here = history_here(h);

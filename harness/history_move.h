@@ -36,6 +36,7 @@ struct history {
 	struct place begin, end;
 	size_t answers_max;   /* when the journal takes more, its oldest half goes */
 	uint64_t forgotten;   /* calls */
+	uint64_t base; /* the count behind the last call before the beginning */
 	struct vm_stop ended; /* when end.stage is PLACE_ENDED */
 
 	/* Of the run in progress. */
@@ -68,6 +69,8 @@ bool history_breaks_here(struct history *h, const struct vcpu_debug *debug);
 /* A checkpoint here. 0 or -errno. */
 int history_checkpoint_here(struct history *h, bool edit);
 int history_restore(struct history *h, const struct checkpoint *c);
+/* On a way that is gone step by step, where nobody counts: a checkpoint now and then, so that it is not gone again. */
+void history_checkpoint_stepped(struct history *h, const struct place *here);
 /* Instructions that take about this long. */
 uint64_t history_insns_for(const struct history *h, double ns);
 /* How many it is from one checkpoint to the next. */

@@ -5,7 +5,9 @@
 set -u
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
-BELLJAR=${BELLJAR:-build/rel/belljar} GUESTS=${GUESTS:-build/rel/kernels} GDB=${GDB:-gdb}
+# shellcheck source=tests/gdb_lib.sh
+. "$(dirname "$0")/gdb_lib.sh"
+BELLJAR=${BELLJAR:-build/rel/belljar} GUESTS=${GUESTS:-build/rel/kernels}
 BELLJAR=$(realpath "$BELLJAR") GUESTS=$(realpath "$GUESTS")
 script=$(realpath "$(dirname "$0")/../scripts/belljar-gdb.py")
 dir=$(mktemp -d)
@@ -87,6 +89,31 @@ at_the_end() { # BACKEND
 		'reverse-continue' 'reverse-continue' 'continue' 'kill'
 	result "$b: tells a call's answer in the past" $(($(grep -c '^lseek(3, 0, SEEK_SET) = 0$' said) != 2)) "$(tail -n 25 said)"
 	hasnt "$b: tells no other call's answer" '^[+][+][+] exited'
+}
+
+# Places are those of the whole run, whenever the debugger came: what it was before cannot be gone to, and that is said.
+comes_late() { # BACKEND
+	local guest
+	"$BELLJAR" run --timeout 60 --gdb=unix:late --backend "$1" "$GUESTS/count.elf" 1000000000000 >/dev/null 2>&1 </dev/null &
+	guest=$!
+	appears -S late
+	sleep 0.3
+	printf '%s\n' 'print $insn_count' 'monitor when' 'stepi' 'monitor goto begin' 'detach' | gdb_talk said late
+	printf '%s\n' 'print $insn_count' 'monitor when' 'monitor goto 0' 'kill' | gdb_talk again late
+	wait $guest
+	if [ "$1" = kvm ]; then
+		has "$1: says that it came late" '^at 0\+0: 0 calls' '^the way back begins at 0\+0: until the next call' '^at 0\+0, RIP'
+		return
+	fi
+	for file in said again; do
+		n=$(sed -nE 's/^\$1 = ([0-9]+)$/\1/p' $file)
+		[ "$n" -gt 1000 ] && grep -q "^at 0+$n: 0 calls answered, $n instructions since" $file &&
+			grep -q "^the way back begins at 0+$n: no debugger was there before" $file
+		result "$1: places are counted from the start, $file" $? "$(cat $file)"
+	done
+	has "$1: comes back to where it came" "^at 0\+[0-9]{4,}, RIP"
+	grep -q '^that is before the beginning$' again
+	result "$1: and not to before" $? "$(cat again)"
 }
 
 # A recording of another guest is left at the first call that differs; another run cannot be asked for.
@@ -203,6 +230,7 @@ for backend in tcg kvm; do
 	fi
 	on_backend $backend
 	at_the_end $backend
+	comes_late $backend
 done
 
 # A place is the same on every backend.
@@ -223,8 +251,11 @@ if [ -c /dev/kvm ] && (: <>/dev/kvm) 2>/dev/null; then
 	places kvm
 	diff places.tcg places.kvm >differ
 	result places_are_the_same_on_kvm $? "$(cat differ)"
+	gdb_says kvm "" "count.elf 20000" 'tbreak printf' 'continue' 'reverse-stepi' 'monitor when' 'kill'
+	has a_way_that_was_stepped_is_not_gone_again '^this is the past; ' '^kept: 0 answers and ([2-9]|[1-9][0-9]+) states'
 else
 	skip places_are_the_same_on_kvm "/dev/kvm cannot be opened"
+	skip a_way_that_was_stepped_is_not_gone_again "/dev/kvm cannot be opened"
 fi
 
 # Of a recording, too, so much is kept and no more.

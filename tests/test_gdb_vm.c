@@ -532,10 +532,15 @@ static void what_this_cpu_cannot_stop_at_is_said_when_it_is_asked_for(void)
 	if (!begin())
 		return;
 	CU_ASSERT_EQUAL(put(&p), -EINVAL);
-	CU_ASSERT_STRING_EQUAL(w.why, "there are no such addresses");
+	CU_ASSERT_STRING_EQUAL(w.why, "0x1000, 0 bytes: there are no such addresses");
 	p.addr = UINT64_MAX - 3;
 	p.len = 8;
 	CU_ASSERT_EQUAL(put(&p), -EINVAL);
+	CU_ASSERT_STRING_EQUAL(w.why, "0xfffffffffffffffc, 8 bytes: there are no such addresses");
+	p.len = 4; /* the last ones there are */
+	CU_ASSERT_EQUAL(put(&p), 0);
+	CU_ASSERT_EQUAL(w.g.ops.remove(&w.g, p.kind, p.addr, p.len), 0);
+	p.len = 8;
 	p.addr = w.data;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		w.debug = rows[i].r;
@@ -1201,9 +1206,12 @@ static void places_are_named_and_come_back_to(void)
 	CU_ASSERT(says("goto cx", "expected the number of a checkpoint"));
 	CU_ASSERT(says("goto c0", "expected the number of a checkpoint"));
 	CU_ASSERT(says("goto 0+x", "expected instructions behind the +"));
+	CU_ASSERT(says("goto +5", "\"+5\": expected begin, end"));
+	CU_ASSERT(says("goto 1+", "\"1+\": expected instructions behind the +"));
 	CU_ASSERT(says("goto 0+1", "at 0+1, RIP 0x"));
 	CU_ASSERT(says("goto end", "at 0+3, RIP 0x"));
-	CU_ASSERT(says("goto 000000000000000000000000000001", "expected begin, end"));
+	CU_ASSERT(says("goto 99999999999999999999999999999+1",
+		"\"99999999999999999999999999999+1\": expected begin, end"));
 	CU_ASSERT(says("checkpoint delete 2", "there is no checkpoint 2"));
 	CU_ASSERT(says("checkpoint delete x", "expected the number of a checkpoint"));
 	for (unsigned i = 2; i <= GDB_MARKS_MAX; i++) {
@@ -1242,6 +1250,10 @@ static void says_when_the_way_back_is_lost(void)
 	}
 	w.g.stop_at_exit = true;
 	CU_ASSERT_EQUAL(go(), GDB_WHY_END);
+	if (w.g.history->journal.broken) {
+		end();
+		return;
+	}
 	w.g.history->journal.calls[0].arg++;
 	break_at(GDB_BREAK_SOFT, AT(plain_exit));
 	CU_ASSERT_EQUAL(back(false), GDB_WHY_SIGNAL);

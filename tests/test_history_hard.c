@@ -382,6 +382,7 @@ static void a_guest_that_is_another_is_told(void)
 
 static void places_have_bounds(void)
 {
+	struct history_options late;
 	struct history_pos end, pos;
 	unsigned which = 0;
 	struct machine m;
@@ -418,15 +419,20 @@ static void places_have_bounds(void)
 	seek_to(&m, &at);
 	history_close(m.h);
 	m.h = NULL;
-	CU_ASSERT_EQUAL_FATAL(history_open(&m.h, m.vm, &patient, &err), 0);
+	late = patient;
+	late.base = backend_icount(m.vm->cpu) - at.pos.insns;
+	CU_ASSERT_EQUAL_FATAL(history_open(&m.h, m.vm, &late, &err), 0);
+	history_begin(m.h, &pos);
+	CU_ASSERT(!history_compare(&pos, &at.pos)); /* places are named as they were */
 	history_run(m.h, &(struct vcpu_debug){ .until = 9400 });
 	pos = (struct history_pos){ .calls = 0, .stage = PLACE_PLAIN };
 	CU_ASSERT_EQUAL(history_seek(m.h, &pos, &err), -ERANGE);
 	CU_ASSERT_STRING_EQUAL(err.text, "call 0: there are calls 1 to 1");
-	seek_to(&m, &(struct seen){ .pos = { .calls = 1, .stage = PLACE_PLAIN },
-			    .rip = at.rip,
-			    .cpu = at.cpu,
-			    .all = at.all });
+	pos = at.pos;
+	pos.insns--;
+	CU_ASSERT_EQUAL(history_seek(m.h, &pos, &err), -ERANGE);
+	CU_ASSERT_STRING_EQUAL(err.text, "that is before the beginning");
+	seek_to(&m, &at);
 	CU_ASSERT_EQUAL(back_one(&m), HISTORY_BEGIN);
 	finish(&m);
 }
