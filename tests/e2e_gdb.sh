@@ -510,7 +510,7 @@ recorded() { # BACKEND
 	appears -S socket
 	if [ "$1" = kvm ]; then
 		printf 'bt\nset $rcx = 1\nkill\n' | gdb_talk out socket
-		said "a run that is recorded: $1" out '^#0 .*spin ' "E\.cannot be replayed: step to a hypercall" 'killed\]'
+		said "a run that is recorded: $1" out '^#0 .*spin ' "'(E\.)?cannot be replayed: step to a hypercall" 'killed\]'
 		ended 137
 	else
 		printf 'bt\nset $rcx = 1\nbreak rt_serial_write\ncontinue\nbt\ncontinue\n' | gdb_talk out socket
@@ -593,7 +593,7 @@ runs_with() { # BACKEND
 		kill
 	END
 	said "of a recording, run goes to a place: $1" out '^Breakpoint 1, main' '^Program stopped' ' in _start ' '^Program stopped' \
-		'^#0 .*main ' '^Program stopped' '^\$1 = 1$' 'failed; try' 'exited normally|No more reverse-execution history'
+		'^#0 .*main ' '^Program stopped' '^\$1 = 1$' 'failed; try|^a recording has the arguments that it has' 'exited normally|No more reverse-execution history|Reached end of recorded history'
 	ended 137
 	grep -q 'a recording has the arguments that it has; `run` takes a place of it: "first": expected begin' err
 	result "and says what that is: $1" $? "$(cat err)"
@@ -688,9 +688,9 @@ refuses_to_write() { # BACKEND
 		set $rax = 1
 		print $rax
 	END
-	said "refused writes: $1" out "E\\.the registers wait for this hypercall's answer: step over it first" \
-		"E\\.the guest is at its end: reverse-stepi first" '^Cannot access memory' '^Cannot access memory' '^Cannot access memory' \
-		"E\\.this is the past; .monitor diverge on. lets it be changed" 'E\.this register cannot be written' '^\$1 = 1$'
+	said "refused writes: $1" out "'(E\\.)?the registers wait for this hypercall's answer: step over it first" \
+		"'(E\\.)?the guest is at its end: reverse-stepi first" '^Cannot access memory' '^Cannot access memory' '^Cannot access memory' \
+		"'(E\\.)?this is the past; .monitor diverge on. lets it be changed" '(E\.)?this register cannot be written' '^\$1 = 1$'
 	grep '^belljar: gdb: ' console >warned
 	[ "$(wc -l <warned)" = 3 ] && in_order warned 'step over it first$' 'at its end: reverse-stepi first$' 'monitor diverge on' >why
 	result "and why is on stderr, once: $1" $? "$(cat console why)"
