@@ -521,6 +521,10 @@ recorded() { # BACKEND
 	[ "$1" = kvm ] && return
 	"$BELLJAR" replay --backend tcg --guest "$GUESTS/count.elf" t.pcapng >out 2>&1
 	result "and its guest does: $1" $? "$(cat out; "$BELLJAR" trace show t.pcapng)"
+	[ "${backends[0]}" = kvm ] || return
+	"$BELLJAR" replay --timeout 1 --backend kvm --guest "$GUESTS/count.elf" t.pcapng >out 2>&1
+	[ $? = 124 ] && grep -q 'instructions behind a hypercall: kvm goes there by single steps; --backend tcg is quicker$' out
+	result "that a way is long is said" $? "$(cat out)"
 }
 
 # gdb's `run`, and `kill` which waits for it.
