@@ -20,6 +20,7 @@ void edits_init(struct edits *e, struct vm *vm)
 	e->vm = vm;
 	e->base = backend_icount(vm->cpu);
 	e->steps = 0;
+	e->far_told = false;
 }
 
 /* ---- writing ---- */
@@ -134,14 +135,17 @@ static bool is_here(const struct edits *e)
 /* Some seconds, or many. */
 enum { FAR = 1000000 };
 
-static void tell_far_way(const struct edits *e)
+/* Once: the first instruction may take many steps. */
+static void tell_far_way(struct edits *e)
 {
 	const struct trace_edit *next = next_edit(e);
 
-	if (next && !next->held && next->insns >= FAR)
-		log_warn("a debugger wrote %llu instructions behind a hypercall: %s goes there by "
-			 "single steps; --backend tcg is quicker",
-			(unsigned long long)next->insns, e->vm->cpu->ops->name);
+	if (e->far_told || !next || next->held || next->insns < FAR)
+		return;
+	e->far_told = true;
+	log_warn("a debugger wrote %llu instructions behind a hypercall: %s goes there by "
+		 "single steps; --backend tcg is quicker",
+		(unsigned long long)next->insns, e->vm->cpu->ops->name);
 }
 
 void edits_step(struct edits *e)

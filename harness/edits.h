@@ -31,8 +31,9 @@ struct edits {
 	/* Where it is. */
 	uint64_t base; /* the count behind the last call's instruction, */
 	int64_t steps; /* or, where nobody counts, those stepped over since; -1: that one is not finished */
-	uint64_t rip; /* where the step in progress began, */
-	bool repeats; /* and whether that may take many steps, which the count has as one */
+	uint64_t rip;  /* where the step in progress began, */
+	bool repeats;  /* and whether that may take many steps, which the count has as one */
+	bool far_told; /* that a way is long */
 };
 
 void edits_init(struct edits *e, struct vm *vm);

@@ -128,18 +128,23 @@ haste() { # BACKEND
 	result "and killed: $1" $? "$(cat err)"
 }
 
+# Another one is refused beside who is connected, who stays.
+is_alone() { # NAME
+	exec 4<&3 4>&3
+	connects
+	hear
+	[ "$heard" = "E.another debugger is connected to this guest" ]
+	result "$1" $? "$heard"
+	goes
+	exec 3<&4 3>&4 4>&-
+}
+
 second() { # BACKEND
 	: >why
 	serve debug "$1" count 100
 	connects
 	ask '?' "$stands"
-	exec 4<&3 4>&3
-	connects
-	hear
-	[ "$heard" = "E.another debugger is connected to this guest" ]
-	result "a second is refused while the first is silent: $1" $? "$heard"
-	goes
-	exec 3<&4 3>&4 4>&-
+	is_alone "a second is refused while the first is silent: $1"
 	ask '?' "$stands" && ask 'vCont;c' W00
 	result "and the first goes on: $1" $? "$(cat why)"
 	goes
@@ -150,13 +155,7 @@ second() { # BACKEND
 	connects
 	frame 'vCont;c' >&3
 	sleep 0.3
-	exec 4<&3 4>&3
-	connects
-	hear
-	[ "$heard" = "E.another debugger is connected to this guest" ]
-	result "and while the guest runs: $1" $? "$heard"
-	goes
-	exec 3<&4 3>&4 4>&-
+	is_alone "and while the guest runs: $1"
 	printf '\003' >&3
 	hear
 	[[ $heard == T02* ]] && frame k >&3
