@@ -480,7 +480,7 @@ int session_exit_code(struct session *s, const struct vm_stop *stop)
 		return EXIT_TIME_LIMIT;
 	}
 	if (s->ended_by_debugger) {
-		log_error("%s: %s", s->guest, s->ended_by_debugger);
+		log_warn("%s: %s", s->guest, s->ended_by_debugger);
 		return EXIT_KILLED;
 	}
 	if (stop_signal) /* tidy up, then die of it, so that the parent sees why */

@@ -227,6 +227,11 @@ floods() { # BACKEND
 	code=$?
 	[ $code = 124 ] && [ ! -s out ] && grep -q 'still running after 1.000 s' err
 	result "a flood at stdio has its time limit: $1" $? "exit $code: $(cat err)"
+	# Only the kill itself is gdb's wish: who asked to hear of errors alone hears nothing.
+	frame k | timeout -k 10 20 "$BELLJAR" debug --quiet --gdb=stdio --backend "$1" "$GUESTS/hello.elf" >out 2>err
+	code=$?
+	[ $code = 137 ] && [ ! -s err ]
+	result "--quiet says nothing of a kill: $1" $? "exit $code: $(cat err)"
 	: >why
 	serve debug "$1" count 100
 	connects
