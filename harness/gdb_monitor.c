@@ -159,14 +159,14 @@ bool gdb_monitor_file(FILE *out, const char *name, const char *suffix)
 
 /* ---- names ---- */
 
-/* Does the line begin with these words? Where it goes on, or NULL. */
+/* Does the line begin with these words? Where it goes on, or NULL. A '/' ends a word, too: xp/4xw, as QEMU takes it. */
 static const char *behind(const char *line, const char *name)
 {
 	line += strspn(line, " \t");
 	while (*name) {
 		size_t n = strcspn(name, " ");
 
-		if (strncmp(line, name, n) != 0 || (line[n] && line[n] != ' ' && line[n] != '\t'))
+		if (strncmp(line, name, n) != 0 || (line[n] && !strchr(" \t/", line[n])))
 			return NULL;
 		line += n + strspn(line + n, " \t");
 		name += n + (name[n] == ' ');
@@ -241,19 +241,32 @@ static void first_words(const char *line, const char *name, char buf[NAME_LEN])
 	buf[used] = 0;
 }
 
-/* NULL: not a letter of it is in one. */
+enum { TOO_FAR = 100 };
+
+/* From the line's first words to a name: at most half of it may be wrong. */
+static unsigned misses(const char *line, const char *name)
+{
+	char words[NAME_LEN];
+	unsigned d;
+
+	first_words(line, name, words);
+	d = distance(words, name);
+	return d <= strlen(name) / 2 ? d : TOO_FAR;
+}
+
+/* "fds" is near to "info fds", too. NULL: nothing is. */
 static const struct gdb_command *nearest(const char *line)
 {
 	const struct gdb_command *c, *best = NULL;
-	unsigned least = UINT32_MAX;
-	char words[NAME_LEN];
+	unsigned least = TOO_FAR;
 
 	for (size_t group = 0, row = 0; (c = next(&group, &row));) {
-		unsigned d;
+		const char *last = strchr(c->name, ' ');
+		unsigned d = misses(line, c->name), alone = last ? misses(line, last + 1) + 1 : d;
 
-		first_words(line, c->name, words);
-		d = distance(words, c->name);
-		if (d < least && d < strlen(c->name)) {
+		if (alone < d)
+			d = alone;
+		if (d < least) {
 			least = d;
 			best = c;
 		}
