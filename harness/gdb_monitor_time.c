@@ -211,7 +211,9 @@ static void run(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 		    out, w->list[0], "how many instructions", 1, UINT32_MAX, &how.insns))
 		return;
 	if (!g->vm->cpu->ops->icount) {
-		fprintf(out, "%s does not count instructions; use --backend tcg\n",
+		fprintf(out,
+			"%s does not count instructions; gdb's `stepi N` makes N steps, and "
+			"--backend tcg counts\n",
 			g->vm->cpu->ops->name);
 		return;
 	}
