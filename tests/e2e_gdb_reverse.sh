@@ -124,6 +124,24 @@ leaves_the_past() { # NAME COMMAND
 	result "$1" $? "$(cat out console err)"
 }
 
+# Nor is the guest's end one of the way back: gdb takes it for gone, and is told how to come to it again.
+behind_the_end() { # BACKEND
+	gdb_talk out "extended $(stdio "$1" "$guests/hello.elf")" <<-'EOF'
+		continue
+		monitor goto begin
+		attach 1
+		tbreak main
+		continue
+		reverse-stepi
+		continue
+		continue
+	EOF
+	said "$1: back from the end" out 'exited normally' '^at 0\+0, ' '^gdb takes the guest for gone' '^  attach 1$' ' _start ' \
+		'Temporary breakpoint 1, main ' '^0x' 'Temporary breakpoint|exited normally'
+	[ "$(grep -c '^Hello, world!$' out)" = 1 ]
+	result "$1: and nothing is done twice" $? "$(cat out)"
+}
+
 # The end of a recording is no end of the session.
 recording() { # NAME TARGET
 	gdb_talk out "$2" <<-'EOF'
@@ -173,6 +191,7 @@ for b in "${backends[@]}"; do
 	beside moves "$b: moves" "$(stdio "$b" "$guests/corrupt.elf")"
 	beside out_again "$b: a hypercall again" "$(stdio "$b" "$guests/hello.elf")"
 	beside past "$b: the past" "$(stdio "$b" "$guests/corrupt.elf")"
+	beside behind_the_end "$b"
 	for on in "${backends[@]}"; do
 		beside finds_the_bug "recorded on $b, on $on" \
 			"$(stdio "$on" --trace "$dir/$b.pcapng" --guest "$guests/corrupt.elf")"

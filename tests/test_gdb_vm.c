@@ -48,6 +48,7 @@ static struct world {
 	/* What the link says and was told. */
 	enum gdb_poll poll;
 	unsigned quiet; /* so often it first has nothing to say */
+	bool slow;      /* the way back takes long */
 	int watched;
 	char said[400];
 	/* A sink beside it, as a recorder's. */
@@ -66,6 +67,8 @@ static struct world {
 static enum gdb_poll poll_world(void *ctx)
 {
 	(void)ctx;
+	if (w.slow && w.g.way_began_ns)
+		w.g.way_began_ns = 1;
 	if (w.quiet) {
 		w.quiet--;
 		return GDB_POLL_NOTHING;
@@ -718,6 +721,22 @@ static void an_interrupt_stops_it_at_once(void)
 	end();
 }
 
+static void a_long_way_back_is_told_of_once(void)
+{
+	if (!begin())
+		return;
+	break_at(GDB_BREAK_SOFT, AT(plain_exit));
+	CU_ASSERT_EQUAL(go(), GDB_WHY_BREAK_SOFT);
+	w.slow = true;
+	w.said[0] = 0;
+	CU_ASSERT_EQUAL(back(false), GDB_WHY_BEGIN);
+	CU_ASSERT_STRING_EQUAL(w.said, "The way back is long; Ctrl-C gives it up.\n");
+	w.said[0] = 0;
+	go();
+	CU_ASSERT_STRING_EQUAL(w.said, "");
+	end();
+}
+
 /* ---- the end ---- */
 
 static void a_crash_is_a_signal_first_and_an_end_then(void)
@@ -1334,6 +1353,7 @@ static const struct unit_case cases[] = {
 	{ "what_stops_it_in_the_handler_counts", what_stops_it_in_the_handler_counts },
 	{ "a_call_stops_it_before_and_behind", a_call_stops_it_before_and_behind },
 	{ "an_interrupt_stops_it_at_once", an_interrupt_stops_it_at_once },
+	{ "a_long_way_back_is_told_of_once", a_long_way_back_is_told_of_once },
 	{ "a_crash_is_a_signal_first_and_an_end_then", a_crash_is_a_signal_first_and_an_end_then },
 	{ "an_exception_stops_it_before_it_is_delivered",
 		an_exception_stops_it_before_it_is_delivered },
