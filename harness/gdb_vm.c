@@ -353,21 +353,21 @@ static int back_to(struct gdb_vm *g, const char *words, size_t len)
 {
 	struct history_stat stat;
 	struct history_pos pos;
+	int r = 0;
 
 	if (!g->history)
 		return err_set(&g->err, -EOPNOTSUPP,
 			"a recording is of one run, and there is no way back to its beginning");
 	if (len) {
-		int r = find_place(g, words, len, &pos);
-
-		return r ? r : gdb_monitor_go(g, &pos);
+		r = find_place(g, words, len, &pos);
+	} else {
+		history_begin(g->history, &pos);
+		history_stat(g->history, &stat);
+		if (stat.forgotten)
+			log_warn("gdb: the start is forgotten; back to where the way back begins "
+				 "(--history SIZE)");
 	}
-	history_stat(g->history, &stat);
-	if (stat.forgotten)
-		log_warn("gdb: the start is forgotten; back to where the way back begins "
-			 "(--history SIZE)");
-	history_begin(g->history, &pos);
-	return history_seek(g->history, &pos, &g->err);
+	return r ? r : gdb_monitor_go(g, &pos);
 }
 
 /* With another machine, from where the way back begins anew. */
