@@ -625,6 +625,15 @@ static void last_edit(const struct history *h, struct place *from)
 	}
 }
 
+/* May it be within the string instruction that comes next? Then its turns are looked at. */
+static bool is_within(struct history *h, const struct cpu_state *state)
+{
+	struct cpu_regs now;
+
+	return !backend_get_regs(h->vm->cpu, &now) && now.rip == state->regs.rip &&
+	       now.gpr[CPU_RCX] > state->regs.gpr[CPU_RCX];
+}
+
 static int locate(struct history *h, const struct checkpoint *origin, struct err *err)
 {
 	struct place from = {
@@ -648,7 +657,9 @@ static int locate(struct history *h, const struct checkpoint *origin, struct err
 		if (history_interrupted(h))
 			return -EINTR;
 		history_checkpoint_stepped(h, &here);
-		stop = history_drive(h, &(struct vcpu_debug){ .step = true }, HOLD_NEVER);
+		stop = history_drive(h,
+			&(struct vcpu_debug){ .step = true, .turns = is_within(h, &state) },
+			HOLD_NEVER);
 		if (stop->kind == VM_PAUSED || stop->kind == VM_KICKED)
 			return -EINTR;
 		if (stop->kind != VM_DEBUG || h->vm->n_calls != from.calls)

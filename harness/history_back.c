@@ -123,6 +123,7 @@ static void run_on(struct search *s, const struct place *here)
 			       : here->calls >= s->to.calls && here->stage != PLACE_ASKED;
 
 	d.step = near;
+	d.turns = !h->counted && history_by_turns(here, &s->to);
 	h->limit_call = UINT64_MAX;
 	if (!h->counted) {
 		h->limit_answered = s->to.stage != PLACE_ASKED;

@@ -351,12 +351,13 @@ bool history_goes_on(struct history *h)
 	return h->counted && just_paused(h);
 }
 
-static int step(struct history *h, struct err *err)
+static int step(struct history *h, bool turns, struct err *err)
 {
+	const struct vcpu_debug d = { .step = true, .turns = turns };
 	struct place before = history_here(h), here;
 
 	do { /* a pause may come before the instruction as well as behind it */
-		history_drive(h, &(struct vcpu_debug){ .step = true, .turns = true }, HOLD_NEVER);
+		history_drive(h, &d, HOLD_NEVER);
 		here = history_here(h);
 	} while (history_goes_on(h) && !place_compare(&here, &before));
 	return h->vm->stop.kind == VM_DEBUG || history_goes_on(h) ? 0 : not_there(h, err);
@@ -430,7 +431,7 @@ static int reach_plain(struct history *h, const struct place *to, bool dense, st
 		here = history_here(h);
 		if (place_compare_run(&here, to) >= 0)
 			break;
-		r = step(h, err); /* out of a call, or into an exception's handler */
+		r = step(h, true, err); /* out of a call, or into an exception's handler */
 	}
 	return r;
 }
@@ -455,6 +456,12 @@ static int reach_counted(struct history *h, const struct place *to, bool dense, 
 	return run_to_call(h, to->calls - 1, true, to->at, err);
 }
 
+bool history_by_turns(const struct place *here, const struct place *to)
+{
+	return to->happened && to->stage == PLACE_PLAIN && here->stage == PLACE_PLAIN &&
+	       here->calls == to->calls && here->at == to->at;
+}
+
 static int reach_by_steps(struct history *h, const struct place *to, struct err *err)
 {
 	struct place here = history_here(h);
@@ -466,7 +473,7 @@ static int reach_by_steps(struct history *h, const struct place *to, struct err 
 		return run_to_call(h, to->calls, false, 0, err);
 	if (here.calls != to->calls || here.vague)
 		r = run_to_call(h, to->calls - 1, true, 0, err);
-	for (; !r; r = step(h, err)) {
+	for (; !r; r = step(h, history_by_turns(&here, to), err)) {
 		here = history_here(h);
 		if (place_compare_run(&here, to) >= 0)
 			break;

@@ -71,6 +71,8 @@ int history_checkpoint_here(struct history *h, bool edit);
 int history_restore(struct history *h, const struct checkpoint *c);
 /* On a way that is gone step by step, where nobody counts: a checkpoint now and then, so that it is not gone again. */
 void history_checkpoint_stepped(struct history *h, const struct place *here);
+/* Where nobody counts: does the place lie within the string instruction it stands at, so that it is gone to by its turns? */
+bool history_by_turns(const struct place *here, const struct place *to);
 /* Instructions that take about this long. */
 uint64_t history_insns_for(const struct history *h, double ns);
 /* How many it is from one checkpoint to the next. */

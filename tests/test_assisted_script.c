@@ -379,18 +379,16 @@ static void interrupts_are_let_in_between_bursts(void)
 	static const struct step steps[] = { DEBUG(1, CODE), DEBUG(1, CODE + 32), { 0 } };
 	const uint64_t at[] = { CODE + 32 };
 
-	for (int open = 0; open < 2; open++) {
-		start_with((struct backend_config){ .irqchip = true }, calm, sizeof(calm));
-		fake.debug2 = KVM_GUESTDBG_BLOCKIRQ;
-		fake.state.regs.rflags |= open ? IF : 0;
-		load();
-		watch(&long_watch, at, 1, false);
-		script(steps);
-		run_to(VCPU_DEBUG);
-		CU_ASSERT(fake.exit.why == VCPU_BREAKPOINT && fake.exit.addr == CODE + 32);
-		CU_ASSERT_EQUAL(fake.step, 2);
-		finish();
-	}
+	start_with((struct backend_config){ .irqchip = true }, calm, sizeof(calm));
+	fake.debug2 = KVM_GUESTDBG_BLOCKIRQ;
+	fake.state.regs.rflags |= IF;
+	load();
+	watch(&long_watch, at, 1, false);
+	script(steps);
+	run_to(VCPU_DEBUG);
+	CU_ASSERT(fake.exit.why == VCPU_BREAKPOINT && fake.exit.addr == CODE + 32);
+	CU_ASSERT_EQUAL(fake.step, 2);
+	finish();
 }
 
 static uint64_t stepped_at;

@@ -89,7 +89,7 @@ struct vcpu_watch {
 
 struct vcpu_debug {
 	bool step;  /* stop after one instruction */
-	bool turns; /* or one turn of a repeated string instruction, which on kvm it always is */
+	bool turns; /* or one turn of a repeated string instruction */
 	const uint64_t *breaks; /* GVAs; stop before the instruction runs */
 	size_t n_breaks;
 	const struct vcpu_watch

@@ -12,6 +12,9 @@
  *
  * How a breakpoint is passed: by a burst, too. kvm would take a step without breakpoints, then be told of them again.
  *
+ * How a repeated string instruction is stepped: how many turns of it one step of kvm's takes is kvm's business. So a step
+ * is as many of those as it takes, and single turns, for who asks for them, are tcg's.
+ *
  * How watching works, where debug registers do not do it: the other way round. tcg, which sees each access,
  * runs bursts of what it can run, and kvm steps over what only it can. What kvm wrote is found by comparing;
  * what it read is not. Interrupts wait in kvm, so after each burst it takes a step in which they may come.
@@ -34,14 +37,16 @@ enum {
 	BURST = 100 * 1000, /* instructions; up to 1 ms once translated */
 	PASSES = 16,        /* breakpoints in a row that tcg passes; kvm has the interrupts */
 	CALM_TRIES = 16,    /* instructions to find one in that touches no memory */
-	WINDOW = 4096,      /* of a watch, how much is compared */
-	XCR0_RUN = 3,       /* x87 and SSE: what the two of us can execute */
+	CALM_READS =
+		1024,  /* the same, when kvm must not read unseen: all code jumps now and then */
+	WINDOW = 4096, /* of a watch, how much is compared */
+	XCR0_RUN = 3,  /* x87 and SSE: what the two of us can execute */
 };
 
 struct assisted {
 	struct backend base;
 	struct backend *kvm, *tcg;
-	bool step;
+	bool step, turns;
 	uint64_t *breaks;
 	size_t n_breaks;
 	unsigned passed; /* breakpoints in a row, by tcg */
@@ -438,16 +443,80 @@ static int pass(struct assisted *a, struct vcpu_exit *exit)
 	return after_burst(burst(a, exit, BURST, BACKEND_KVM_CORE), exit);
 }
 
+/* movs, cmps, stos, lods, scas with a repeat prefix */
+static bool is_repeated(const struct insn *i)
+{
+	return i->rep && !i->two && i->len &&
+	       ((i->opcode & 0xfc) == 0xa4 || (i->opcode >= 0xaa && i->opcode <= 0xaf));
+}
+
+static bool is_repeated_at(struct assisted *a, uint64_t rip)
+{
+	uint8_t bytes[15];
+	struct paging p;
+	struct insn i;
+
+	if (backend_paging(a->kvm, &p))
+		return false;
+	i = insn_decode(
+		bytes, (size_t)paging_read(a->base.config.mem, &p, rip, bytes, sizeof(bytes)));
+	return is_repeated(&i);
+}
+
+/* A turn of a repeated instruction that is asked for: as run_kvm, or -ENOTSUP when it is for kvm to do. */
+static int turn(struct assisted *a, struct vcpu_exit *exit)
+{
+	struct cpu_regs regs;
+	int r;
+
+	if (!a->step || !a->turns || backend_kvm_unfinished(a->kvm) ||
+		backend_get_regs(a->kvm, &regs) || !is_repeated_at(a, regs.rip))
+		return -ENOTSUP;
+	r = backend_save(a->kvm, &a->state);
+	if (r)
+		return r;
+	if (a->state.event.pending || a->state.halted)
+		return -ENOTSUP;
+	return after_burst(burst(a, exit, 1, BACKEND_KVM_ALL), exit);
+}
+
+/* kvm has taken a step from there. Is the instruction through? */
+static bool is_through(
+	struct assisted *a, const struct vcpu_exit *exit, const struct cpu_regs *before)
+{
+	struct cpu_regs now;
+
+	return a->turns || exit->kind != VCPU_DEBUG || exit->why != VCPU_STEP ||
+	       backend_get_regs(a->kvm, &now) || now.rip != before->rip ||
+	       now.gpr[CPU_RCX] == before->gpr[CPU_RCX] || !is_repeated_at(a, now.rip);
+}
+
+/* As run_kvm. A step is one instruction, however many that is to kvm. */
+static int run_kvm_on(struct assisted *a, struct vcpu_exit *exit)
+{
+	struct cpu_regs before = { 0 };
+	bool helped;
+	int r;
+
+	do {
+		if (a->step)
+			backend_get_regs(a->kvm, &before);
+		r = run_kvm(a, exit, &helped);
+	} while (r > 0 && a->step && !is_through(a, exit, &before));
+	return r;
+}
+
 static int run_helped(struct assisted *a, struct vcpu_exit *exit)
 {
 	struct cpu_regs regs;
-	bool helped;
-	int r = pass(a, exit);
+	int r = turn(a, exit);
 
+	if (r == -ENOTSUP)
+		r = pass(a, exit);
 	for (;;) {
 		if (r == -ENOTSUP) {
 			a->passed = 0;
-			r = run_kvm(a, exit, &helped);
+			r = run_kvm_on(a, exit);
 		}
 		if (r)
 			return r;
@@ -537,6 +606,18 @@ static int watch_exit(struct assisted *a, struct vcpu_exit *exit, const struct v
 	return r;
 }
 
+/* Interrupts could come if kvm took a step: that many instructions are tried for one that it may run unseen. */
+static unsigned calm_tries(const struct assisted *a)
+{
+	if (!a->base.config.irqchip)
+		return 0;
+	for (size_t n = 0; n < a->n_watches; n++) {
+		if (a->watches[n].on_read)
+			return CALM_READS;
+	}
+	return CALM_TRIES;
+}
+
 /* May interrupts come in a step over it, and are they let in? */
 static bool is_open(struct assisted *a, const struct insn *i)
 {
@@ -594,31 +675,33 @@ static int burst_watched(struct assisted *a, struct vcpu_exit *exit, uint64_t ma
 	return exit->kind == VCPU_DEBUG && exit->why != VCPU_STEP;
 }
 
-/*
- * A little further. calm: that many more instructions are tried for one that kvm may run unseen, so that
- * interrupts come. by_kvm: tcg cannot run this one.
- */
+/* Of the calm tries that are left: is it for this instruction that they were? */
+static bool calm_enough(const struct assisted *a, const struct insn *i, unsigned calm)
+{
+	return calm && (is_calm(i) || (calm == 1 && calm_tries(a) == CALM_TRIES));
+}
+
+/* A little further. calm: see calm_tries(). by_kvm: tcg cannot run this one. */
 static int go_watched(struct assisted *a, struct vcpu_exit *exit, unsigned *calm, bool *by_kvm)
 {
 	uint8_t bytes[15];
 	struct insn i;
+	bool trying;
 	int r = backend_save(a->kvm, &a->state);
 
 	if (r)
 		return r;
 	i = insn_at(a, bytes);
+	trying = *calm && (a->state.regs.rflags & CPU_RFLAGS_IF);
 	if (*by_kvm || !i.len || must_leave(&i) || a->state.event.pending || a->state.halted ||
-		*calm == 1 || (*calm && is_calm(&i))) {
+		(trying && calm_enough(a, &i, *calm))) {
 		if (is_open(a, &i))
 			*calm = 0;
 		*by_kvm = false;
 		return step_on_kvm(a, exit, &i);
 	}
-	r = burst_watched(a, exit, a->step || *calm ? 1 : BURST, by_kvm);
-	if (*calm)
-		--*calm;
-	else if (a->base.config.irqchip)
-		*calm = CALM_TRIES;
+	r = burst_watched(a, exit, a->step || trying ? 1 : BURST, by_kvm);
+	*calm = trying ? *calm - 1 : calm_tries(a);
 	return r;
 }
 
@@ -773,7 +856,7 @@ static int assisted_set_debug(struct backend *b, const struct vcpu_debug *d)
 
 	if (watching)
 		r = backend_set_debug(a->kvm, &(struct vcpu_debug){ .step = true });
-	for_tcg.step = false;
+	for_tcg.step = for_tcg.turns = d->step && d->turns;
 	if (!r)
 		r = backend_set_debug(a->tcg, &for_tcg);
 	if (!r)
@@ -784,6 +867,7 @@ static int assisted_set_debug(struct backend *b, const struct vcpu_debug *d)
 		return r;
 	a->watching = watching;
 	a->step = d->step;
+	a->turns = d->turns;
 	backend_kvm_let_irqs(a->kvm, false);
 	return 0;
 }

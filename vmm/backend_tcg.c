@@ -3250,7 +3250,7 @@ static bool burst_ends(struct tcg *t, bool moved)
 	if (t->stop == STOP_LEAVE && !moved)
 		t->careful = true; /* it began there */
 	return moved && (t->stop == STOP_LEAVE || t->done >= t->burst_end || t->halted ||
-				break_at(t, t->rip) || leaves_alone(t));
+				(t->turns && t->turned) || break_at(t, t->rip) || leaves_alone(t));
 }
 
 /* After one instruction, or one turn of a string: who asked for it counts on that. */
@@ -3305,7 +3305,7 @@ static int tcg_burst(struct backend *backend, struct vcpu_exit *exit, uint64_t m
 		if (t->event.pending)
 			inject(t);
 		else
-			out = advance(t, exit, false);
+			out = advance(t, exit, t->turns);
 		if (t->shut_down || t->refused)
 			out = leaves(t, exit, false);
 	}
