@@ -30,7 +30,8 @@ struct search {
 	struct history *h;
 	const struct history_back *back;
 	struct vcpu_debug debug;
-	struct place to; /* what is looked at lies before; or, inclusive, is this */
+	struct place origin; /* where it is gone back from */
+	struct place to;     /* what is looked at lies before; or, inclusive, is this */
 	bool inclusive, divide;
 	struct hit hit;
 	struct place from;
@@ -61,16 +62,29 @@ static int order_of_return(const struct search *s, const struct place *here)
 	return to->at > (s->h->counted ? here->at : 1) ? -1 : 0;
 }
 
+/* Where the call that is held there, answered, is over. */
+static struct place behind(const struct search *s, const struct place *answered)
+{
+	struct place p = *answered;
+
+	p.stage = PLACE_PLAIN;
+	p.at += !s->h->counted;
+	return p;
+}
+
 static void consider(struct search *s, bool watch)
 {
 	const struct vm_stop *stop = &s->h->vm->stop;
 	struct place here = history_here(s->h);
 	bool back = is_return(stop, s->h->vm);
+	struct place over = behind(s, &here);
 	int order = back ? order_of_return(s, &here) : place_compare_run(&here, &s->to);
 
 	/* An access is before its instruction, so what stands right behind one has it behind
 	 * itself. */
 	if (order > 0 || (!order && !s->inclusive && !watch))
+		return;
+	if (back && place_compare_run(&over, &s->origin) >= 0)
 		return;
 	if (s->back->wanted && !s->back->wanted(s->back->ctx, s->h->vm, stop))
 		return;
@@ -281,10 +295,8 @@ static int go_before(struct search *s, const struct hit *hit, struct err *err)
 /* Where the call is over. */
 static int go_behind(struct search *s, const struct hit *hit, struct err *err)
 {
-	struct place to = hit->place;
+	struct place to = behind(s, &hit->place);
 
-	to.stage = PLACE_PLAIN;
-	to.at += !s->h->counted;
 	return move_behind_edits(s->h, &to, err);
 }
 
@@ -310,9 +322,10 @@ static int land(struct search *s, struct err *err)
 static int back_to_stop(struct history *h, const struct history_back *back, struct err *err)
 {
 	static const struct vcpu_debug none;
-	struct search s = { .h = h, .back = back, .to = history_here(h), .divide = true };
+	struct search s = { .h = h, .back = back, .origin = history_here(h), .divide = true };
 	int r;
 
+	s.to = s.origin;
 	s.debug = back->debug ? *back->debug : none;
 	s.debug.step = false;
 	s.debug.until = 0;

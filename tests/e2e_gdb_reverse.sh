@@ -242,6 +242,20 @@ strings() {
 	EOF
 }
 
+calls_back() { # GUEST...
+	alike "calls backwards: ${1##*/}" 'returned from syscall' "$@" <<-'EOF'
+		monitor stop-at-exit on
+		continue
+		catch syscall
+		reverse-continue
+		reverse-continue
+		reverse-continue
+		reverse-continue
+		reverse-continue
+		reverse-continue
+	EOF
+}
+
 walk() { # NAME TARGET STEPS
 	gdb_seconds=300 gdb_talk out "$2" <<-EOF
 		source $here/gdb_walk.py
@@ -280,6 +294,8 @@ if [ ${#backends[@]} = 2 ]; then
 	beside watched_reads
 	beside reads_back
 	beside strings
+	beside calls_back "$guests/count.elf" 100000
+	beside calls_back "$guests/corrupt.elf"
 	beside walk "kvm: a walk" "$(stdio kvm "$guests/hello.elf")" 60
 fi
 beside_end
