@@ -120,7 +120,14 @@ static int run_on(struct gdb_vm *g, const struct history_pos *pos)
 	r = end.stage == PLACE_PLAIN && end.insns == HISTORY_UNKNOWN
 		    ? 0
 		    : history_seek(g->history, &end, &g->err);
-	return r ? r : gdb_vm_run_to(g, pos->calls, pos->insns);
+	if (!r)
+		r = gdb_vm_run_to(g, pos->calls, pos->insns);
+	history_now(g->history, &end);
+	return !r && end.stage == PLACE_ASKED && end.calls == pos->calls
+		       ? err_set(&g->err, -ERANGE,
+				 "there is no such place: call %" PRIu64 " comes before it",
+				 pos->calls)
+		       : r;
 }
 
 int gdb_monitor_go(struct gdb_vm *g, const struct history_pos *pos)

@@ -180,8 +180,8 @@ static bool hold(void *ctx, struct vm *vm, const struct hcall *call, bool answer
 
 	if (!answered)
 		g->base = backend_icount(vm->cpu) + 1; /* its instruction is not retired yet */
-	return g->catch_row[call->row - vm->abi->rows] ||
-	       (g->until_call && call->seq + answered == g->until_call);
+	return g->runs_to ? call->seq + answered == g->until_call
+			  : g->catch_row[call->row - vm->abi->rows];
 }
 
 /* ---- the log ---- */

@@ -74,7 +74,8 @@ struct gdb_vm {
 	bool edited;            /* something was written, since the start */
 	bool uncounted;         /* the way back begins between two calls, and nobody knows where */
 	bool stop_at_exit;      /* before the guest is gone, for there is a way back */
-	uint64_t until_call;    /* held behind so many answers, and in the next call; 0: not */
+	bool runs_to;           /* a place: */
+	uint64_t until_call;    /* held behind so many answers, and in the next call */
 	uint64_t way_began_ns;  /* the way back in progress, of which nothing was said yet; 0: none */
 	uint64_t edit_until_ns; /* history looks for a place until then; 0: as long as it takes */
 	bool leaves; /* the debugger has gone: nobody is there to interrupt the way to the present */

@@ -516,23 +516,36 @@ static const struct vm_stop *step_to(struct gdb_vm *g, uint64_t calls, uint64_t 
 	return s;
 }
 
+/* Not past the next call, whose instruction is one too many. */
+static const struct vm_stop *count_to(struct gdb_vm *g, uint64_t insns)
+{
+	const struct vm_stop *s = &g->vm->stop;
+	struct vcpu_debug debug = { 0 };
+	struct history_pos now;
+
+	history_now(g->history, &now);
+	if (now.stage == PLACE_ANSWERED) { /* its instruction is none of those behind it */
+		s = go_unpaused(g, &(struct vcpu_debug){ .step = true });
+		history_now(g->history, &now);
+	}
+	if (s->kind == VM_PAUSED || now.stage != PLACE_PLAIN || now.insns >= insns)
+		return s;
+	debug.until = backend_icount(g->vm->cpu) + (insns - now.insns);
+	return go_unpaused(g, &debug);
+}
+
 int gdb_vm_run_to(struct gdb_vm *g, uint64_t calls, uint64_t insns)
 {
 	struct vcpu_debug debug = { 0 };
 	const struct vm_stop *s = &g->vm->stop;
 
+	g->runs_to = true;
 	g->until_call = calls;
 	if (g->vm->n_calls < calls)
 		s = go_unpaused(g, &debug);
-	if (g->vm->n_calls != calls || s->kind == VM_PAUSED)
-		;
-	else if (g->vm->cpu->ops->icount) {
-		debug.until = backend_icount(g->vm->cpu) + insns + 1; /* the call's own */
-		s = go_unpaused(g, &debug);
-	} else {
-		s = step_to(g, calls, insns);
-	}
-	g->until_call = 0;
+	if (g->vm->n_calls == calls && s->kind != VM_PAUSED)
+		s = g->vm->cpu->ops->icount ? count_to(g, insns) : step_to(g, calls, insns);
+	g->runs_to = false;
 	return s->kind == VM_PAUSED ? -EINTR : 0;
 }
 

@@ -1258,6 +1258,38 @@ static void places_are_named_and_come_back_to(void)
 	end();
 }
 
+/* Where it has not been it comes to stand at the present: there it may be changed. */
+static void a_place_where_nobody_was_is_the_present(void)
+{
+	static const char *const places[] = { "0+3", "0+5", "0+16", "1", "1+2" };
+	char line[40], at[40];
+
+	if (!begin())
+		return;
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		snprintf(line, sizeof(line), "goto %s", places[i]);
+		snprintf(at, sizeof(at), "at %s%s, RIP 0x", places[i],
+			strchr(places[i], '+') ? "" : "+0");
+		CU_ASSERT(says(line, at));
+		CU_ASSERT_FALSE(history_in_past(w.g.history));
+		CU_ASSERT_EQUAL(write_at(w.data + 64, "y", 1), 0);
+	}
+	CU_ASSERT(is_at(AT(plain_end) - 1));
+	end();
+	if (!begin())
+		return;
+	/* A call comes before it: there it stands, whether that one is caught or not. */
+	CU_ASSERT_EQUAL(w.g.ops.catch_calls(&w.g, true, NULL, 0), 0);
+	CU_ASSERT(says("goto 0+99", "there is no such place: call 0 comes before it\nat 0+18, in "));
+	CU_ASSERT(says("goto 0+99", "there is no such place: call 0 comes before it\nat 0+18, in "));
+	CU_ASSERT(is_at(AT(plain_out)));
+	CU_ASSERT(says("goto 1", "at 1+0, RIP 0x"));
+	CU_ASSERT_FALSE(history_in_past(w.g.history));
+	CU_ASSERT(says("goto 1+99", "call 1 comes before it"));
+	CU_ASSERT(says("goto 0+99", "there are 18 instructions before call 0"));
+	end();
+}
+
 /* A guest that does otherwise the second time is told as such, and stays where it is. */
 static void says_when_the_way_back_is_lost(void)
 {
@@ -1378,6 +1410,7 @@ static const struct unit_case cases[] = {
 	{ "a_recording_that_cannot_be_written_on_is_no_reason_to_stop",
 		a_recording_that_cannot_be_written_on_is_no_reason_to_stop },
 	{ "places_are_named_and_come_back_to", places_are_named_and_come_back_to },
+	{ "a_place_where_nobody_was_is_the_present", a_place_where_nobody_was_is_the_present },
 	{ "says_when_the_way_back_is_lost", says_when_the_way_back_is_lost },
 	{ "starts_again_with_another_machine", starts_again_with_another_machine },
 	{ "without_freezing_there_is_no_way_back", without_freezing_there_is_no_way_back },
