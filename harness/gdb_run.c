@@ -103,7 +103,7 @@ static void run_from(struct gdb_stub *s, struct gdb_cursor *c, bool step, bool h
 		if (r)
 			return gdb_reply_refused(s, r, why, NULL);
 	}
-	run(s, &(struct gdb_resume){ .step = step });
+	run(s, &(struct gdb_resume){ .step = step, .alone = step });
 }
 
 static void continue_plain(struct gdb_stub *s, struct gdb_cursor *c)
@@ -175,7 +175,10 @@ static bool take_action(struct gdb_cursor *c, struct gdb_resume *how, bool *ours
 	*how = (struct gdb_resume){ 0 };
 	*stays = false;
 	*ours = true;
-	if (!take_verb(c, how, stays) || (gdb_take_char(c, ':') && !gdb_take_thread(c, ours)))
+	if (!take_verb(c, how, stays))
+		return false;
+	how->alone = gdb_take_char(c, ':');
+	if (how->alone && !gdb_take_thread(c, ours))
 		return false;
 	return !gdb_left(c) || *c->at == ';';
 }
@@ -185,10 +188,11 @@ static void do_actions(struct gdb_stub *s, struct gdb_cursor *c)
 {
 	struct gdb_resume how, chosen = { 0 };
 	bool ours, stays, found = false;
+	size_t n = 0;
 
 	if (!gdb_left(c))
 		return gdb_reply_error(s, EINVAL, "no action");
-	while (gdb_take_char(c, ';')) {
+	for (; gdb_take_char(c, ';'); n++) {
 		if (!take_action(c, &how, &ours, &stays))
 			return gdb_reply_error(s, EINVAL, "an action that is not known");
 		if (ours && !stays && !found) {
@@ -196,6 +200,7 @@ static void do_actions(struct gdb_stub *s, struct gdb_cursor *c)
 			found = true;
 		}
 	}
+	chosen.alone &= chosen.step && n == 1;
 	if (gdb_left(c))
 		gdb_reply_error(s, EINVAL, "an action that is not known");
 	else if (found)

@@ -87,6 +87,7 @@ struct gdb_stop {
 
 struct gdb_resume {
 	bool step, reverse;
+	bool alone; /* no other thread would run: gdb steps over breakpoints so */
 	uint64_t range_start, range_end; /* step on while start <= rip < end; both 0: one step */
 	uint64_t insns;                  /* no more than so many instructions; 0: no limit */
 };

@@ -74,6 +74,7 @@ struct gdb_vm {
 	bool edited;            /* something was written, since the start */
 	bool uncounted;         /* the way back begins between two calls, and nobody knows where */
 	bool stop_at_exit;      /* before the guest is gone, for there is a way back */
+	bool stepped_to_end;    /* gdb was told of a step, and not yet that it was the last */
 	bool runs_to;           /* a place: */
 	uint64_t until_call;    /* held behind so many answers, and in the next call */
 	uint64_t way_began_ns;  /* the way back in progress, of which nothing was said yet; 0: none */

@@ -293,15 +293,30 @@ static enum verdict at_pause(struct gdb_vm *g, struct gdb_stop *stop)
 	return TELL;
 }
 
-/* The end is a place like others, as long as nobody goes on behind it. */
-static enum verdict at_known_end(const struct vm_stop *s, struct gdb_stop *stop)
+/*
+ * gdb (13 and 16) never comes out of a step over a breakpoint that is answered by the end of what there is: such a step is
+ * one, and the next packet is told.
+ */
+static bool may_step_over(const struct gdb_resume *how)
 {
-	gdb_stop_is(stop, GDB_WHY_END, GDB_SIG_TRAP, 0);
+	return how->step && how->alone && how->range_end <= how->range_start;
+}
+
+/* The end is a place like others, as long as nobody goes on behind it. */
+static enum verdict at_known_end(struct gdb_vm *g, const struct gdb_resume *how,
+	const struct vm_stop *s, struct gdb_stop *stop)
+{
+	bool step = may_step_over(how);
+
+	gdb_stop_is(stop, step ? GDB_WHY_SIGNAL : GDB_WHY_END, GDB_SIG_TRAP, 0);
 	if (s->kind == VM_EXITED)
 		snprintf(stop->text, sizeof(stop->text), "Here the guest exits with code %d.\n",
 			s->code);
 	else
 		snprintf(stop->text, sizeof(stop->text), "%s\n", s->text);
+	if (g->stepped_to_end) /* and said it */
+		stop->text[0] = 0;
+	g->stepped_to_end = step;
 	return TELL;
 }
 
@@ -323,10 +338,11 @@ static bool is_over(const struct gdb_vm *g, const struct vm_stop *s)
 }
 
 /* The guest is at its end. A crash is told first as a signal, with all that there is to look at. */
-static enum verdict at_end(struct gdb_vm *g, const struct vm_stop *s, struct gdb_stop *stop)
+static enum verdict at_end(struct gdb_vm *g, const struct gdb_resume *how, const struct vm_stop *s,
+	struct gdb_stop *stop)
 {
 	if (g->stop_at_exit && !session_stopping() && is_over(g, s))
-		return at_known_end(s, stop);
+		return at_known_end(g, how, s, stop);
 	g->ended = true;
 	if (s->kind == VM_EXITED) {
 		stop->kind = GDB_EXITED;
@@ -372,7 +388,7 @@ static enum verdict judge(struct gdb_vm *g, const struct gdb_resume *how, const 
 	case VM_STOP_COUNT:
 		break;
 	}
-	return at_end(g, s, stop);
+	return at_end(g, how, s, stop);
 }
 
 /*
@@ -487,6 +503,7 @@ void gdb_vm_resume(void *target, const struct gdb_resume *how, struct gdb_stop *
 		g->link.watch(g->link.ctx, false);
 	if (looks && stop->kind == GDB_STOPPED)
 		gdb_vm_tell_code(g);
+	g->stepped_to_end &= is_over(g, &g->vm->stop);
 	g->stop = *stop;
 	g->told_stays = stop->kind == GDB_STOPPED &&
 			(stop->why == GDB_WHY_BREAK_SOFT || stop->why == GDB_WHY_BREAK_HARD);

@@ -151,6 +151,32 @@ recording() { # NAME TARGET
 	said "$1" out 'Here the guest exits with code 0' 'No more reverse-execution history|Reached end of recorded history|exited normally'
 }
 
+# Nor does gdb lose its way where it steps over a breakpoint to the end, or at it.
+over_the_end() { # NAME TARGET
+	gdb_talk out "$2" <<-'EOF'
+		monitor stop-at-exit on
+		break rt_exit
+		continue
+		break *$pc+10
+		info symbol $pc+10
+		x/i $pc+10
+		continue
+		continue
+		reverse-continue
+		continue
+		stepi
+		break *$pc
+		continue
+		reverse-continue
+		reverse-continue
+	EOF
+	said "$1" out 'Breakpoint 1, ' '^rt_exit \+ 10' 'out +%eax' 'Breakpoint 2, ' 'Here the guest exits' \
+		'No more reverse-execution history|Reached end of recorded history' 'Breakpoint 2, ' 'Here the guest exits' \
+		'No more reverse-execution history|Reached end of recorded history' \
+		'No more reverse-execution history|Reached end of recorded history' \
+		'Breakpoint 3 ' 'Here the guest exits' 'Breakpoint 2, ' 'Breakpoint 1, '
+}
+
 # Nor is a guest that does something else; whoever goes on all the same is told so again.
 another_way() { # NAME BACKEND
 	"$belljar" record -q --backend tcg -o run.pcapng "$guests/hypercalls.elf" 20 >said
@@ -278,6 +304,9 @@ for b in "${backends[@]}"; do
 	beside out_again "$b: a hypercall again" "$(stdio "$b" "$guests/hello.elf")"
 	beside past "$b: the past" "$(stdio "$b" "$guests/corrupt.elf")"
 	beside behind_the_end "$b"
+	beside over_the_end "$b: over a breakpoint to the end" "$(stdio "$b" "$guests/hello.elf")"
+	beside over_the_end "$b: over one to a recording's end" \
+		"$(stdio "$b" --trace "$dir/hello-$b.pcapng" --guest "$guests/hello.elf")"
 	for on in "${backends[@]}"; do
 		beside finds_the_bug "recorded on $b, on $on" \
 			"$(stdio "$on" --trace "$dir/$b.pcapng" --guest "$guests/corrupt.elf")"

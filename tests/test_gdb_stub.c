@@ -164,7 +164,8 @@ static void resume(void *target, const struct gdb_resume *how, struct gdb_stop *
 {
 	struct world *w = target;
 
-	note(w, "[%s%s", how->reverse ? "back " : "", how->step ? "step" : "go");
+	note(w, "[%s%s%s", how->reverse ? "back " : "", how->step ? "step" : "go",
+		how->alone ? " alone" : "");
 	if (how->range_start || how->range_end)
 		note(w, " %llx-%llx", (unsigned long long)how->range_start,
 			(unsigned long long)how->range_end);
@@ -628,13 +629,13 @@ static const struct stream {
 	{ "{qAttached}{qAttached:1}{qC}", "+<1>+<1>+<QC1>" },
 	/* running */
 	{ "{c}", "+[go]" BROKE },
-	{ "{s}", "+[step]" BROKE },
+	{ "{s}", "+[step alone]" BROKE },
 	{ "{C05}", "+[go]" BROKE },
-	{ "{S05}", "+[step]" BROKE },
+	{ "{S05}", "+[step alone]" BROKE },
 	{ "{c2000}{p10}",
 		"+[set][go]<T0510:0020000000000000;07:0020000000000000;06:0000000000000000;"
 		"11:02000000;swbreak:;thread:1;>+<0020000000000000>" },
-	{ "{s1000}", "+[step]" BROKE },
+	{ "{s1000}", "+[step alone]" BROKE },
 	{ "{C05;1000}", "+[go]" BROKE },
 	{ "{c8000000000000000}{p10}", "+" BAD "+<0010000000000000>" },
 	{ "{cx}", "+" BAD },
@@ -651,9 +652,9 @@ static const struct stream {
 	{ "{vCont;c}", "+[go]" BROKE },
 	{ "{vCont;C05}", "+[go]" BROKE },
 	{ "{vCont;s}", "+[step]" BROKE },
-	{ "{vCont;S05:1}", "+[step]" BROKE },
+	{ "{vCont;S05:1}", "+[step alone]" BROKE },
 	{ "{vCont;r1000,1010}", "+[step 1000-1010]" BROKE },
-	{ "{vCont;r1000,1010:p1.1}", "+[step 1000-1010]" BROKE },
+	{ "{vCont;r1000,1010:p1.1}", "+[step alone 1000-1010]" BROKE },
 	{ "{vCont;r1010,1000}", "+[step 1010-1000]" BROKE },
 	{ "{vCont;s:1;c}", "+[step]" BROKE },
 	{ "{vCont;s:p1.1;c:p1.-1}", "+[step]" BROKE },

@@ -862,6 +862,40 @@ static void the_end_of_a_recording_is_a_place(void)
 	end();
 }
 
+/* gdb comes out of a step over a breakpoint only when that is told as a step. */
+static void a_step_of_one_thread_to_the_end_is_a_step_first(void)
+{
+	static const char said[] = "Here the guest exits with code 7.\n";
+	const struct gdb_resume over = { .step = true, .alone = true };
+
+	if (!begin())
+		return;
+	w.g.stop_at_exit = true;
+	break_at(GDB_BREAK_SOFT, AT(plain_end) - 1);
+	CU_ASSERT_EQUAL(go(), GDB_WHY_BREAK_SOFT);
+	unbreak(GDB_BREAK_SOFT, AT(plain_end) - 1);
+	for (int i = 0; i < 2; i++) { /* also from there */
+		CU_ASSERT_EQUAL(resume(&over), GDB_WHY_SIGNAL);
+		CU_ASSERT(is_signal(GDB_SIG_TRAP) && is_at(AT(plain_end)));
+		CU_ASSERT_STRING_EQUAL(w.stop.text, said);
+		CU_ASSERT_EQUAL(go(), GDB_WHY_END);
+		CU_ASSERT_STRING_EQUAL(w.stop.text, ""); /* once is enough */
+	}
+	CU_ASSERT_EQUAL(go(), GDB_WHY_END);
+	CU_ASSERT_STRING_EQUAL(w.stop.text, said);
+	CU_ASSERT_EQUAL(step(), GDB_WHY_END);
+	CU_ASSERT_EQUAL(resume(&(struct gdb_resume){ .step = true,
+				.alone = true,
+				.range_start = w.code,
+				.range_end = UINT64_MAX }),
+		GDB_WHY_END);
+	CU_ASSERT_EQUAL(resume(&over), GDB_WHY_SIGNAL);
+	CU_ASSERT_EQUAL(back(true), GDB_WHY_SIGNAL);
+	CU_ASSERT_EQUAL(go(), GDB_WHY_END);
+	CU_ASSERT_STRING_EQUAL(w.stop.text, said);
+	end();
+}
+
 static void it_runs_on_without_a_debugger(void)
 {
 	if (!begin())
@@ -1280,8 +1314,10 @@ static void a_place_where_nobody_was_is_the_present(void)
 		return;
 	/* A call comes before it: there it stands, whether that one is caught or not. */
 	CU_ASSERT_EQUAL(w.g.ops.catch_calls(&w.g, true, NULL, 0), 0);
-	CU_ASSERT(says("goto 0+99", "there is no such place: call 0 comes before it\nat 0+18, in "));
-	CU_ASSERT(says("goto 0+99", "there is no such place: call 0 comes before it\nat 0+18, in "));
+	CU_ASSERT(
+		says("goto 0+99", "there is no such place: call 0 comes before it\nat 0+18, in "));
+	CU_ASSERT(
+		says("goto 0+99", "there is no such place: call 0 comes before it\nat 0+18, in "));
 	CU_ASSERT(is_at(AT(plain_out)));
 	CU_ASSERT(says("goto 1", "at 1+0, RIP 0x"));
 	CU_ASSERT_FALSE(history_in_past(w.g.history));
@@ -1392,6 +1428,8 @@ static const struct unit_case cases[] = {
 	{ "what_ends_it_is_said", what_ends_it_is_said },
 	{ "breakpoints_that_cannot_be_had_end_it", breakpoints_that_cannot_be_had_end_it },
 	{ "the_end_of_a_recording_is_a_place", the_end_of_a_recording_is_a_place },
+	{ "a_step_of_one_thread_to_the_end_is_a_step_first",
+		a_step_of_one_thread_to_the_end_is_a_step_first },
 	{ "it_runs_on_without_a_debugger", it_runs_on_without_a_debugger },
 	{ "writes_reach_what_is_mapped_and_nothing_else",
 		writes_reach_what_is_mapped_and_nothing_else },
