@@ -42,6 +42,7 @@ static void when(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 	struct history_pos now, begin, end;
 	struct history_stat stat;
 	char text[PLACE_LEN];
+	bool unanswered; /* by a recording that has no more, or another call */
 
 	(void)w;
 	if (!g->history) {
@@ -55,8 +56,12 @@ static void when(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 	history_now(g->history, &now);
 	history_end(g->history, &end);
 	history_stat(g->history, &stat);
-	fprintf(out, "at %s: %" PRIu64 " calls answered, ", place_text(&now, text), now.calls);
-	if (now.insns == HISTORY_UNKNOWN)
+	unanswered = now.stage == PLACE_ENDED && now.calls && g->vm->stop.kind == VM_KICKED;
+	fprintf(out, "at %s: %" PRIu64 " calls answered, ", place_text(&now, text),
+		now.calls - unanswered);
+	if (unanswered)
+		fprintf(out, "call %" PRIu64 " is not\n", now.calls - 1);
+	else if (now.insns == HISTORY_UNKNOWN)
 		fputs("instructions since then not counted\n", out);
 	else
 		fprintf(out, "%" PRIu64 " instructions since\n", now.insns);

@@ -125,11 +125,18 @@ static int64_t stop(struct replay *r, const char *why)
 	return 0;
 }
 
+/* Who debugs reads it there. */
+static int64_t stop_no_good(struct replay *r)
+{
+	vm_stop_set(r->session->vm, VM_KICKED, "the trace is no good: %s", r->err->text);
+	return 0;
+}
+
 static int64_t stop_broken(struct replay *r, const char *why)
 {
 	r->error = err_set(r->err, -EINVAL, "%s: call %llu: %s", r->path,
 		(unsigned long long)r->next.seq, why);
-	return stop(r, "the trace is no good");
+	return stop_no_good(r);
 }
 
 static int64_t stop_cut(struct replay *r)
@@ -157,7 +164,7 @@ static void edit_done(void *ctx, const char *why)
 	else
 		advance(r);
 	if (r->error)
-		stop(r, "the trace is no good");
+		stop_no_good(r);
 }
 
 /* The guest came to a call, but not to where something was written before it. */
@@ -395,7 +402,7 @@ static int64_t answer(struct replay *r, struct vm *vm, struct hcall *call)
 	remember(r);
 	advance(r);
 	if (r->error)
-		return stop(r, "the trace is no good");
+		return stop_no_good(r);
 	if (ends)
 		return stop_as_recorded(r, vm);
 	return is_cut(&r->next) ? stop_cut(r) : result;
@@ -409,7 +416,7 @@ static int64_t respond(void *ctx, struct vm *vm, struct hcall *call)
 	if (r->diverged)
 		return answer_diverged(r, vm, call);
 	if (r->error)
-		return stop(r, "the trace is no good");
+		return stop_no_good(r);
 	if (r->next.kind == TRACE_EDITED)
 		return stop_unedited(r, call);
 	if (is_cut(&r->next))
@@ -565,13 +572,25 @@ static int64_t answer_somehow(
 	return call->row->local ? call->row->answer(vm, call) : plausible(call);
 }
 
+static bool is_another_image(const struct session *s, const struct trace_header *header)
+{
+	uint8_t hash[TRACE_HASH_LEN];
+
+	if (!header->has_guest_hash)
+		return false;
+	tree_hash(s->image, s->image_size, hash);
+	return memcmp(hash, header->guest_hash, sizeof(hash)) != 0;
+}
+
 static int64_t stop_diverged(struct replay *r)
 {
-	char why[80];
+	bool other = is_another_image(r->session, trace_reader_header(r->reader));
 
-	snprintf(why, sizeof(why), "at call %llu the guest did something else than was recorded",
-		(unsigned long long)r->diverged->report.seq);
-	return stop(r, why);
+	vm_stop_set(r->session->vm, VM_KICKED,
+		"at call %llu the guest did something else than was recorded%s",
+		(unsigned long long)r->diverged->report.seq,
+		other ? "; this image is not the one that was recorded" : "");
+	return 0;
 }
 
 /* Behind the last one, too: a debugger may go on from there. */
@@ -717,16 +736,6 @@ static bool ended_as_recorded(const struct replay *r, const struct vm_stop *stop
 		return true;
 	return r->next.kind == TRACE_PENDING || is_cut(&r->next) ||
 	       (r->next.kind == TRACE_END && r->next.stop_kind == VM_CRASHED);
-}
-
-static bool is_another_image(const struct session *s, const struct trace_header *header)
-{
-	uint8_t hash[TRACE_HASH_LEN];
-
-	if (!header->has_guest_hash)
-		return false;
-	tree_hash(s->image, s->image_size, hash);
-	return memcmp(hash, header->guest_hash, sizeof(hash)) != 0;
 }
 
 static void print_report(struct replay *r, const char *path, const struct replay_guest_options *o)

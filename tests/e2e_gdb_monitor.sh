@@ -120,8 +120,12 @@ comes_late() { # BACKEND
 other_guest() {
 	"$BELLJAR" record -q -b tcg -o files.pcapng --mount in:/in --mount out:/out:rw "$GUESTS/files.elf" >/dev/null
 	gdb_says tcg "--trace files.pcapng --guest" memory.elf 'continue' 'monitor trace last' 'kill'
-	has stops_at_the_call_that_differs 'at call 0 the guest did something else' '^ +0  serial_write'
+	has stops_at_the_call_that_differs '^at call 0 the guest did something else than was recorded; this image is not the one' '^ +0  serial_write'
 	hasnt makes_no_call_behind_it '^ +[1-9]  '
+	# Nor is one that cannot be read on a reason to say no more than that.
+	"$BELLJAR" trace show --bjt files.pcapng | awk '/^open/ && ++n == 3 { print "nonsense"; next } 1' >broken.bjt
+	gdb_says tcg "--trace broken.bjt --guest" files.elf 'continue' 'kill'
+	has says_why_a_trace_is_no_good '^the trace is no good: broken.bjt:[0-9]+: '
 	for option in '--mount in:/in' '--env A=B' '--mem 4M' '--deterministic' '--core x'; do
 		# shellcheck disable=SC2086
 		"$BELLJAR" debug --trace files.pcapng --guest "$GUESTS/files.elf" $option >said 2>&1
