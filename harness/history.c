@@ -347,19 +347,34 @@ static void note_end(struct history *h)
 	h->end = here;
 }
 
+/* A breakpoint is no more where RIP was changed at it, as for a function that a debugger called. */
+static bool leaves_break(struct history *h, const struct vm_stop *stop)
+{
+	return stop->kind == VM_DEBUG && stop->exit.why == VCPU_BREAKPOINT &&
+	       history_rip(h->vm) != stop->exit.rip;
+}
+
 /* Where it stops something was changed when it was here: it shows what was made of it. */
 static void stop_behind_edits(struct history *h)
 {
 	struct place here = history_here(h);
 	const struct checkpoint *edit = checkpoint_next_edit(&h->checkpoints, &here);
 	struct vm_stop stop = h->vm->stop;
+	struct checkpoint *before = NULL;
 
+	if (edit && !here.vague && !place_compare_run(&edit->place, &here))
+		before = checkpoint_new(&h->checkpoints, &here);
 	for (; edit && !here.vague && !place_compare_run(&edit->place, &here);
 		edit = checkpoint_next_edit(&h->checkpoints, &here)) {
 		history_restore(h, edit);
 		here = history_here(h);
 		h->vm->stop = stop;
 	}
+	if (before && leaves_break(h, &stop)) {
+		history_restore(h, before);
+		h->vm->stop = stop;
+	}
+	checkpoint_free(&h->checkpoints, before);
 }
 
 static void drive_on(struct history *h, const struct vcpu_debug *debug, const struct place *here)

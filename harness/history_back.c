@@ -245,15 +245,24 @@ static int find_last(struct search *s, struct err *err)
 	return r < 0 ? r : 0;
 }
 
-/* What was changed there lies behind who comes by going forward, and is still to be undone by who
- * comes back. */
+/*
+ * What was changed there lies behind who comes by going forward, and is still to be undone by who
+ * comes back. But where that was RIP, as for a function that a debugger calls, it is another
+ * instruction that would be shown then: it stays before it.
+ */
 static int move_behind_edits(struct history *h, const struct place *place, struct err *err)
 {
 	struct place to = *place;
+	uint64_t rip;
+	int r = history_move(h, place, false, err);
 
 	to.edits = UINT32_MAX;
 	to.edits = history_edits_at(h, &to);
-	return history_move(h, &to, false, err);
+	if (r || to.edits == place->edits)
+		return r;
+	rip = history_rip(h->vm);
+	r = history_move(h, &to, false, err);
+	return r || history_rip(h->vm) == rip ? r : history_move(h, place, false, err);
 }
 
 /* To a stop that was found. Where nobody counts, by the way that led to it. */

@@ -138,7 +138,7 @@ static enum place_stage stage_now(const struct history *h, const struct place *b
 	return PLACE_PLAIN;
 }
 
-static uint64_t rip_of(struct vm *vm)
+uint64_t history_rip(struct vm *vm)
 {
 	struct cpu_regs regs = { 0 };
 
@@ -164,7 +164,7 @@ static void count_steps(struct history *h, const struct place *before, bool step
 	h->vague = !stepped || (!begins && before->vague);
 	if (h->vague)
 		return;
-	if (!begins && rip_of(h->vm) == rip) {
+	if (!begins && history_rip(h->vm) == rip) {
 		h->turns = before->happened + 1;
 		return;
 	}
@@ -183,7 +183,7 @@ const struct vm_stop *history_drive(
 {
 	struct place before = history_here(h);
 	uint64_t insns = backend_icount(h->vm->cpu), started;
-	uint64_t rip = h->counted || !debug->step ? 0 : rip_of(h->vm);
+	uint64_t rip = h->counted || !debug->step ? 0 : history_rip(h->vm);
 	struct vm *vm = h->vm;
 	int r = backend_set_debug(vm->cpu, debug);
 

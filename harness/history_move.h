@@ -58,6 +58,7 @@ struct history {
 
 /* Where it is. */
 struct place history_here(struct history *h);
+uint64_t history_rip(struct vm *vm);
 /* One vm_run, with its answers from the journal as far as that goes; beyond, only when h->live. */
 const struct vm_stop *history_drive(
 	struct history *h, const struct vcpu_debug *debug, enum history_hold hold);

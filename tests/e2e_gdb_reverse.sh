@@ -107,6 +107,26 @@ past() { # NAME TARGET
 		'(Cannot access memory|this is the past)' 'Hranz comes from Vienna' 'SIGSEGV' '!J.anz comes'
 }
 
+# A function that gdb called is a part of the way; a breakpoint where that was done is one still, either way.
+over_a_called_function() { # NAME TARGET
+	gdb_talk out "$2" <<-'EOF'
+		break ponder
+		continue
+		call (void)introduce(&people[0])
+		next
+		reverse-continue
+		backtrace 1
+		reverse-continue
+		continue
+		backtrace 1
+		delete
+		continue
+	EOF
+	# Where nobody counts, the call may have made its place the begin.
+	said "$1" out 'Breakpoint 1, ponder' 'Franz comes from Vienna' '(Breakpoint 1, |^)ponder' '#0 +ponder' \
+		'(No more reverse-execution history|Reached end of recorded history)' 'pondered' 'SIGSEGV' '!SIGTRAP'
+}
+
 # Who leaves the guest in the past, by a word or without, leaves it to the present: it does nothing twice, however far that is.
 leaves_the_past() { # NAME COMMAND
 	"$belljar" debug -q --gdb=unix:socket --backend tcg "$guests/count.elf" 30000000 >console 2>err <&- &
@@ -304,6 +324,7 @@ for b in "${backends[@]}"; do
 	beside moves "$b: moves" "$(stdio "$b" "$guests/corrupt.elf")"
 	beside out_again "$b: a hypercall again" "$(stdio "$b" "$guests/hello.elf")"
 	beside past "$b: the past" "$(stdio "$b" "$guests/corrupt.elf")"
+	beside over_a_called_function "$b: over a function that gdb called" "$(stdio "$b" "$guests/corrupt.elf")"
 	beside behind_the_end "$b"
 	beside over_the_end "$b: over a breakpoint to the end" "$(stdio "$b" "$guests/hello.elf")"
 	beside over_the_end "$b: over one to a recording's end" \

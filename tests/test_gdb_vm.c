@@ -1138,6 +1138,32 @@ static void the_past_is_changed_only_when_that_is_wanted(void)
 	end();
 }
 
+/* As gdb does to call a function: either way it comes to the breakpoint first. */
+static void a_breakpoint_where_rip_was_changed_is_one_still(void)
+{
+	struct gdb_counts counts;
+	struct cpu_state state;
+
+	if (!begin())
+		return;
+	break_at(GDB_BREAK_SOFT, AT(plain_dec));
+	CU_ASSERT_EQUAL(go(), GDB_WHY_BREAK_SOFT);
+	CU_ASSERT_EQUAL(w.g.ops.get_state(&w.g, &state, &counts), 0);
+	state.regs.rip = AT(plain_store);
+	CU_ASSERT_EQUAL(w.g.ops.set_state(&w.g, &state, &w.why), 0);
+	step();
+	CU_ASSERT(is_at(AT(plain_load)));
+	CU_ASSERT_EQUAL(back(false), GDB_WHY_BREAK_SOFT);
+	CU_ASSERT(is_at(AT(plain_dec)));
+	CU_ASSERT_EQUAL(back(false), GDB_WHY_BEGIN);
+	CU_ASSERT_EQUAL(go(), GDB_WHY_BREAK_SOFT);
+	CU_ASSERT(is_at(AT(plain_dec)));
+	step(); /* which is one of the other way */
+	CU_ASSERT(is_at(AT(plain_load)));
+	CU_ASSERT_FALSE(history_in_past(w.g.history));
+	end();
+}
+
 static int64_t answer_otherwise(void *ctx, struct vm *vm, struct hcall *call)
 {
 	(void)ctx;
@@ -1442,6 +1468,8 @@ static const struct unit_case cases[] = {
 		who_does_not_count_records_writes_at_calls },
 	{ "the_past_is_changed_only_when_that_is_wanted",
 		the_past_is_changed_only_when_that_is_wanted },
+	{ "a_breakpoint_where_rip_was_changed_is_one_still",
+		a_breakpoint_where_rip_was_changed_is_one_still },
 	{ "the_past_stays_where_who_answers_cannot_go_back",
 		the_past_stays_where_who_answers_cannot_go_back },
 	{ "records_from_where_it_is", records_from_where_it_is },
