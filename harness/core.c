@@ -178,19 +178,27 @@ static void add_status(struct notes *notes, const struct core *core)
 	add_note(notes, NT_PRSTATUS, "CORE", &status, sizeof(status));
 }
 
+size_t core_auxv(uint64_t entry, uint64_t aux[CORE_AUX_MAX][2])
+{
+	const uint64_t all[CORE_AUX_MAX][2] = { { AT_PAGESZ, PAGE }, { AT_ENTRY, entry },
+		{ AT_NULL, 0 } };
+
+	memcpy(aux, all, sizeof(all));
+	return entry ? CORE_AUX_MAX : 1;
+}
+
 static void add_program(struct notes *notes, const struct core *core)
 {
 	struct elf_prpsinfo info = { .pr_sname = 'R', .pr_pid = GUEST_PID };
 	siginfo_t signal = { .si_signo = core->signal,
 		.si_addr = (void *)(uintptr_t)core->fault_addr };
-	const Elf64_auxv_t aux[] = { { AT_PAGESZ, { PAGE } }, { AT_ENTRY, { core->entry } },
-		{ AT_NULL, { 0 } } };
+	uint64_t aux[CORE_AUX_MAX][2];
 
 	snprintf(info.pr_fname, sizeof(info.pr_fname), "%s", core->name);
 	snprintf(info.pr_psargs, sizeof(info.pr_psargs), "%s", core->args);
 	add_note(notes, NT_PRPSINFO, "CORE", &info, sizeof(info));
 	add_note(notes, NT_SIGINFO, "CORE", &signal, sizeof(signal));
-	add_note(notes, NT_AUXV, "CORE", aux, core->entry ? sizeof(aux) : sizeof(aux[0]));
+	add_note(notes, NT_AUXV, "CORE", aux, core_auxv(core->entry, aux) * sizeof(aux[0]));
 }
 
 /* As XSAVE lays it out, with XCR0 where Linux tells it to debuggers. */

@@ -53,6 +53,10 @@ int core_write_vm(struct vm *vm, int signal, const char *path, const volatile si
 /* Is that file, which need not be there yet, where a core would be put? */
 bool core_replaces(const char *path, const char *file);
 
+/* What gdb knows an image's place by: an auxiliary vector of pairs, of which it says how many. */
+enum { CORE_AUX_MAX = 3 };
+size_t core_auxv(uint64_t entry, uint64_t aux[CORE_AUX_MAX][2]);
+
 /* Could that file be made, as far as can be told beforehand? 0 or -errno with err. */
 int core_check(const char *path, struct err *err);
 

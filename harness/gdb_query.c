@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "core.h"
 #include "gdb_stub_parts.h"
 
 enum { LINE_MAX = 4096, CALLS_MAX = 256, SEARCH_MAX = 1024 };
@@ -22,7 +23,8 @@ static void supported(struct gdb_stub *s, struct gdb_cursor *c)
 	}
 	gdb_printf(&s->out,
 		"PacketSize=%x;QStartNoAckMode+;qXfer:features:read+;qXfer:exec-file:read+;"
-		"qXfer:threads:read+;swbreak+;hwbreak+;vContSupported+;QCatchSyscalls+;"
+		"qXfer:threads:read+;qXfer:auxv:read+;swbreak+;hwbreak+;vContSupported+;"
+		"QCatchSyscalls+;"
 		"ConditionalBreakpoints+;BreakpointCommands+;binary-upload+;error-message+",
 		GDB_PACKET_MAX);
 	if (s->ops->can_reverse)
@@ -131,6 +133,15 @@ static void threads(struct gdb_stub *s, struct gdb_cursor *c)
 	const char *xml = s->over ? none : one;
 
 	gdb_reply_part(s, c, xml, strlen(xml));
+}
+
+/* By this gdb moves a PIE whose symbols are loaded when it has connected. */
+static void auxv(struct gdb_stub *s, struct gdb_cursor *c)
+{
+	uint64_t aux[CORE_AUX_MAX][2];
+	size_t n = core_auxv(s->ops->image_entry(s->target), aux);
+
+	gdb_reply_part(s, c, aux, n * sizeof(aux[0]));
 }
 
 /* The annex is a process, or nothing. */
@@ -311,6 +322,7 @@ const struct gdb_packet_row gdb_query_rows[] = {
 	{ "qProcessInfo", process_info, GDB_WHOLE },
 	{ "qXfer:features:read:target.xml:", features, 0 },
 	{ "qXfer:threads:read::", threads, 0 },
+	{ "qXfer:auxv:read::", auxv, 0 },
 	{ "qXfer:exec-file:read:", exec_file, 0 },
 	{ "qSymbol:", agree, 0 },
 	{ "QCatchSyscalls:", catch_calls, 0 },

@@ -132,6 +132,8 @@ struct gdb_target_ops {
 	uint64_t (*load_offset)(void *target);
 	/* The link address of its first byte. */
 	uint64_t (*image_start)(void *target);
+	/* Where its first instruction came to lie. */
+	uint64_t (*image_entry)(void *target);
 	bool has_avx, can_reverse;
 	bool created; /* by the debugger: the guest ends when that quits */
 };

@@ -439,6 +439,13 @@ static uint64_t image_start(void *target)
 	return of(target)->vm->image.start;
 }
 
+static uint64_t image_entry(void *target)
+{
+	const struct vm *vm = of(target)->vm;
+
+	return vm->layout.kernel_base + vm->image.entry;
+}
+
 /* ---- beginning and end ---- */
 
 static const struct gdb_target_ops ops = {
@@ -461,6 +468,7 @@ static const struct gdb_target_ops ops = {
 	.exec_file = exec_file,
 	.load_offset = load_offset,
 	.image_start = image_start,
+	.image_entry = image_entry,
 };
 
 /* What CPUID tells the guest: leaf 1, ECX. */

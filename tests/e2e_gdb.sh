@@ -83,6 +83,20 @@ jumps() { # BACKEND GUEST
 	said "a jump to a breakpoint meets it: $2 $1" out '^Breakpoint 1, spin ' '^Breakpoint 1, spin ' 'already hit 2 times' 'exited normally'
 }
 
+# Symbols that come when gdb has connected are where the image is, as those are that come before, or from belljar.
+loads_symbols_late() { # BACKEND GUEST
+	local command
+	for command in file symbol-file; do
+		gdb_talk out "$(own "$1" "$GUESTS/$2.elf" 100)" <<-END
+			$command $GUESTS/$2.elf
+			break spin
+			continue
+			info symbol \$pc
+		END
+		said "$command behind connecting: $2 $1" out '^Breakpoint 1, spin ' '^spin( \+ [0-9]+)? in section .text'
+	done
+}
+
 # On count 100, whose spin sums up what it counts down.
 looks_and_changes() { # BACKEND GUEST
 	gdb_talk out "$(own "$1" "$GUESTS/$2.elf" 100)" <<-'END'
@@ -756,6 +770,7 @@ for b in "${backends[@]}"; do
 		beside constants "$b" fault$v
 		beside overwrites "$b" code$v
 		beside jumps "$b" count$v
+		beside loads_symbols_late "$b" count$v
 		beside steps "$b" "$GUESTS/count$v.elf"
 		beside conditions "$b" "$GUESTS/console$v.elf" rt_serial_write_byte "\$rdi"
 		beside watches "$b" hello$v

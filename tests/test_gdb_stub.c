@@ -253,6 +253,12 @@ static uint64_t load_offset(void *target)
 	return 0x100000000;
 }
 
+static uint64_t image_entry(void *target)
+{
+	(void)target;
+	return 0x41;
+}
+
 static uint64_t image_start(void *target)
 {
 	(void)target;
@@ -285,6 +291,7 @@ static const struct gdb_target_ops ops = {
 	.exec_file = exec_file,
 	.load_offset = load_offset,
 	.image_start = image_start,
+	.image_entry = image_entry,
 };
 
 /* As a reader has it: acknowledgements as they are, replies between < and >, console text between " and ". */
@@ -386,8 +393,12 @@ static size_t expand(const char *stream, char *out)
 #define BAD_LENGTH        "<E.the value has another length>"
 #define SUPPORTED                                                                                  \
 	"<PacketSize=20000;QStartNoAckMode+;qXfer:features:read+;qXfer:exec-file:read+;"           \
-	"qXfer:threads:read+;swbreak+;hwbreak+;vContSupported+;QCatchSyscalls+;"                   \
+	"qXfer:threads:read+;qXfer:auxv:read+;swbreak+;hwbreak+;vContSupported+;QCatchSyscalls+;"  \
 	"ConditionalBreakpoints+;BreakpointCommands+;binary-upload+;error-message+>"
+
+/* A pair of the auxiliary vector: the page's size, the entry point, the end. */
+#define NONE6        "\\00\\00\\00\\00\\00\\00"
+#define AUX(key, lo) "\\0" key "\\00" NONE6 lo NONE6
 
 static const struct stream {
 	const char *bytes, *said;
@@ -453,7 +464,11 @@ static const struct stream {
 	{ "{qTStatus}", "+<>" },
 	{ "{qXfer}", "+<>" },
 	{ "{qXfer:memory-map:read::0,1000}", "+<>" },
-	{ "{qXfer:auxv:read::0,1000}", "+<>" },
+	{ "{qXfer:auxv:read::0,1000}",
+		"+<l" AUX("6", "\\00\\10") AUX("9", "A\\00") AUX("0", "\\00\\00") ">" },
+	{ "{qXfer:auxv:read::10,2}", "+<m\\09\\00>" },
+	{ "{qXfer:auxv:read::30,2}", "+<l>" },
+	{ "{qXfer:auxv:read:x:0,10}", "+<>" },
 	{ "{qXfer:features:write:target.xml:0:}", "+<>" },
 	{ "{qAttachedX}", "+<>" },
 	{ "{qSupportedX}", "+<>" },
