@@ -893,8 +893,8 @@ int replay_guest_on(struct session *s, struct trace_reader *reader, const char *
 	}
 	advance(r);
 	e = r->error;
-	if (!e && is_cut(&r->next))
-		result->cut = true; /* before its first call */
+	if (!e && is_cut(&r->next) && !s->gdb)
+		result->cut = true; /* before its first call: debugged, the way to it can be seen */
 	else if (!e)
 		e = run(r, path, o, exit_code);
 	s->edits = NULL;

@@ -197,6 +197,20 @@ over_the_end() { # NAME TARGET
 		'Breakpoint 3 ' 'Here the guest exits' 'Breakpoint 2, ' 'Breakpoint 1, '
 }
 
+# Nor that of one cut off before its first call: the way to it can be walked.
+cut_recording() { # BACKEND
+	"$belljar" trace show --bjt "$dir/hello-$1.pcapng" | sed '/^$/q; $d' >cut.bjt
+	echo cut >>cut.bjt
+	gdb_talk out "$(stdio "$1" --trace cut.bjt --guest "$guests/hello.elf")" <<-'EOF'
+		break main
+		continue
+		delete
+		continue
+		monitor when
+	EOF
+	said "$1: a recording without a call" out ' in _start ' 'Breakpoint 1, main' '^the recording was cut off here$' ', at the end: '
+}
+
 # Nor is a guest that does something else; whoever goes on all the same is told so again.
 another_way() { # NAME BACKEND
 	"$belljar" record -q --backend tcg -o run.pcapng "$guests/hypercalls.elf" 20 >said
@@ -335,6 +349,7 @@ for b in "${backends[@]}"; do
 	done
 	beside recording "$b: the end of a recording" \
 		"$(stdio "$b" --trace "$dir/hello-$b.pcapng" --guest "$guests/hello.elf")"
+	beside cut_recording "$b"
 	beside another_way "$b: another guest than recorded" "$b"
 done
 beside leaves_the_past "detached in the past" detach
