@@ -19,6 +19,10 @@ static void supported(struct gdb_stub *s, struct gdb_cursor *c)
 		c->at++;
 		if (gdb_take(c, "error-message+"))
 			s->error_text = true;
+		else if (gdb_take(c, "swbreak+"))
+			s->takes[GDB_WHY_BREAK_SOFT] = true;
+		else if (gdb_take(c, "hwbreak+"))
+			s->takes[GDB_WHY_BREAK_HARD] = true;
 		*c = (struct gdb_cursor){ gdb_take_until(c, ";").end, c->end };
 	}
 	gdb_printf(&s->out,

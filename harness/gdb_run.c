@@ -9,18 +9,18 @@
 
 static const struct {
 	const char *name;
-	bool value;
+	bool value, asked; /* has a value; is for clients that asked for it */
 } reasons[GDB_WHY_COUNT] = {
-	[GDB_WHY_SIGNAL] = { NULL, false },
-	[GDB_WHY_BREAK_SOFT] = { "swbreak", false },
-	[GDB_WHY_BREAK_HARD] = { "hwbreak", false },
-	[GDB_WHY_WATCH] = { "watch", true },
-	[GDB_WHY_RWATCH] = { "rwatch", true },
-	[GDB_WHY_AWATCH] = { "awatch", true },
-	[GDB_WHY_CALL_ENTRY] = { "syscall_entry", true },
-	[GDB_WHY_CALL_RETURN] = { "syscall_return", true },
-	[GDB_WHY_BEGIN] = { "replaylog:begin", false },
-	[GDB_WHY_END] = { "replaylog:end", false },
+	[GDB_WHY_SIGNAL] = { NULL, false, false },
+	[GDB_WHY_BREAK_SOFT] = { "swbreak", false, true },
+	[GDB_WHY_BREAK_HARD] = { "hwbreak", false, true },
+	[GDB_WHY_WATCH] = { "watch", true, false },
+	[GDB_WHY_RWATCH] = { "rwatch", true, false },
+	[GDB_WHY_AWATCH] = { "awatch", true, false },
+	[GDB_WHY_CALL_ENTRY] = { "syscall_entry", true, false },
+	[GDB_WHY_CALL_RETURN] = { "syscall_return", true, false },
+	[GDB_WHY_BEGIN] = { "replaylog:begin", false, false },
+	[GDB_WHY_END] = { "replaylog:end", false, false },
 };
 
 /* What nearly every stop makes gdb ask for: so that it need not. */
@@ -39,6 +39,18 @@ static void put_expedited(struct gdb_stub *s)
 	}
 }
 
+/* A client that did not ask for swbreak or hwbreak must not get it, and looks for its breakpoint at RIP. */
+static void put_reason(struct gdb_stub *s, const struct gdb_stop *stop)
+{
+	if (reasons[stop->why].asked && !s->takes[stop->why])
+		return;
+	if (reasons[stop->why].value)
+		gdb_printf(&s->out, "%s:%llx;", reasons[stop->why].name,
+			(unsigned long long)stop->value);
+	else if (reasons[stop->why].name)
+		gdb_printf(&s->out, "%s:;", reasons[stop->why].name);
+}
+
 static void put_stop(struct gdb_stub *s, const struct gdb_stop *stop)
 {
 	gdb_reply_begin(&s->out);
@@ -50,11 +62,7 @@ static void put_stop(struct gdb_stub *s, const struct gdb_stop *stop)
 	} else {
 		gdb_printf(&s->out, "T%02x", (unsigned)stop->signal);
 		put_expedited(s);
-		if (reasons[stop->why].value)
-			gdb_printf(&s->out, "%s:%llx;", reasons[stop->why].name,
-				(unsigned long long)stop->value);
-		else if (reasons[stop->why].name)
-			gdb_printf(&s->out, "%s:;", reasons[stop->why].name);
+		put_reason(s, stop);
 		gdb_put(&s->out, "thread:1;");
 	}
 }

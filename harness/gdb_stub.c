@@ -36,6 +36,7 @@ void gdb_stub_reset(struct gdb_stub *s)
 	s->state = GDB_TALKING;
 	s->no_ack = s->error_text = s->extended = s->physical = s->has_state = false;
 	s->killed = s->over = false;
+	memset(s->takes, 0, sizeof(s->takes));
 	s->framed = 0;
 	s->warned[0] = 0;
 	s->in.state = 0;

@@ -16,7 +16,8 @@ struct gdb_stub {
 	void *send_ctx;
 	enum gdb_stub_state state;
 	bool no_ack;
-	bool error_text; /* the client reads words behind E. */
+	bool error_text;           /* the client reads words behind E. */
+	bool takes[GDB_WHY_COUNT]; /* the client said that it knows this reason: swbreak, hwbreak */
 	bool extended, physical;
 	bool killed; /* by a client that may want it started again */
 	bool over;   /* the guest's end was told: there is no process, until it is started again */

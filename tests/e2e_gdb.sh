@@ -97,6 +97,23 @@ loads_symbols_late() { # BACKEND GUEST
 	done
 }
 
+# By the signal alone, as for a client that knows no reasons for a stop.
+breaks_without_words() { # BACKEND PACKET...
+	local off=() packet
+	for packet in "${@:2}"; do
+		off+=(-iex "set remote $packet-packet off")
+	done
+	gdb_talk out "$(own "$1" "$GUESTS/count.elf" 100)" "${off[@]}" "$GUESTS/count.elf" <<-'END'
+		break main
+		hbreak spin
+		continue
+		continue
+		stepi
+		continue
+	END
+	said "breakpoints without ${*:2}: $1" out '^Breakpoint 1, main ' '^Breakpoint 2, spin ' 'exited normally' '![Uu]nexpected'
+}
+
 # On count 100, whose spin sums up what it counts down.
 looks_and_changes() { # BACKEND GUEST
 	gdb_talk out "$(own "$1" "$GUESTS/$2.elf" 100)" <<-'END'
@@ -779,6 +796,8 @@ for b in "${backends[@]}"; do
 		beside crashes "$b" fault$v page SIGSEGV '^#0 .*innermost ' '^#1 .*middle ' '^#2 .*page ' '^#3 .*main '
 		beside breaks_at_once "$b" hello$v
 	done
+	beside breaks_without_words "$b" swbreak-feature hwbreak-feature
+	beside breaks_without_words "$b" supported-packets
 	beside crashes "$b" fault ud SIGILL '^#0 .*ud \(' '^#1 .*main ' '<ud(\+[0-9]+)?>'
 	beside crashes "$b" fault de SIGFPE '^#0 .*de \(' '^#1 .*main '
 	beside crashes "$b" fault halt SIGABRT '^#0 .*halt \(' '^#1 .*main '

@@ -387,7 +387,7 @@ static size_t expand(const char *stream, char *out)
 /* The registers that every stop tells. */
 #define EXPEDITED         "10:0010000000000000;07:0020000000000000;06:0000000000000000;11:02000000;"
 #define STOP(signal, why) "<T" signal EXPEDITED why "thread:1;>"
-#define BROKE             STOP("05", "swbreak:;")
+#define BROKE             STOP("05", "") /* to a client that did not ask for swbreak */
 #define STANDS            STOP("05", "")
 #define BAD               "<E16>" /* EINVAL */
 #define BAD_LENGTH        "<E.the value has another length>"
@@ -649,7 +649,7 @@ static const struct stream {
 	{ "{S05}", "+[step alone]" BROKE },
 	{ "{c2000}{p10}",
 		"+[set][go]<T0510:0020000000000000;07:0020000000000000;06:0000000000000000;"
-		"11:02000000;swbreak:;thread:1;>+<0020000000000000>" },
+		"11:02000000;thread:1;>+<0020000000000000>" },
 	{ "{s1000}", "+[step alone]" BROKE },
 	{ "{C05;1000}", "+[go]" BROKE },
 	{ "{c8000000000000000}{p10}", "+" BAD "+<0010000000000000>" },
@@ -712,6 +712,8 @@ static const struct stream {
 	/* queries */
 	{ "{qSupported}", "+" SUPPORTED },
 	{ "{qSupported:multiprocess+;swbreak+;xmlRegisters=i386}", "+" SUPPORTED },
+	{ "{qSupported:multiprocess+;swbreak+}{c}", "+" SUPPORTED "+[go]" STOP("05", "swbreak:;") },
+	{ "{qSupported:swbreak-;hwbreak+}{c}", "+" SUPPORTED "+[go]" BROKE },
 	{ "{qSupported:;;;}", "+" SUPPORTED },
 	{ "{qSupported:error-message+}{p999}", "+" SUPPORTED "+<E.no such register>" },
 	{ "{qSupported:xerror-message+}{p999}", "+" SUPPORTED "+" BAD },
@@ -795,7 +797,10 @@ static const struct ended_stream {
 	const char *stops;
 	struct stream stream;
 } ended_streams[] = {
-	{ "h", { "{c}", "+[go]" STOP("05", "hwbreak:;") } },
+	{ "h", { "{c}", "+[go]" STOP("05", "") } },
+	{ "h", { "{qSupported:swbreak+;hwbreak+}{c}",
+		       "+" SUPPORTED "+[go]" STOP("05", "hwbreak:;") } },
+	{ "h", { "{qSupported:swbreak+}{c}", "+" SUPPORTED "+[go]" STOP("05", "") } },
 	{ "w", { "{c}", "+[go]" STOP("05", "watch:1234;") } },
 	{ "r", { "{c}", "+[go]" STOP("05", "rwatch:ffffffffffffffff;") } },
 	{ "a", { "{c}", "+[go]" STOP("05", "awatch:0;") } },
@@ -878,7 +883,7 @@ static void a_cpu_may_not_give_its_registers(void)
 	CU_ASSERT(says(&w, "{p10}", "+<E05>"));
 	CU_ASSERT(says(&w, "{P10=0000000000000000}", "+<E05>"));
 	CU_ASSERT(says(&w, "{c2000}", "+<E05>"));
-	CU_ASSERT(says(&w, "{c}", "+[go]<T05swbreak:;thread:1;>"));
+	CU_ASSERT(says(&w, "{c}", "+[go]<T05thread:1;>"));
 	CU_ASSERT(says(&w, "{QEnableErrorStrings}{g}", "+<OK>+<E.the registers cannot be read>"));
 	end(&w);
 }
