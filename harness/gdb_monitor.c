@@ -9,12 +9,13 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "cleanup.h"
 #include "cpu.h"
 #include "escape.h"
 #include "gdb_regs.h"
 #include "gdb_vm.h"
 
-enum { LINE_MAX_LEN = 4096, NAME_LEN = 32, ECHO_LEN = 60 };
+enum { NAME_LEN = 32, ECHO_LEN = 60 };
 
 static void help(struct gdb_vm *g, const struct gdb_words *w, FILE *out);
 
@@ -380,7 +381,7 @@ void gdb_monitor_line(struct gdb_vm *g, const char *line, FILE *out)
 {
 	const char *rest = NULL;
 	const struct gdb_command *c = find(line, &rest);
-	char buf[LINE_MAX_LEN] = "";
+	autofree char *buf = NULL;
 	struct gdb_words words;
 
 	line += strspn(line, " \t");
@@ -388,11 +389,11 @@ void gdb_monitor_line(struct gdb_vm *g, const char *line, FILE *out)
 		return list(line, out);
 	if (!c)
 		return unknown(line, out);
-	if (strlen(rest) >= sizeof(buf)) {
-		fputs("the line is too long\n", out);
+	buf = strdup(rest);
+	if (!buf) {
+		fputs("out of memory\n", out);
 		return;
 	}
-	strcpy(buf, rest);
 	if (split(c, buf, &words))
 		return c->run(g, &words, out);
 	fprintf(out, "%s: expected: monitor %s%s%s\n",

@@ -9,7 +9,7 @@
 #include "core.h"
 #include "gdb_stub_parts.h"
 
-enum { LINE_MAX = 4096, CALLS_MAX = 256, SEARCH_MAX = 1024 };
+enum { CALLS_MAX = 256, SEARCH_MAX = 1024 };
 
 /* ---- what both can do ---- */
 
@@ -184,12 +184,12 @@ static void catch_calls(struct gdb_stub *s, struct gdb_cursor *c)
 static void monitor(struct gdb_stub *s, struct gdb_cursor *c)
 {
 	size_t n = gdb_left(c) / 2, size = 0;
+	char *line = (char *)s->bytes;
 	autofree char *text = NULL;
-	char line[LINE_MAX];
 	FILE *out;
 	bool known;
 
-	if (n >= sizeof(line) || !gdb_take_bytes(c, (uint8_t *)line, n) || gdb_left(c))
+	if (!gdb_take_bytes(c, s->bytes, n) || gdb_left(c))
 		return gdb_reply_error(s, EINVAL, "a line of hex digits expected");
 	line[n] = 0;
 	if (!n)

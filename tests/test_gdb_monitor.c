@@ -510,7 +510,7 @@ static void says_when_there_is_no_way_back(void)
 	end();
 }
 
-static void a_line_has_an_end(void)
+static void a_line_may_be_longer_than_any_path(void)
 {
 	char line[5000];
 
@@ -518,7 +518,7 @@ static void a_line_has_an_end(void)
 	memset(line, 'x', sizeof(line));
 	memcpy(line, "resolve ", 8);
 	line[sizeof(line) - 1] = 0;
-	CU_ASSERT_STRING_EQUAL(said(line), "the line is too long\n");
+	CU_ASSERT_PTR_NOT_NULL(strstr(said(line), "ENAMETOOLONG"));
 	end();
 }
 
@@ -856,7 +856,7 @@ static const struct unit_case cases[] = {
 	{ "resolves_without_a_trace", resolves_without_a_trace },
 	{ "makes_no_file_but_of_a_plain_name", makes_no_file_but_of_a_plain_name },
 	{ "says_when_there_is_no_way_back", says_when_there_is_no_way_back },
-	{ "a_line_has_an_end", a_line_has_an_end },
+	{ "a_line_may_be_longer_than_any_path", a_line_may_be_longer_than_any_path },
 	{ "shows_segments_of_all_kinds", shows_segments_of_all_kinds },
 	{ "shows_what_a_backend_has_and_lacks", shows_what_a_backend_has_and_lacks },
 	{ "says_when_registers_cannot_be_had", says_when_registers_cannot_be_had },
