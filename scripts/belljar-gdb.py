@@ -5,7 +5,9 @@ Needs nothing but gdb (13 or later). All it knows it asks of belljar's `monitor`
 belljar at the other end its commands say so, and nothing else changes.
 """
 
+import os
 import re
+import sys
 
 import gdb
 
@@ -16,9 +18,30 @@ class CatchFailed(gdb.GdbError):
     """A hypercall that cannot be caught."""
 
 
+def on_terminal():
+    """Does what gdb says go to a terminal, as it is? MI may be spoken on one, too."""
+    try:
+        with open("/proc/self/cmdline") as words:
+            is_mi = re.search(r"\0--?i(nt\w*)?[=\0]mi", words.read())
+    except OSError:
+        is_mi = False
+    return os.isatty(1) and os.environ.get("TERM", "dumb") != "dumb" and not is_mi
+
+
+ON_TERMINAL = on_terminal()
+
+
+def may_be_captured():
+    """Other Python code called us, by gdb.execute; nobody says whether to_string=True."""
+    frame = sys._getframe()
+    while frame and frame.f_code.co_filename == may_be_captured.__code__.co_filename:
+        frame = frame.f_back
+    return frame is not None
+
+
 def colour(text, name):
     """The text, in colour when gdb's own output is."""
-    if not gdb.parameter("style enabled"):
+    if not ON_TERMINAL or not gdb.parameter("style enabled") or may_be_captured():
         return text
     return "\x1b[%sm%s\x1b[0m" % (COLOURS[name], text)
 
@@ -85,6 +108,8 @@ class Belljar(gdb.Command):
         super().__init__("belljar", gdb.COMMAND_STATUS, prefix=True)
 
     def invoke(self, arg, from_tty):
+        if arg.strip():
+            raise gdb.GdbError('Undefined belljar command: "%s".  Try "help belljar".' % arg.strip())
         gdb.execute("help belljar")
 
 
@@ -171,11 +196,14 @@ class Moving(gdb.Command):
     """A command of monitor's that moves the guest: gdb looks again afterwards."""
 
     def move(self, line):
-        text = monitor(line)
-        for cache in ("register-cache", "dcache"):
-            gdb.execute("maintenance flush " + cache, to_string=True)
-        say(text.partition("gdb does not know it yet")[0].rstrip("\n"))
-        gdb.execute("frame")
+        text, moved, _ = monitor(line).partition("gdb does not know it yet")
+        if not moved and "attach 1" not in text:
+            raise gdb.GdbError(text.rstrip("\n"))
+        say(text)
+        if moved:
+            for cache in ("register-cache", "dcache"):
+                gdb.execute("maintenance flush " + cache, to_string=True)
+            gdb.execute("frame")
 
 
 class Goto(Moving):

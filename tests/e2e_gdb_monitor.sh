@@ -298,6 +298,35 @@ if [ $python = yes ]; then
 	gdb_says tcg "$mounts" "filework.elf 3" "source $script" 'tbreak exit' 'continue' 'belljar when' 'belljar goto begin' \
 		'belljar run 1' 'stepi' 'belljar goto 2' 'kill'
 	has python_goes_to_places_in_time '^at 0\+0, RIP 0x' '^#0 .* in _start' '^#0 +rt_|^#0 .* in rt_' ', 1 instructions since'
+	gdb_says tcg "" hello.elf "source $script" 'belljar nosuch' 'belljar goto' 'belljar goto x' 'belljar run 0' 'kill'
+	has python_fails_where_it_does_nothing '^Undefined belljar command: "nosuch"\.  Try "help belljar"\.$' \
+		'^too little: expected: monitor goto PLACE$' '^"x": expected begin' '^"0": expected how many'
+	hasnt python_shows_no_frame_then '^#0|List of belljar'
+
+	# Colours are for people: at a terminal, in words of gdb's own.
+	cat >lines <<-EOF
+		source $script
+		target remote | $BELLJAR debug --timeout 30 --gdb=stdio --backend tcg $GUESTS/hello.elf
+		belljar fds
+		python print("captured", gdb.execute("belljar fds", to_string=True))
+		kill
+		quit
+	EOF
+	colours() { # NAME LINES TERM [GDB'S OPTIONS]
+		TERM=$3 timeout -k 5 60 script -qec "'$GDB' -q -nx -iex 'set confirm off' ${*:4} -x lines" /dev/null </dev/null >said 2>&1
+		[ "$(grep -c $'\x1b\\[2m  fd  kind\|\\\\e\\[2m' said)" = "$2" ] && [ "$(grep -c '  fd  kind' said)" = 2 ]
+		result "python_$1" $? "$(cat -v said)"
+	}
+	if command -v script >/dev/null; then
+		colours has_colours_at_a_terminal 1 xterm
+		colours has_none_at_a_dumb_one 0 dumb
+		colours has_none_without_style 0 xterm -ex "'set style enabled off'"
+		colours has_none_in_mi 0 xterm -i=mi
+	else
+		skip python_has_colours_at_a_terminal "script is not installed"
+	fi
+	timeout 60 "$GDB" -q -nx <lines >said 2>&1
+	hasnt python_has_none_in_a_pipe $'\x1b'
 fi
 
 # A guest without interrupt table: its exceptions are seen all the same, and then are its end.
