@@ -8,6 +8,7 @@
 #include "err.h"
 #include "gdb_monitor.h"
 #include "gdb_vm.h"
+#include "history.h"
 #include "log.h"
 #include "record.h"
 #include "session.h"
@@ -249,6 +250,9 @@ static void info_stats(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 	}
 	fprintf(out, "%10" PRIu64 " %10" PRIu64 " %18" PRIu64 " %18" PRIu64 "  in all\n", calls,
 		errors, in, bytes_out);
+	if (g->history && history_in_past(g->history))
+		fprintf(out, "this is the past: %" PRIu64 " of them were made up to here\n",
+			g->vm->n_calls);
 }
 
 /* ---- the last ones ---- */
@@ -347,14 +351,26 @@ static void trace_filter(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 		put_last(g, w->list[0], n, out);
 }
 
+/* Of the calls made up to here, those that are in the log. */
+static uint64_t kept_calls(const struct gdb_vm *g)
+{
+	uint64_t lines = g->n_log < GDB_LOG_LINES ? g->n_log : GDB_LOG_LINES;
+	uint64_t bound = g->vm->n_calls, kept = 0;
+
+	for (uint64_t i = 0; i < lines; i++) {
+		const struct gdb_log_line *line = &g->log[(g->n_log - 1 - i) % GDB_LOG_LINES];
+
+		kept += counts(line, &bound) && line->text[0] != '+';
+	}
+	return kept;
+}
+
 static void info_trace(struct gdb_vm *g, const struct gdb_words *w, FILE *out)
 {
-	uint64_t kept = g->n_log < GDB_LOG_LINES ? g->n_log : GDB_LOG_LINES;
-
 	(void)w;
 	fprintf(out,
 		"calls         %" PRIu64 " made, the last %" PRIu64 " kept: monitor trace last\n",
-		g->vm->n_calls, kept);
+		g->vm->n_calls, kept_calls(g));
 	fprintf(out, "strace        %s\n", g->strace_on ? "on" : "off");
 	if (g->monitor.recording)
 		fprintf(out, "recording     to %s, %" PRIu64 " calls%s\n",

@@ -197,6 +197,7 @@ static void keep_line(void *ctx, const char *line, size_t len)
 	to->text[n] = 0;
 	if (n < len)
 		memcpy(to->text + n - 4, "...\n", 4);
+	g->shown = g->strace_on;
 	if (g->strace_on)
 		g->link.say(g->link.ctx, line, len);
 }

@@ -60,6 +60,7 @@ struct gdb_vm {
 	struct gdb_points points;
 	bool catch_row[GDB_ROWS_MAX]; /* by index into abi->rows */
 	bool strace_on, ended;
+	bool shown;           /* a call's line, as it was made, since the guest was resumed */
 	struct gdb_stop stop; /* why it stands still */
 	bool told_stays;      /* that is a breakpoint which has not been taken away since */
 	struct strace strace;

@@ -253,7 +253,10 @@ static bool is_step(const struct vm_stop *stop)
 	return stop->kind == VM_DEBUG && stop->exit.why == VCPU_STEP;
 }
 
-/* Its line in the log, which ends with a newer one when this is the past; described anew when it is there no more. */
+/*
+ * Its line in the log, which ends with a newer one when this is the past; described anew when it is there no more, not
+ * at all when it was shown just now.
+ */
 static void tell_answer(const struct gdb_vm *g, const struct hcall *call, struct gdb_stop *stop)
 {
 	for (uint64_t i = g->n_log; i && g->n_log - i < GDB_LOG_LINES; i--) {
@@ -261,7 +264,8 @@ static void tell_answer(const struct gdb_vm *g, const struct hcall *call, struct
 
 		if (line->seq != call->seq)
 			continue;
-		snprintf(stop->text, sizeof(stop->text), "%s", line->text);
+		if (!g->shown || i != g->n_log)
+			snprintf(stop->text, sizeof(stop->text), "%s", line->text);
 		return;
 	}
 	strace_describe(g->vm, call, stop->text, sizeof(stop->text));
@@ -439,7 +443,10 @@ static void told_back(struct gdb_vm *g, struct gdb_stop *stop)
 	if (s->kind == VM_CALL) {
 		gdb_stop_is(stop, g->vm->call.answered ? GDB_WHY_CALL_RETURN : GDB_WHY_CALL_ENTRY,
 			GDB_SIG_TRAP, gdb_call_number(g->vm, g->vm->call.row));
-		strace_describe(g->vm, &g->vm->call, stop->text, sizeof(stop->text));
+		if (g->vm->call.answered)
+			tell_answer(g, &g->vm->call, stop);
+		else
+			strace_describe(g->vm, &g->vm->call, stop->text, sizeof(stop->text));
 	} else if (s->kind == VM_DEBUG && s->exit.why == VCPU_WATCHPOINT) {
 		at_watchpoint(g, &s->exit, stop);
 	} else if (s->kind == VM_DEBUG && s->exit.why == VCPU_BREAKPOINT) {
@@ -489,6 +496,7 @@ void gdb_vm_resume(void *target, const struct gdb_resume *how, struct gdb_stop *
 	*stop = (struct gdb_stop){ 0 };
 	if (g->ended && !how->reverse)
 		return is_gone(g, stop);
+	g->shown = false;
 	if (looks)
 		gdb_vm_see_code(g);
 	if (!short_way)

@@ -87,8 +87,14 @@ at_the_end() { # BACKEND
 	has "$b: and on from before where it was" 'breakpoint 1, main' '^at 0\+0, RIP' '^at 2\+1, RIP' '^at 1\+5, RIP'
 	gdb_says "$b" "$mounts" files.elf 'catch syscall lseek' 'monitor stop-at-exit on' 'continue' 'continue' 'continue' \
 		'reverse-continue' 'reverse-continue' 'continue' 'kill'
-	result "$b: tells a call's answer in the past" $(($(grep -c '^lseek(3, 0, SEEK_SET) = 0$' said) != 2)) "$(tail -n 25 said)"
+	result "$b: tells a call's answer in the past" $(($(grep -c '^lseek(3, 0, SEEK_SET) = 0$' said) != 3)) "$(tail -n 25 said)"
 	hasnt "$b: tells no other call's answer" '^[+][+][+] exited'
+	gdb_says "$b" "$mounts" files.elf 'monitor strace on' 'catch syscall lseek' 'continue' 'continue' 'delete' 'tbreak exit' 'continue' \
+		'catch syscall lseek' 'reverse-continue' 'monitor info stats' 'monitor info trace' 'kill'
+	result "$b: tells a call's answer once" $(($(grep -c '^lseek(3, 0, SEEK_SET) = 0$' said) != 2)) "$(tail -n 25 said)"
+	has "$b: counts calls up to here" '^this is the past: ([0-9]+) of them were made up to here$' '^calls +([0-9]+) made, the last \1 kept'
+	[ "$(sed -nE 's/^this is the past: ([0-9]+) .*/\1/p' said)" = "$(sed -nE 's/^calls +([0-9]+) made.*/\1/p' said)" ]
+	result "$b: the same everywhere" $? "$(tail -n 25 said)"
 }
 
 # Places are those of the whole run, whenever the debugger came: what it was before cannot be gone to, and that is said.
