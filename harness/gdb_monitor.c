@@ -244,14 +244,21 @@ static void first_words(const char *line, const char *name, char buf[NAME_LEN])
 
 enum { TOO_FAR = 100 };
 
-/* From the line's first words to a name: at most half of it may be wrong. */
+/* From the line's first words to a name: at most half may be wrong, of "info fds" of its last word; or it is begun. */
 static unsigned misses(const char *line, const char *name)
 {
+	const char *last = strchr(name, ' ');
+	size_t same = last ? (size_t)(last + 1 - name) : 0;
 	char words[NAME_LEN];
 	unsigned d;
 
 	first_words(line, name, words);
-	d = distance(words, name);
+	if (*words && !strncmp(words, name, strlen(words)))
+		return 1;
+	if (strncmp(words, name, same) != 0)
+		same = 0;
+	name += same;
+	d = distance(words + same, name);
 	return d <= strlen(name) / 2 ? d : TOO_FAR;
 }
 

@@ -200,6 +200,8 @@ static void helps(void)
 		{ "info", "  info fds " },
 		{ "help nothing", "no such command: \"nothing\"" },
 		{ "info fdss", "no such command: \"info fdss\"; the nearest is \"info fds\"" },
+		{ "info f", "no such command: \"info f\"; the nearest is \"info fds\"" },
+		{ "info zzz", "no such command: \"info zzz\"; monitor help lists them all\n" },
 		{ "tarce last", "the nearest is \"trace last\"" },
 		{ "stracer", "the nearest is \"strace\"" },
 		{ "zzz", "no such command: \"zzz\"; monitor help lists them all\n" },
