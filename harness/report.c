@@ -223,13 +223,13 @@ static void explain_access(
 }
 
 /* What an address looks like that nobody meant. */
-static const char *suspicion(const struct place *place, uint64_t gva)
+static const char *suspicion(const struct place *place, uint64_t gva, unsigned access)
 {
 	uint64_t rsp = place->state.regs.gpr[CPU_RSP];
 
 	if (gva < NULL_END)
 		return "; a null pointer?";
-	if (gva - (rsp - STACK_NEAR) < 2 * STACK_NEAR)
+	if (!(access & PAGING_FETCH) && gva - (rsp - STACK_NEAR) < 2 * STACK_NEAR)
 		return "; RSP is near: a stack overflow?";
 	return "";
 }
@@ -247,7 +247,8 @@ static void print_page_fault(FILE *out, const struct place *place, const struct 
 		access & PAGING_FETCH   ? "fetch"
 		: access & PAGING_WRITE ? "write"
 					: "read",
-		(unsigned long long)gva, why[0] ? ", which is " : "", why, suspicion(place, gva));
+		(unsigned long long)gva, why[0] ? ", which is " : "", why,
+		suspicion(place, gva, access));
 }
 
 static void print_cause(FILE *out, const struct place *place, const struct cpu_event *cause)
