@@ -377,10 +377,10 @@ const struct gdb_command gdb_commands_machine[] = {
 	{ "info regs", "", "registers, flags and segments in words", 0, 0, info_regs },
 	{ "info registers", "", "the same in QEMU's format, for tools", 0, 0, info_registers },
 	{ "catch exception", "[N,...|off]",
-		"stop at exceptions, before the guest's handler sees them\n"
+		"stop at exceptions, before the guest's handler sees them; only on tcg\n"
 		"N is the vector: 14 for page faults, 13 for general protection, 6 for invalid "
 		"opcodes, 0\n"
-		"for divisions. continue delivers it. Needs --backend tcg.",
+		"for divisions. continue delivers it.",
 		0, 1, catch_exception },
 	{ "irq", "[on|off]", "whether interrupts are taken while stepping", 0, 1, irq },
 	{ 0 },

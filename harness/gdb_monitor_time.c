@@ -342,7 +342,7 @@ const struct gdb_command gdb_commands_time[] = {
 		"belljar-gdb.py does that).",
 		1, 1, do_goto },
 	{ "run", "N",
-		"run exactly N instructions, if nothing stops it before\n"
+		"run exactly N instructions, if nothing stops it before; only on tcg\n"
 		"gdb takes its breakpoints and watchpoints out whenever the guest stops: they "
 		"count "
 		"here only\n"
