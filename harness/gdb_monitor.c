@@ -141,8 +141,9 @@ bool gdb_monitor_file(FILE *out, const char *name, const char *suffix)
 {
 	size_t len = strlen(name), end = strlen(suffix);
 	struct stat st;
-	bool plain = len > end && len + sizeof(".tail") < GDB_FILE_MAX && *name != '.' &&
-		     *name != '-' && !strcmp(name + len - end, suffix);
+	size_t most = GDB_FILE_MAX - sizeof(".tail") - 1;
+	bool plain = len > end && len <= most && *name != '.' && *name != '-' &&
+		     !strcmp(name + len - end, suffix);
 
 	for (size_t i = 0; i < len; i++)
 		plain &= name[i] != '/' && name[i] >= ' ' && name[i] <= '~';
@@ -151,6 +152,8 @@ bool gdb_monitor_file(FILE *out, const char *name, const char *suffix)
 	gdb_monitor_quote(out, name);
 	if (plain)
 		fputs(" is there already; name another file\n", out);
+	else if (len > most)
+		fprintf(out, ": a name may have %zu letters\n", most);
 	else
 		fprintf(out,
 			": expected NAME%s, without directory: it goes where belljar was started\n",

@@ -486,7 +486,7 @@ static void makes_no_file_but_of_a_plain_name(void)
 	memset(name, 'x', sizeof(name));
 	memcpy(name, "record start ", 13);
 	strcpy(name + sizeof(name) - 8, ".pcapng");
-	CU_ASSERT_PTR_NOT_NULL(strstr(said(name), "expected NAME.pcapng"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(said(name), "...: a name may have 193 letters\n"));
 	CU_ASSERT_EQUAL(unlink("dangling.pcapng"), 0);
 	CU_ASSERT_EQUAL(rmdir("there.pcapng"), 0);
 	end();
