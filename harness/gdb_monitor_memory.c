@@ -209,6 +209,14 @@ static void put_walk(struct gdb_vm *g, const struct paging *p, uint64_t gva, FIL
 	}
 }
 
+/* No table is looked at for one that is not: SDM 1 3.3.7.1. */
+static bool is_canonical(const struct paging *p, uint64_t gva)
+{
+	int unused = p->cr4 & CPU_CR4_LA57 ? 64 - 57 : 64 - 48;
+
+	return !(p->efer & CPU_EFER_LMA) || (uint64_t)((int64_t)(gva << unused) >> unused) == gva;
+}
+
 static void put_address(struct gdb_vm *g, uint64_t gva, FILE *out)
 {
 	struct paging_page page;
@@ -218,6 +226,10 @@ static void put_address(struct gdb_vm *g, uint64_t gva, FILE *out)
 
 	if (!paging_of(g, &p, out))
 		return;
+	if (!is_canonical(&p, gva)) {
+		fprintf(out, "0x%" PRIx64 " is not canonical: it can never be mapped\n", gva);
+		return;
+	}
 	if (paging_walk(&g->vm->mem, &p, gva, PAGING_READ, &page, NULL)) {
 		fprintf(out, "0x%" PRIx64 " is not mapped\n", gva);
 	} else {
