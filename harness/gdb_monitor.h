@@ -45,6 +45,8 @@ void gdb_monitor_begin(struct gdb_vm *g);
 void gdb_monitor_end(struct gdb_vm *g);
 /* Of a machine that will be no more. */
 void gdb_monitor_end_recording(struct gdb_vm *g);
+/* Another way is taken from here: the checkpoints behind are no more. */
+void gdb_monitor_forget_marks(struct gdb_vm *g);
 /* Answers a line. */
 void gdb_monitor_line(struct gdb_vm *g, const char *line, FILE *out);
 

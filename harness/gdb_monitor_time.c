@@ -322,6 +322,19 @@ static void checkpoint_delete(struct gdb_vm *g, const struct gdb_words *w, FILE 
 	fprintf(out, "checkpoint %" PRIu64 " is deleted\n", number);
 }
 
+void gdb_monitor_forget_marks(struct gdb_vm *g)
+{
+	struct gdb_monitor *m = &g->monitor;
+	struct history_pos here;
+	size_t kept = 0;
+
+	history_now(g->history, &here);
+	for (size_t i = 0; i < m->n_marks; i++)
+		if (history_compare(&m->marks[i].pos, &here) <= 0)
+			m->marks[kept++] = m->marks[i];
+	m->n_marks = kept;
+}
+
 const struct gdb_command gdb_commands_time[] = {
 	{ "when", "",
 		"where in its run the guest is\n"

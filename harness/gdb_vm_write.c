@@ -136,6 +136,8 @@ static int open_edit(struct gdb_vm *g, struct trace_edit *e)
 	if (history_in_past(g->history)) {
 		r = history_fork(g->history, &g->err);
 		gdb_monitor_end_recording(g); /* of what never was */
+		if (!r)
+			gdb_monitor_forget_marks(g);
 	}
 	return r ? r : edit_in_time(g);
 }

@@ -298,6 +298,14 @@ gdb_says tcg "$mounts" "filework.elf 3" 'catch syscall write' 'continue' 'monito
 	'monitor goto c1' 'maintenance flush register-cache' 'monitor diverge on' 'monitor strace on' 'reverse-stepi' 'set $r15 = $r15 + 1' 'catch syscall write' \
 	'continue' 'continue' 'kill'
 has open_files_are_those_of_the_present 'write\(3, .*EBADF'
+for b in tcg kvm; do
+	[ $b = tcg ] || { [ -c /dev/kvm ] && (: <>/dev/kvm) 2>/dev/null; } || continue
+	gdb_says $b "$mounts" "filework.elf 3" 'catch syscall write' 'continue' 'monitor checkpoint' 'continue' 'continue' \
+		'monitor checkpoint' 'reverse-continue' 'reverse-continue' 'monitor diverge on' 'stepi' 'set $r15 = $r15 + 1' \
+		'monitor checkpoint list' 'monitor goto c2' 'kill'
+	has "$b: checkpoints of a way not taken are gone" '^ +1  [0-9]+\+' '^there is no checkpoint 2'
+	hasnt "$b: none of them is listed" '^ +2  [0-9]+\+'
+done
 gdb_says tcg "--history 0" hello.elf 'monitor when' 'monitor goto 1' 'kill'
 has says_that_there_is_no_way_back '0 calls were made, 0 instructions; there is no way back here'
 if [ $python = yes ]; then
