@@ -46,6 +46,7 @@ struct trace_reader {
 	struct input tail_in;
 	bool in_tail; /* FILE is read to its end */
 	uint64_t recovered;
+	bool request_taken; /* the last call is the one in flight of the tail */
 	struct joined joined_in, joined_out;
 	char *stop_text;
 
@@ -299,6 +300,11 @@ const struct trace_header *trace_reader_header(const struct trace_reader *r)
 uint64_t trace_reader_recovered(const struct trace_reader *r)
 {
 	return r->recovered;
+}
+
+bool trace_reader_request_taken(const struct trace_reader *r)
+{
+	return r->request_taken;
 }
 
 static bool append(struct joined *to, struct span part)
@@ -603,6 +609,7 @@ static int make_request(struct trace_reader *r, struct trace_record *record, str
 	if (n)
 		return n;
 	r->phase = PHASE_PENDING;
+	r->request_taken = true;
 	return 1;
 }
 

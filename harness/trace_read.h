@@ -31,6 +31,8 @@ enum trace_format trace_reader_format(const struct trace_reader *r);
 const struct trace_header *trace_reader_header(const struct trace_reader *r);
 /* Calls that came from the tail file so far. */
 uint64_t trace_reader_recovered(const struct trace_reader *r);
+/* The last record is the call in flight that the tail file has, and no packet says so. */
+bool trace_reader_request_taken(const struct trace_reader *r);
 
 /*
  * 1 with the next record, whose pointers live until the next call; 0 behind the last; -errno with err.

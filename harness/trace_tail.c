@@ -280,7 +280,7 @@ static uint32_t encode_request(
 }
 
 struct verdict {
-	bool in_flight; /* the last call is one without a result */
+	bool in_flight; /* the last call is the tail's, without a result */
 	size_t n_args;
 	uint64_t recovered;
 };
@@ -301,7 +301,7 @@ static int judge(struct verdict *v, const char *path, struct err *err)
 	}
 	while ((r = trace_reader_next(reader, &record, err)) > 0)
 		if (record.kind == TRACE_PENDING) {
-			v->in_flight = true;
+			v->in_flight = trace_reader_request_taken(reader);
 			v->n_args = trace_row_fields(record.row);
 		}
 	v->recovered = trace_reader_recovered(reader);
