@@ -678,7 +678,7 @@ static int burst_watched(struct assisted *a, struct vcpu_exit *exit, uint64_t ma
 /* Of the calm tries that are left: is it for this instruction that they were? */
 static bool calm_enough(const struct assisted *a, const struct insn *i, unsigned calm)
 {
-	return calm && (is_calm(i) || (calm == 1 && calm_tries(a) == CALM_TRIES));
+	return is_calm(i) || (calm == 1 && calm_tries(a) == CALM_TRIES);
 }
 
 /* A little further. calm: see calm_tries(). by_kvm: tcg cannot run this one. */
