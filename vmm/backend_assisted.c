@@ -413,12 +413,18 @@ static int run_kvm(struct assisted *a, struct vcpu_exit *exit, bool *helped)
 	return after_burst(r, exit);
 }
 
-static struct insn insn_at(const struct assisted *a, uint8_t bytes[static 15])
+static struct insn insn_at(
+	const struct assisted *a, const struct paging *p, uint64_t rip, uint8_t bytes[static 15])
+{
+	return insn_decode(bytes, (size_t)paging_read(a->base.config.mem, p, rip, bytes, 15));
+}
+
+/* Of the state that is on its way. */
+static struct insn insn_next(const struct assisted *a, uint8_t bytes[static 15])
 {
 	struct paging p = paging_of_state(&a->state);
 
-	return insn_decode(
-		bytes, (size_t)paging_read(a->base.config.mem, &p, a->state.regs.rip, bytes, 15));
+	return insn_at(a, &p, a->state.regs.rip, bytes);
 }
 
 /* Goes on from the breakpoint that kvm has stopped at: as run_kvm, or -ENOTSUP when it is for kvm to do. */
@@ -436,7 +442,7 @@ static int pass(struct assisted *a, struct vcpu_exit *exit)
 	r = backend_kvm_lend(a->kvm, BACKEND_KVM_CORE, &a->state);
 	if (r)
 		return r == -EPERM ? -ENOTSUP : r;
-	i = insn_at(a, bytes);
+	i = insn_next(a, bytes);
 	if (!i.len || must_leave(&i))
 		return -ENOTSUP;
 	a->passed++;
@@ -458,8 +464,7 @@ static bool is_repeated_at(struct assisted *a, uint64_t rip)
 
 	if (backend_paging(a->kvm, &p))
 		return false;
-	i = insn_decode(
-		bytes, (size_t)paging_read(a->base.config.mem, &p, rip, bytes, sizeof(bytes)));
+	i = insn_at(a, &p, rip, bytes);
 	return is_repeated(&i);
 }
 
@@ -691,7 +696,7 @@ static int go_watched(struct assisted *a, struct vcpu_exit *exit, unsigned *calm
 
 	if (r)
 		return r;
-	i = insn_at(a, bytes);
+	i = insn_next(a, bytes);
 	trying = *calm && (a->state.regs.rflags & CPU_RFLAGS_IF);
 	if (*by_kvm || !i.len || must_leave(&i) || a->state.event.pending || a->state.halted ||
 		(trying && calm_enough(a, &i, *calm))) {
